@@ -1,0 +1,261 @@
+"""Failures of the world and refusals, as exceptions with a stable code, a retry class and a sentence.
+
+    FluffyError
+    ├─ RequestError    never retry      NameIllegal, QuerySyntax, RangeIllegal, DigestMismatch, AccessDenied, …
+    ├─ NotFound        never retry      BucketNotFound, FolderNotFound, FileNotFound, ChunkNotFound
+    ├─ Conflict        read, then retry PreconditionFailed, FolderNotEmpty, FileLocked, IsFolder, …
+    ├─ Unavailable     retry later      NoLeader, QuorumLost, Overloaded, PeerUnreachable, DeadlineExceeded, …
+    ├─ OutcomeUnknown  same request id  ProposalLost (it may or may not have happened)
+    ├─ Corruption      other replica    ChunkCorrupt, FrameCorrupt
+    └─ StartRefused    by an operator   ConfigIllegal, IdentityMismatch, JournalCorrupt
+
+Another machine's error is data: translate it with `error_for`, never re-raise it as ours. `http_status` is the one
+number that every HTTP door needs; the S3 door adds its own codes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+Retry = Literal["never", "later", "same-id", "other-replica"]
+
+
+class FluffyError(Exception):
+    """A sentence a user can act on, plus facts (JSON values) for programs."""
+
+    http_status: ClassVar[int] = 500
+    retry: ClassVar[Retry] = "never"
+    sentence: ClassVar[str] = "the request failed"
+
+    def __init__(self, message: str | None = None, **facts: Any) -> None:
+        self.message = message or type(self).sentence
+        self.facts = facts
+        super().__init__(self.message)
+
+    @classmethod
+    def code(cls) -> str:
+        return cls.__name__
+
+
+class RequestError(FluffyError):
+    http_status = 400
+
+
+class NameIllegal(RequestError):
+    sentence = "the path is not allowed"
+
+
+class QuerySyntax(RequestError):
+    sentence = "a parameter of the request is not understood"
+
+
+class DigestMismatch(RequestError):
+    sentence = "the bytes that arrived do not match the hash that was promised; nothing was stored"
+
+
+class BodyIncomplete(RequestError):
+    sentence = "the body ended before its announced length; nothing was stored"
+
+
+class RangeIllegal(RequestError):
+    http_status = 416
+    sentence = "the range lies outside the file"
+
+
+class TooLarge(RequestError):
+    http_status = 413
+    sentence = "the request is larger than this door accepts"
+
+
+class HeadersTooLarge(RequestError):
+    http_status = 431
+    sentence = "the request's headers are larger than this door accepts"
+
+
+class Unauthenticated(RequestError):
+    http_status = 401
+    sentence = "no valid credential: send 'Authorization: Bearer TOKEN'"
+
+
+class AccessDenied(RequestError):
+    http_status = 403
+    sentence = "you are not allowed to do this"
+
+
+class NotSupported(RequestError):
+    http_status = 501
+    sentence = "this server does not support that yet"
+
+
+class NotFound(FluffyError):
+    http_status = 404
+    sentence = "there is nothing there"
+
+
+class BucketNotFound(NotFound):
+    sentence = "there is no such bucket"
+
+
+class FolderNotFound(NotFound):
+    sentence = "there is no such folder"
+
+
+class FileNotFound(NotFound):
+    sentence = "there is no such file"
+
+
+class ChunkNotFound(NotFound):
+    sentence = "this node does not hold that chunk"
+
+
+class UserNotFound(NotFound):
+    sentence = "there is no such user"
+
+
+class NodeNotFound(NotFound):
+    sentence = "there is no such node"
+
+
+class Conflict(FluffyError):
+    http_status = 409
+    sentence = "the request does not fit the present state; read it and try again"
+
+
+class PreconditionFailed(Conflict):
+    http_status = 412
+    sentence = "the file is not in the state that the request demanded"
+
+
+class FolderNotEmpty(Conflict):
+    sentence = "the folder is not empty"
+
+
+class IsFolder(Conflict):
+    sentence = "a folder stands at that path"
+
+
+class IsFile(Conflict):
+    sentence = "a file stands at that path, or where a folder of the path should be"
+
+
+class AlreadyExists(Conflict):
+    sentence = "there is already something at that path"
+
+
+class FileLocked(Conflict):
+    http_status = 423
+    sentence = "somebody holds a lock on the file"
+
+
+class RequestIdReused(Conflict):
+    sentence = "this request id was already used for a different request; choose a new one"
+
+
+class ChunksMissing(Conflict):
+    sentence = "the write relied on chunk copies that are no longer there; send the bytes again"
+
+
+class TermStale(Conflict):
+    sentence = "the decision was made under an older leader and does not count any more"
+
+
+class Unavailable(FluffyError):
+    http_status = 503
+    retry = "later"
+    sentence = "the cluster cannot do this now; try again shortly"
+
+
+class NoLeader(Unavailable):
+    sentence = "the cluster is choosing a leader; try again in a second"
+
+
+class QuorumLost(Unavailable):
+    sentence = "fewer than a majority of the nodes are alive, so nothing can be written; reading still works"
+
+
+class NotReady(Unavailable):
+    sentence = "this node is still starting or catching up; try another peer"
+
+
+class Overloaded(Unavailable):
+    sentence = "this node has as many requests as it can hold; try again shortly or ask another peer"
+
+
+class PeerUnreachable(Unavailable):
+    sentence = "another node does not answer"
+
+
+class DeadlineExceeded(Unavailable):
+    sentence = "the request took longer than its deadline"
+
+
+class NotEnoughCopies(Unavailable):
+    sentence = "the bytes could not be stored on enough nodes"
+
+
+class DiskFull(Unavailable):
+    http_status = 507
+    sentence = "no node has room for these bytes; delete files or add a node"
+
+
+class OutcomeUnknown(FluffyError):
+    http_status = 503
+    retry = "same-id"
+    sentence = "it is not known whether this happened; repeat it with the same request id"
+
+
+class ProposalLost(OutcomeUnknown):
+    sentence = "the answer of the cluster was lost; repeat the request with the same request id"
+
+
+class Corruption(FluffyError):
+    http_status = 503
+    retry = "other-replica"
+    sentence = "stored bytes do not match their hash"
+
+
+class ChunkCorrupt(Corruption):
+    sentence = "this copy of the chunk does not match its hash"
+
+
+class AllCopiesBad(Corruption):
+    sentence = "no good copy of a part of this file can be reached now"
+
+
+class FrameCorrupt(Corruption):
+    sentence = "a message between nodes was damaged or not ours"
+
+
+class StartRefused(FluffyError):
+    sentence = "the process refuses to start"
+
+
+class ConfigIllegal(StartRefused):
+    sentence = "the configuration is not usable"
+
+
+class IdentityMismatch(StartRefused):
+    sentence = "this folder belongs to another node or another cluster"
+
+
+class JournalCorrupt(StartRefused):
+    sentence = "the log on this disk is damaged; admit the node again with an empty folder"
+
+
+def _all_errors(cls: type[FluffyError]) -> dict[str, type[FluffyError]]:
+    found = {cls.code(): cls}
+    for child in cls.__subclasses__():
+        found.update(_all_errors(child))
+    return found
+
+
+ERRORS_BY_CODE = _all_errors(FluffyError)
+
+
+def error_for(code: str, message: str | None = None, **facts: Any) -> FluffyError:
+    """The exception of a code that came from `core` (a `Rejected`) or from another machine.
+
+    An unknown code (a newer peer's) becomes plain `Unavailable`, so that callers retry elsewhere.
+    """
+    cls = ERRORS_BY_CODE.get(code, Unavailable)
+    return cls(message, **facts)

@@ -1,0 +1,200 @@
+"""Every change of the state that can be asked for, as values.
+
+One class per kind, one number per class, for ever: the numbers are in logs on disks (`wire/log_entries.py` encodes
+them; golden bytes in its tests). Fields may be added at the end with a default; never removed or reordered.
+
+Common to all, in `Header`: `request_id` (16 bytes; empty means "not deduplicated", only for commands that are
+idempotent by themselves), `at_ms` (proposer's wall clock; the state's clock is `max(old, at_ms)`), `proposer`
+(node number, 0 before genesis) and `user_no` (who asks; 0 is the cluster itself).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from fluffy.base.ids import ChunkId, ClusterUuid, NodeNo, RequestId, UserNo
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    request_id: RequestId
+    at_ms: int
+    proposer: NodeNo
+    user_no: UserNo
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRecord:
+    """A member as the log knows it. `disk_uuid` is what makes an emptied disk a stranger (promise P11)."""
+
+    node_no: NodeNo
+    name: str
+    disk_uuid: str
+    zone: str
+    host: str
+    http: int
+    raft: int
+    data: int
+    s3: int
+
+
+@dataclass(frozen=True, slots=True)
+class Genesis:
+    """The birth of the cluster; accepted once. Makes the admin user (number 1) and its home bucket."""
+
+    KIND: ClassVar[int] = 1
+    header: Header
+    cluster_uuid: ClusterUuid
+    cluster_name: str
+    nodes: tuple[NodeRecord, ...]
+    admin_name: str
+    admin_token_hash: bytes  # BLAKE3 of the token text, 32 bytes; the token itself is never in the log
+    replication: int
+    write_quorum: int
+    chunk_size: int
+    inline_max: int
+    trash_days: int
+    versions_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class PutFile:
+    """Create or update the file at `path` (`bucket/folder/name`).
+
+    Either `inline` holds the bytes (`chunks` empty), or `chunks` lists `(chunk_id, length)` in order and
+    `replicas[i]` the node numbers that have fsynced chunk i for this write. A chunk may be listed with no new replicas
+    only if the state already counts copies of it. Missing folders, and a missing bucket, are made when `parents`.
+    `if_match`: the etag the current version must have. `if_none_match`: there must be no current version.
+    """
+
+    KIND: ClassVar[int] = 2
+    header: Header
+    path: str
+    size: int
+    blake3: bytes
+    etag: str
+    content_type: str
+    meta: dict[str, str]
+    tags: dict[str, str]
+    inline: bytes | None
+    chunks: tuple[tuple[ChunkId, int], ...]
+    replicas: tuple[tuple[NodeNo, ...], ...]
+    if_match: str | None = None
+    if_none_match: bool = False
+    parents: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteFile:
+    """Delete the file at `path`: kept in the trash by the bucket's rule, or with `purge` gone for good."""
+
+    KIND: ClassVar[int] = 3
+    header: Header
+    path: str
+    purge: bool = False
+    if_match: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MakeFolder:
+    """Make the folder (or, for one segment, the bucket) at `path`. `parents`: also its parents, and no error if it is there."""
+
+    KIND: ClassVar[int] = 4
+    header: Header
+    path: str
+    parents: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveFolder:
+    """Remove the empty folder or bucket at `path`."""
+
+    KIND: ClassVar[int] = 5
+    header: Header
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """One line of the placement map. `weight` > 0 in GiB of free space, an integer; `state`: up, suspect, down, draining, joining."""
+
+    node_no: NodeNo
+    state: str
+    zone: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublishPlacement:
+    """The leader's placement map. Refused when `term` is older than the newest seen, or `epoch` is not the next one."""
+
+    KIND: ClassVar[int] = 6
+    header: Header
+    term: int
+    epoch: int
+    nodes: tuple[NodeState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicasChanged:
+    """A node tells which copies it has gained or lost. Idempotent; unknown chunks are ignored and counted in the facts."""
+
+    KIND: ClassVar[int] = 7
+    header: Header
+    added: tuple[tuple[ChunkId, NodeNo], ...]
+    removed: tuple[tuple[ChunkId, NodeNo], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetChunks:
+    """Leader work: drop the rows of chunks nothing has referenced for `grace_ms` of log time; nodes then sweep the files.
+
+    Chunks that are referenced again, or not long enough unreferenced, are skipped (facts: `forgotten` count).
+    """
+
+    KIND: ClassVar[int] = 8
+    header: Header
+    term: int
+    chunk_ids: tuple[ChunkId, ...]
+    grace_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireVersions:
+    """Leader work: purge up to `limit` versions that the bucket rules (trash_days, versions_max) no longer keep."""
+
+    KIND: ClassVar[int] = 9
+    header: Header
+    term: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetFeatureLevel:
+    """Allow command kinds up to `level`; never lowers. A node that does not know the level stops."""
+
+    KIND: ClassVar[int] = 10
+    header: Header
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddToken:
+    """Give `user` a further API token, stored as its BLAKE3."""
+
+    KIND: ClassVar[int] = 11
+    header: Header
+    user: str
+    token_hash: bytes
+    label: str
+
+
+Command = (Genesis | PutFile | DeleteFile | MakeFolder | RemoveFolder | PublishPlacement | ReplicasChanged
+           | ForgetChunks | ExpireVersions | SetFeatureLevel | AddToken)
+
+COMMAND_KINDS: dict[int, type[Any]] = {
+    cls.KIND: cls
+    for cls in (Genesis, PutFile, DeleteFile, MakeFolder, RemoveFolder, PublishPlacement, ReplicasChanged,
+                ForgetChunks, ExpireVersions, SetFeatureLevel, AddToken)
+}

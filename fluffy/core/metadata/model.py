@@ -1,0 +1,151 @@
+"""What readers of the state get: frozen values, made by `queries.py` from rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fluffy.base.ids import ChunkId, ClusterUuid, NodeNo, UserNo
+from fluffy.core.metadata.commands import NodeRecord, NodeState
+
+Role = Literal["admin", "user", "readonly"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """Decided at genesis and kept in the state: every node must agree on them."""
+
+    replication: int
+    write_quorum: int
+    chunk_size: int
+    inline_max: int
+    trash_days: int
+    versions_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterState:
+    """The one row about everything. `seq` counts accepted changes, the same at the same log position everywhere."""
+
+    cluster_uuid: ClusterUuid
+    cluster_name: str
+    settings: ClusterSettings
+    seq: int
+    clock_ms: int
+    applied_index: int
+    feature_level: int
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    user_no: UserNo
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRef:
+    """One chunk of a version, in order. `replicas`: nodes that hold it, ascending; may be empty when all are lost."""
+
+    chunk_id: ChunkId
+    length: int
+    replicas: tuple[NodeNo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileVersion:
+    """One immutable version. Exactly one of `inline` and `chunks` carries the bytes (both empty for size 0)."""
+
+    path: str
+    generation: int
+    size: int
+    blake3: bytes
+    etag: str
+    content_type: str
+    owner: str
+    modified_ms: int
+    meta: dict[str, str]
+    tags: dict[str, str]
+    inline: bytes | None
+    chunks: tuple[ChunkRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FolderInfo:
+    """A folder or a bucket (one segment)."""
+
+    path: str
+    owner: str
+    created_ms: int
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a listing. For folders: size 0, generation 0, etag empty. `path` is the full path without leading slash."""
+
+    name: str
+    path: str
+    kind: Literal["file", "folder"]
+    size: int
+    generation: int
+    etag: str
+    content_type: str
+    owner: str
+    modified_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`after` is the cursor for the next page, None when this is the last one."""
+
+    entries: tuple[Entry, ...]
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementMap:
+    """What the leader published last; epoch 0 (made at genesis) has every member up with weight 1."""
+
+    epoch: int
+    nodes: tuple[NodeState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    record: NodeRecord
+    state: str
+    chunks: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class MissingChunk:
+    """A referenced chunk with fewer copies than its bucket wants."""
+
+    chunk_id: ChunkId
+    length: int
+    replicas: tuple[NodeNo, ...]
+    wanted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A row of the change feed. `kind`: file-put, file-deleted, file-purged, folder-made, folder-removed, bucket-made, bucket-removed."""
+
+    seq: int
+    at_ms: int
+    kind: str
+    path: str
+    generation: int
+    size: int
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    files: int
+    bytes: int
+    chunks: int
+    chunk_bytes: int
+    missing_chunks: int

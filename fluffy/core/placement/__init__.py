@@ -1,0 +1,1 @@
+"""Which nodes should hold a chunk: weighted rendezvous over the committed placement map."""

@@ -1,0 +1,1 @@
+"""PySyncObj, hardened: journal, transport, node and checkpoints (docs/RAFT.md)."""

@@ -1,0 +1,1 @@
+"""Floor 6: the front doors that people and programs use."""

@@ -1,0 +1,1 @@
+"""The native HTTP API (docs/API.md)."""

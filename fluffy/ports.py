@@ -1,0 +1,167 @@
+"""The seams between decisions and the world. Services see only these; drivers and sim implement them.
+
+Blocking calls are marked so; they run in a thread. Everything else is asyncio and takes the request's `Deadline`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from fluffy.base.deadline import Deadline
+from fluffy.base.ids import ChunkId, NodeNo
+from fluffy.core.metadata.commands import Command
+from fluffy.core.metadata.outcomes import Accepted
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Two clocks: wall time for stamps that people see, monotonic time for waiting."""
+
+    def now_ms(self) -> int: ...
+    def monotonic_s(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLag:
+    name: str
+    connected: bool
+    behind: int  # log entries this peer has not acknowledged; -1 when this node is not the leader
+
+
+@dataclass(frozen=True, slots=True)
+class LogStatus:
+    """The log process's own view, at once. `leader` is a node name, or None while there is none that this node knows."""
+
+    node: str
+    leader: str | None
+    term: int
+    commit_index: int
+    applied_index: int
+    seq: int
+    caught_up: bool
+    majority_connected: bool
+    members: tuple[str, ...]
+    peers: tuple[PeerLag, ...]
+    log_bytes: int
+    checkpoint_index: int
+    cluster_uuid: str | None
+    waiting_for: str | None  # a sentence while the node is not ready, e.g. "waiting for node three to be born"
+    fsync: bool
+
+
+class MetadataLog(Protocol):
+    """The replicated log, as the other processes of this node see it (over the unix socket)."""
+
+    async def propose(self, command: Command, deadline: Deadline) -> Accepted:
+        """Commit one command and give its outcome; a `Rejected` outcome is raised as its error.
+
+        When this returns, `meta.db` of this node already shows the change. Raises NoLeader or QuorumLost when it
+        certainly did not happen, ProposalLost when that is not known (after retrying with the same request id until the
+        deadline), Overloaded when the log's queue is full.
+        """
+
+    async def barrier(self, deadline: Deadline) -> int:
+        """Linearizable-read point: returns `seq` once this node has applied all that was committed before the call.
+
+        Raises NoLeader or QuorumLost without a majority. Callers of one moment share one round.
+        """
+
+    async def wait_seq(self, seq: int, deadline: Deadline) -> int:
+        """Wait until this node has applied `seq`; returns the present one."""
+
+    async def status(self, deadline: Deadline) -> LogStatus: ...
+
+    async def checkpoint(self, deadline: Deadline) -> int:
+        """Make a checkpoint now; returns its log index once it is durable."""
+
+
+class MetadataReader(Protocol):
+    """Read-only access to this node's `meta.db`."""
+
+    def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `query` in one read transaction. Blocking, for point reads under a millisecond: call it from the loop."""
+
+    async def read_in_thread(self, query: Callable[[sqlite3.Connection], T], deadline: Deadline) -> T:
+        """The same in a thread with a connection of its own, for scans; interrupted at the deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    chunk_id: ChunkId
+    length: int
+    modified_ms: int
+
+
+class ChunkStore(Protocol):
+    """This node's chunk files. All calls block; run them in the disk pool."""
+
+    def put(self, chunk_id: ChunkId, xxh3: bytes, data: memoryview) -> None:
+        """Durably store a chunk (data checked against `xxh3` first). Already there and good: touches its time.
+
+        Returns only after data and name are fsynced. Raises ChunkCorrupt (hash), DiskFull.
+        """
+
+    def read(self, chunk_id: ChunkId, offset: int, out: memoryview) -> None:
+        """Fill `out` from `offset` with verified bytes. Raises ChunkNotFound, ChunkCorrupt (after moving it to quarantine)."""
+
+    def length(self, chunk_id: ChunkId) -> int: ...
+    def delete(self, chunk_id: ChunkId) -> None: ...
+    def quarantine(self, chunk_id: ChunkId, reason: str) -> None: ...
+    def scan(self) -> Iterator[StoredChunk]: ...
+    def free_bytes(self) -> int: ...
+
+
+class ChunkLease(Protocol):
+    """Verified bytes of one chunk, held until the context ends (a pooled buffer, a cache entry, or a mapped file)."""
+
+    @property
+    def data(self) -> memoryview: ...
+
+    @property
+    def file(self) -> tuple[int, int] | None:
+        """(file descriptor, offset of the bytes in it) when they may be sent by sendfile; else None."""
+
+
+class ChunkSource(Protocol):
+    """Where downloads get chunks: own disk, then cache, then peers; verified whatever the source."""
+
+    async def open(self, chunk_id: ChunkId, length: int, replicas: tuple[NodeNo, ...],
+                   deadline: Deadline) -> AbstractContextManager[ChunkLease]:
+        """Raises AllCopiesBad when no good copy can be had before the deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenChunk:
+    """Where a chunk really is: nodes that have fsynced it. At least `write_quorum` of them."""
+
+    chunk_id: ChunkId
+    length: int
+    replicas: tuple[NodeNo, ...]
+
+
+class ChunkSink(Protocol):
+    """Where uploads put chunks."""
+
+    async def write(self, data: memoryview, deadline: Deadline) -> WrittenChunk:
+        """Hash, place, send to all replicas at once, hand off to the next candidate on failure.
+
+        Returns when all wanted replicas have fsynced, or at least the write quorum have and the rest are late or
+        gone. The caller may reuse `data` after it returns. Raises NotEnoughCopies, DiskFull.
+        """
+
+
+class NodeClient(Protocol):
+    """The data port of the other nodes."""
+
+    async def put_chunk(self, node: NodeNo, chunk_id: ChunkId, xxh3: bytes, data: memoryview, deadline: Deadline) -> None: ...
+    async def get_chunk(self, node: NodeNo, chunk_id: ChunkId, out: memoryview, deadline: Deadline) -> bytes:
+        """Fills `out` (exactly the chunk's length) and returns its xxh3, already checked."""
+
+    async def has_chunk(self, node: NodeNo, chunk_id: ChunkId, deadline: Deadline) -> bool: ...
+    async def ping(self, node: NodeNo, deadline: Deadline) -> dict[str, int]:
+        """{'free_bytes': …, 'chunks': …}: alive, and how much room."""

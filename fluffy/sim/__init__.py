@@ -1,0 +1,1 @@
+"""Floor 5: the world again, deterministic: one thread, virtual time, seeded faults."""

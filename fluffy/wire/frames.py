@@ -1,0 +1,88 @@
+"""The frame of every private connection: unix sockets to the log, and the data port between nodes.
+
+    u32le header_bytes | u32le payload_bytes | header: one msgpack map with str keys | payload: raw bytes
+
+Lengths are checked against the bounds of the connection before a byte of the body is read, so a liar costs 8 bytes.
+The header is msgpack with limits and no extension types: nothing in it can run code.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+
+from fluffy.base.errors import FrameCorrupt
+from fluffy.base.units import MIB
+
+PREFIX = struct.Struct("<II")
+HEADER_BYTES_MAX = 64 * 1024
+# A group of commands is at most 1 MiB (drivers/raft); a snapshot part 1 MiB; a chunk travels whole.
+LOG_PAYLOAD_BYTES_MAX = 2 * MIB
+CHUNK_PAYLOAD_BYTES_MAX = 64 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    header: dict[str, Any]
+    payload: bytes
+
+
+def encode_frame(header: dict[str, Any], payload: bytes | bytearray | memoryview = b"") -> bytes:
+    """Prefix, header and payload as one bytes object; for large payloads use `encode_head` and send the payload apart."""
+    return encode_head(header, len(payload)) + bytes(payload)
+
+
+def encode_head(header: dict[str, Any], payload_bytes: int) -> bytes:
+    """Prefix and header of a frame whose payload of `payload_bytes` the caller sends next."""
+    packed: bytes = msgpack.packb(header, use_bin_type=True)
+    if len(packed) > HEADER_BYTES_MAX:
+        raise ValueError(f"frame header of {len(packed)} bytes exceeds {HEADER_BYTES_MAX}")
+    return PREFIX.pack(len(packed), payload_bytes) + packed
+
+
+def decode_prefix(data: bytes | bytearray | memoryview, payload_bytes_max: int) -> tuple[int, int]:
+    """(header_bytes, payload_bytes) from 8 bytes. Raises FrameCorrupt beyond the bounds."""
+    header_bytes, payload_bytes = PREFIX.unpack_from(data)
+    if not 0 < header_bytes <= HEADER_BYTES_MAX or payload_bytes > payload_bytes_max:
+        raise FrameCorrupt("a frame announced more bytes than this connection allows")
+    return header_bytes, payload_bytes
+
+
+def decode_header(data: bytes | bytearray | memoryview) -> dict[str, Any]:
+    """The msgpack map of a header. Raises FrameCorrupt for anything else."""
+    try:
+        header = msgpack.unpackb(data, raw=False, strict_map_key=True, max_ext_len=0)
+    except (ValueError, msgpack.UnpackException, RecursionError) as error:
+        raise FrameCorrupt("a frame header is not msgpack") from error
+    if not isinstance(header, dict) or not all(isinstance(key, str) for key in header):
+        raise FrameCorrupt("a frame header is not a map with text keys")
+    return header
+
+
+class FrameReader:
+    """Cuts a byte stream into frames; for small frames (the log's sockets). The data port reads payloads in place instead."""
+
+    def __init__(self, payload_bytes_max: int = LOG_PAYLOAD_BYTES_MAX) -> None:
+        self._payload_bytes_max = payload_bytes_max
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes | bytearray | memoryview) -> list[Frame]:
+        """Whole frames that `data` completed, in order. Raises FrameCorrupt; then the connection must be closed."""
+        self._buffer += data
+        frames = []
+        start = 0
+        while len(self._buffer) - start >= PREFIX.size:
+            header_bytes, payload_bytes = decode_prefix(memoryview(self._buffer)[start:], self._payload_bytes_max)
+            header_end = start + PREFIX.size + header_bytes
+            end = header_end + payload_bytes
+            if len(self._buffer) < end:
+                break
+            header = decode_header(bytes(self._buffer[start + PREFIX.size:header_end]))
+            frames.append(Frame(header, bytes(self._buffer[header_end:end])))
+            start = end
+        if start:
+            del self._buffer[:start]
+        return frames
