@@ -35,7 +35,7 @@ class PeerLag:
 
 @dataclass(frozen=True, slots=True)
 class LogStatus:
-    """The log process's own view, at once. `leader` is a node name, or None while there is none that this node knows."""
+    """The log process's own view, at once. `leader` is a node name, or None while this node knows of none."""
 
     node: str
     leader: str | None
@@ -107,7 +107,7 @@ class ChunkStore(Protocol):
         """
 
     def read(self, chunk_id: ChunkId, offset: int, out: memoryview) -> None:
-        """Fill `out` from `offset` with verified bytes. Raises ChunkNotFound, ChunkCorrupt (after moving it to quarantine)."""
+        """Fill `out` from `offset` with verified bytes. Raises ChunkNotFound, ChunkCorrupt (after quarantining it)."""
 
     def length(self, chunk_id: ChunkId) -> int: ...
     def delete(self, chunk_id: ChunkId) -> None: ...
@@ -158,7 +158,8 @@ class ChunkSink(Protocol):
 class NodeClient(Protocol):
     """The data port of the other nodes."""
 
-    async def put_chunk(self, node: NodeNo, chunk_id: ChunkId, xxh3: bytes, data: memoryview, deadline: Deadline) -> None: ...
+    async def put_chunk(self, node: NodeNo, chunk_id: ChunkId, xxh3: bytes, data: memoryview,
+                        deadline: Deadline) -> None: ...
     async def get_chunk(self, node: NodeNo, chunk_id: ChunkId, out: memoryview, deadline: Deadline) -> bytes:
         """Fills `out` (exactly the chunk's length) and returns its xxh3, already checked."""
 

@@ -31,7 +31,7 @@ class Frame:
 
 
 def encode_frame(header: dict[str, Any], payload: bytes | bytearray | memoryview = b"") -> bytes:
-    """Prefix, header and payload as one bytes object; for large payloads use `encode_head` and send the payload apart."""
+    """The whole frame as one bytes object; for large payloads use `encode_head` and send the payload apart."""
     return encode_head(header, len(payload)) + bytes(payload)
 
 
@@ -63,7 +63,7 @@ def decode_header(data: bytes | bytearray | memoryview) -> dict[str, Any]:
 
 
 class FrameReader:
-    """Cuts a byte stream into frames; for small frames (the log's sockets). The data port reads payloads in place instead."""
+    """Cuts a byte stream into frames; for small ones (the log's sockets). The data port reads payloads in place."""
 
     def __init__(self, payload_bytes_max: int = LOG_PAYLOAD_BYTES_MAX) -> None:
         self._payload_bytes_max = payload_bytes_max
