@@ -6,7 +6,8 @@
     ├─ Conflict        read, then retry PreconditionFailed, FolderNotEmpty, FileLocked, IsFolder, …
     ├─ Unavailable     retry later      NoLeader, QuorumLost, Overloaded, PeerUnreachable, DeadlineExceeded, …
     ├─ OutcomeUnknown  same request id  ProposalLost (it may or may not have happened)
-    ├─ Corruption      other replica    ChunkCorrupt, FrameCorrupt
+    ├─ Corruption      other replica    ChunkCorrupt, FrameCorrupt, TransferCorrupt
+    ├─ LocalFileFailed never retry      LocalFileExists (the client's own disk)
     └─ StartRefused    by an operator   ConfigIllegal, IdentityMismatch, JournalCorrupt
 
 Another machine's error is data: translate it with `error_for`, never re-raise it as ours. `http_status` is the one
@@ -224,6 +225,21 @@ class AllCopiesBad(Corruption):
 
 class FrameCorrupt(Corruption):
     sentence = "a message between nodes was damaged or not ours"
+
+
+class TransferCorrupt(Corruption):
+    sentence = "the bytes that arrived do not match the file's hash; nothing was kept"
+
+
+class LocalFileFailed(FluffyError):
+    """The client's own disk, never the cluster's."""
+
+    http_status = 400
+    sentence = "the local file cannot be read or written"
+
+
+class LocalFileExists(LocalFileFailed):
+    sentence = "the local file exists already; say --force to replace it"
 
 
 class StartRefused(FluffyError):
