@@ -1,0 +1,1 @@
+"""Deciding which copies to make again. Above metadata, below data and placement."""

@@ -1,0 +1,172 @@
+"""Making missing copies: this node's share of the chunks that have fewer copies than their bucket wants.
+
+Each round walks the catalog's list of missing chunks. For those where the placement says "you", the copy is taken from
+the own disk when it is already there, else fetched from a holder, checked against its name (BLAKE3, so that no bad
+copy is multiplied), stored durably and reported. Bounded in copies at a time and in bytes a second; a round in which
+no holder answers costs one attempt per holder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import Any, TypeVar
+
+from fluffy.base.deadline import Deadline
+from fluffy.base.errors import ChunkCorrupt, ChunkNotFound, DiskFull, FluffyError
+from fluffy.base.hashing import chunk_id_of, xxh3_of
+from fluffy.base.ids import ChunkId, NodeNo
+from fluffy.base.units import MIB
+from fluffy.core.health.pacing import Pace, TokenBucket
+from fluffy.core.metadata import queries
+from fluffy.core.metadata.model import MissingChunk, PlacementMap
+from fluffy.core.repair.heal import healers, most_endangered_first, sources
+from fluffy.ports import ChunkStore, Clock, MetadataReader, NodeClient
+from fluffy.services.condition import Condition
+from fluffy.services.replica_reports import ReplicaReporter
+
+log = logging.getLogger("fluffy.keeper")
+R = TypeVar("R")
+
+PAGE_CHUNKS = 256
+# A round ends here and the next goes on behind it, so a map or a leader that changed is seen soon.
+ROUND_COPIES_MAX = 1_000
+SCAN_TIMEOUT_S = 10.0
+# A chunk of 64 MiB over a wire of 10 MiB/s takes 7 s; a holder slower than that is no use now.
+FETCH_TIMEOUT_S = 20.0
+FLUSH_TIMEOUT_S = 15.0
+REACHABLE_STATES = frozenset({"up", "suspect", "draining", "joining"})
+
+# (chunk, map) -> all eligible nodes in the chunk's placement order.
+Candidates = Callable[[ChunkId, PlacementMap], Sequence[NodeNo]]
+
+
+class Healer:
+    """Call `one_round` every few seconds; True means that there is more to do at once."""
+
+    def __init__(self, own_no: NodeNo, reader: MetadataReader, store: ChunkStore, peers: NodeClient,
+                 reports: ReplicaReporter, candidates: Candidates, clock: Clock, pace: Pace, disk: Executor) -> None:
+        self._own_no = own_no
+        self._reader = reader
+        self._store = store
+        self._peers = peers
+        self._reports = reports
+        self._candidates = candidates
+        self._clock = clock
+        self._disk = disk
+        self._bucket = TokenBucket(pace.bytes_per_s, clock.monotonic_s())
+        # Slots are the buffers: as many as copies may run at a time, grown to the largest chunk seen.
+        self._buffers: asyncio.LifoQueue[bytearray] = asyncio.LifoQueue()
+        for _ in range(pace.copies_max):
+            self._buffers.put_nowait(bytearray(MIB))
+        self._after: ChunkId | None = None
+        self._away: set[NodeNo] = set()
+        self._disk_condition = Condition("room for repaired copies")
+        self.copied = 0
+        self.copied_bytes = 0
+
+    async def one_round(self) -> bool:
+        placement = self._reader.read(queries.placement_map)
+        self._away.clear()
+        made = self.copied
+        looked = 0
+        while looked < ROUND_COPIES_MAX:
+            page = await self._next_page()
+            if not page:
+                break
+            looked += len(page)
+            await self._copy_all([chunk for chunk in most_endangered_first(page) if self._is_ours(chunk, placement)],
+                                 placement)
+        await self._reports.flush(Deadline.after(FLUSH_TIMEOUT_S))
+        made = self.copied - made
+        if made:
+            log.info("copies.made", extra={"copies": made, "bytes_total": self.copied_bytes})
+        return made > 0 and self._after is not None
+
+    async def _next_page(self) -> tuple[MissingChunk, ...]:
+        after = self._after
+        page = await self._reader.read_in_thread(
+            lambda db: queries.missing_chunks(db, after, PAGE_CHUNKS), Deadline.after(SCAN_TIMEOUT_S))
+        self._after = page[-1].chunk_id if page else None
+        return page
+
+    def _is_ours(self, chunk: MissingChunk, placement: PlacementMap) -> bool:
+        """Ours by placement; or nobody holds it any more, and our disk may still."""
+        if self._own_no in chunk.replicas:
+            return False
+        return not chunk.replicas or self._own_no in healers(chunk, self._candidates(chunk.chunk_id, placement))
+
+    async def _copy_all(self, chunks: Sequence[MissingChunk], placement: PlacementMap) -> None:
+        reachable = {node.node_no for node in placement.nodes if node.state in REACHABLE_STATES}
+        async with asyncio.TaskGroup() as group:
+            for chunk in chunks:
+                buffer = await self._buffers.get()
+                group.create_task(self._copy(chunk, frozenset(reachable - self._away), buffer))
+
+    async def _copy(self, chunk: MissingChunk, alive: frozenset[NodeNo], buffer: bytearray) -> None:
+        """Take or fetch one chunk. Failures leave it missing: the next round tries again."""
+        try:
+            if len(buffer) < chunk.length:
+                buffer = bytearray(chunk.length)
+            with memoryview(buffer)[:chunk.length] as out:
+                if (await self._in_disk_thread(self._own_copy_is_good, chunk, out)
+                        or await self._fetch(chunk, alive, out)):
+                    self._reports.gained(chunk.chunk_id, self._own_no)
+                    self.copied += 1
+                    self.copied_bytes += chunk.length
+        finally:
+            self._buffers.put_nowait(buffer)
+
+    def _own_copy_is_good(self, chunk: MissingChunk, out: memoryview) -> bool:
+        """The file may already be there: a write acknowledged late, or a report that was lost. Blocking."""
+        try:
+            if self._store.length(chunk.chunk_id) != chunk.length:
+                self._store.quarantine(chunk.chunk_id, "its length is not the catalog's")
+                return False
+            self._store.read(chunk.chunk_id, 0, out)
+        except (ChunkNotFound, ChunkCorrupt):
+            return False
+        if chunk_id_of(out) != chunk.chunk_id:
+            self._store.quarantine(chunk.chunk_id, "its bytes do not match its name")
+            return False
+        return True
+
+    async def _fetch(self, chunk: MissingChunk, alive: frozenset[NodeNo], out: memoryview) -> bool:
+        for source in sources(chunk, self._own_no, alive):
+            if source in self._away:
+                continue
+            await asyncio.sleep(self._bucket.take(chunk.length, self._clock.monotonic_s()))
+            if not await self._fetch_from(source, chunk, out):
+                continue
+            try:
+                await self._in_disk_thread(self._store_copy, chunk, out)
+            except DiskFull as error:
+                self._disk_condition.blocked(error)
+                return False
+            self._disk_condition.fine()
+            return True
+        return False
+
+    async def _fetch_from(self, source: NodeNo, chunk: MissingChunk, out: memoryview) -> bool:
+        try:
+            await self._peers.get_chunk(source, chunk.chunk_id, out, Deadline.after(FETCH_TIMEOUT_S))
+        except (ChunkNotFound, ChunkCorrupt):
+            # That node's copy is not one: the catalog should know, and its own copy be made again.
+            self._reports.lost(chunk.chunk_id, source)
+            return False
+        except (FluffyError, OSError, TimeoutError):
+            self._away.add(source)
+            return False
+        if await self._in_disk_thread(chunk_id_of, out) != chunk.chunk_id:
+            log.info("copy.refused", extra={"chunk": chunk.chunk_id.hex()[:16], "node_no": source})
+            self._reports.lost(chunk.chunk_id, source)
+            return False
+        return True
+
+    def _store_copy(self, chunk: MissingChunk, data: memoryview) -> None:
+        self._store.put(chunk.chunk_id, xxh3_of(data), data)
+
+    async def _in_disk_thread(self, call: Callable[..., R], *args: Any) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._disk, call, *args)

@@ -1,0 +1,71 @@
+"""All loops of one node's keeper under one parent: when one fails for a reason of our own, all end, and the process."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from fluffy.base.ids import NodeNo
+from fluffy.core.health.failure_detector import PING_EVERY_MS, Patience
+from fluffy.core.health.pacing import Pace
+from fluffy.ports import ChunkStore, Clock, MetadataLog, MetadataReader, NodeClient
+from fluffy.services.keeper.heal import Candidates, Healer
+from fluffy.services.keeper.inventory import Inventory, OrphanRules
+from fluffy.services.keeper.leadership import Leadership
+from fluffy.services.keeper.rounds import run_rounds
+from fluffy.services.keeper.tidy import Tidier
+from fluffy.services.keeper.watch import NodeWatch
+from fluffy.services.replica_reports import ReplicaReporter
+
+WATCH_EVERY_S = PING_EVERY_MS / 1000
+# Missing copies are seen within seconds; a round that finds none is one short scan.
+HEAL_EVERY_S = 3.0
+INVENTORY_EVERY_S = 1.0
+TIDY_EVERY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperRules:
+    """What an operator or a test chooses. The defaults of `Pace` and `Patience` are the product's."""
+
+    patience: Patience
+    pace: Pace
+    orphans: OrphanRules
+    forget_grace_ms: int
+    tidy_every_s: float = TIDY_EVERY_S
+    inventory_rest_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperWorld:
+    """The ports of one node."""
+
+    own_no: NodeNo
+    own_name: str
+    log: MetadataLog
+    reader: MetadataReader
+    store: ChunkStore
+    peers: NodeClient
+    clock: Clock
+    candidates: Candidates
+    disk: Executor
+
+
+async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
+    """Run for ever; cancel to stop. Nothing needs draining: every round can be cut anywhere."""
+    reports = ReplicaReporter(world.log, world.clock, world.own_no)
+    leadership = Leadership(world.log, world.own_name)
+    watch = NodeWatch(
+        world.own_no, leadership, world.log, world.reader, world.peers, world.clock, rules.patience)
+    tidier = Tidier(world.own_no, leadership, world.log, world.reader, world.clock, rules.forget_grace_ms)
+    healer = Healer(world.own_no, world.reader, world.store, world.peers, reports, world.candidates, world.clock,
+                    rules.pace, world.disk)
+    inventory = Inventory(world.own_no, world.log, world.reader, world.store, reports, world.clock, world.disk,
+                          rules.orphans, rules.inventory_rest_s)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(reports.run(), name="replica reports")
+        group.create_task(run_rounds("watch over the nodes", WATCH_EVERY_S, watch.one_round), name="watch")
+        group.create_task(run_rounds("tidying", rules.tidy_every_s, tidier.one_round), name="tidy")
+        group.create_task(run_rounds("making missing copies", HEAL_EVERY_S, healer.one_round), name="heal")
+        group.create_task(run_rounds("inventory", INVENTORY_EVERY_S, inventory.one_round), name="inventory")
