@@ -8,7 +8,7 @@
     ├─ OutcomeUnknown  same request id  ProposalLost (it may or may not have happened)
     ├─ Corruption      other replica    ChunkCorrupt, FrameCorrupt, TransferCorrupt
     ├─ LocalFileFailed never retry      LocalFileExists (the client's own disk)
-    └─ StartRefused    by an operator   ConfigIllegal, IdentityMismatch, JournalCorrupt
+    └─ StartRefused    by an operator   ConfigIllegal, IdentityMismatch, FeatureTooNew, JournalCorrupt
 
 Another machine's error is data: translate it with `error_for`, never re-raise it as ours. `http_status` is the one
 number that every HTTP door needs; the S3 door adds its own codes.
@@ -252,6 +252,10 @@ class ConfigIllegal(StartRefused):
 
 class IdentityMismatch(StartRefused):
     sentence = "this folder belongs to another node or another cluster"
+
+
+class FeatureTooNew(StartRefused):
+    sentence = "the cluster uses features that this version of the program does not know; upgrade this node"
 
 
 class JournalCorrupt(StartRefused):

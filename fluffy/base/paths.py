@@ -7,6 +7,7 @@ characters. Names are bytes-exact: `ü` composed and decomposed are two names.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from fluffy.base.errors import NameIllegal
@@ -14,6 +15,7 @@ from fluffy.base.errors import NameIllegal
 PATH_BYTES_MAX = 1024
 # One segment may not fill the whole path: leaves room for a bucket and for S3's own 1,024-byte keys.
 SEGMENT_BYTES_MAX = 512
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def parse_path(text: str) -> RemotePath:
         raise NameIllegal(f"the path has {size} bytes; at most {PATH_BYTES_MAX} are allowed")
     segments = tuple(stripped.split("/"))
     for segment in segments:
-        _check_segment(segment)
+        check_segment(segment)
     return RemotePath(segments)
 
 
@@ -83,12 +85,13 @@ def parse_file_path(text: str) -> RemotePath:
     return path
 
 
-def _check_segment(segment: str) -> None:
+def check_segment(segment: str) -> None:
+    """Check one name of a path whose text is known to be valid UTF-8 within PATH_BYTES_MAX. Raises NameIllegal."""
     if segment == "":
         raise NameIllegal("the path has an empty segment (two slashes in a row)")
     if segment in (".", ".."):
         raise NameIllegal("the path has a '.' or '..' segment; write the full path instead")
-    if any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in segment):
+    if _CONTROL_CHARACTER.search(segment):
         raise NameIllegal("the path has a control character")
     if len(segment.encode()) > SEGMENT_BYTES_MAX:
         raise NameIllegal(f"one name in the path is longer than {SEGMENT_BYTES_MAX} bytes")
