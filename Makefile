@@ -1,0 +1,60 @@
+# Fluffy: everything a person or CI starts. `make help` lists it.
+# Needs only make and Python >= 3.11; everything else goes into .venv.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+SEEDS ?= 200
+
+.PHONY: help run stop test lint bench sim faults clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
+
+# Any Python that is new enough; the newest name that works wins, so that an old python3 does no harm.
+$(BIN)/python:
+	@for python in python3.13 python3.12 python3.11 python3 python; do \
+	  if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	    echo "making $(VENV) with $$($$python --version)"; exec $$python -m venv $(VENV); \
+	  fi; \
+	done; \
+	echo "make: no Python >= 3.11 with venv was found; install python3.11 or newer (on Debian also python3-venv)" >&2; \
+	exit 1
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	@echo "installing (once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	@echo "installing with the development tools (once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+run: $(VENV)/.installed ## start the cluster of config.yaml here and open the REPL; ARGS="--detach" leaves it running
+	@$(BIN)/fluffy up $(ARGS)
+
+stop: $(VENV)/.installed ## end what `make run ARGS="--detach"` left running
+	@$(BIN)/fluffy down $(ARGS)
+
+test: $(VENV)/.installed-dev ## the whole test suite
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-dev ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+bench: $(VENV)/.installed-dev ## speed, each number beside its reference
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+sim: $(VENV)/.installed-dev ## the simulated cluster under SEEDS seeds
+	@$(BIN)/python -m fluffy.sim.run --seeds $(SEEDS) $(ARGS)
+
+faults: $(VENV)/.installed-dev ## the tests that kill real processes, at full length
+	@$(BIN)/python -m tests.cluster $(ARGS)
+
+clean: ## remove what was made here (not the data of clusters)
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find fluffy tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,134 @@
+"""`fluffy up` and `fluffy down`: a whole cluster on this machine, as real as any, for trying out and for tests.
+
+`up` writes a configuration (or takes the one that is there), starts each node with `server.py` in a session of its own,
+and waits until all are ready. `down` ends exactly the processes that hold these nodes' folders.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from fluffy.apps import supernode
+from fluffy.apps.local_config import NAMES, Wanted, prepare_config
+from fluffy.apps.local_nodes import NodeProcess, end_processes, running_pid, start_node, wait_ready
+from fluffy.apps.settings import CONFIG_ENV, Settings, find_config, load
+from fluffy.base.errors import StartRefused
+
+# Until every /readyz says 200: a cold start takes about 3 s, a busy machine several times that.
+READY_WAIT_S = 60.0
+_REPL = "from fluffy.apps.client import main; main()"
+
+
+@click.command(name="up", help="Start a whole cluster on this machine and open the REPL; leaving it stops the cluster.")
+@click.option("--nodes", type=click.IntRange(1, len(NAMES)), help="how many nodes (default 3)")
+@click.option("--dir", "folder", type=click.Path(path_type=Path, file_okay=False),
+              help="the cluster's folder (default: that of the config.yaml that is found)")
+@click.option("--base-port", type=click.IntRange(1, 65_000), help="node 1 serves HTTP on this + 101 (default 7000)")
+@click.option("--name", help="the cluster's name (default alpha)")
+@click.option("--no-supernode", is_flag=True, help="without the supernode")
+@click.option("--detach", is_flag=True, help="leave the nodes running and return when they are ready")
+@click.option("--node", help="start only this node of the cluster")
+def up_command(nodes: int | None, folder: Path | None, base_port: int | None, name: str | None, no_supernode: bool,
+               detach: bool, node: str | None) -> None:
+    wanted = Wanted(nodes, base_port, name, with_supernode=not no_supernode)
+    try:
+        settings = load(prepare_config(folder, wanted))
+        if node is not None:
+            settings.node(node)
+    except StartRefused as error:
+        raise click.ClickException(error.message) from error
+    names = [node] if node is not None else list(settings.nodes)
+    _start(settings, names)
+    if not no_supernode and settings.supernode is not None and not supernode.AVAILABLE:
+        click.echo(f"note: {supernode.NOT_YET}", err=True)
+    if detach:
+        click.echo(f"the cluster {settings.cluster.name} is up; talk to it with: {_client_line(settings)}")
+        return
+    try:
+        sys.exit(_repl(settings))
+    finally:
+        _stop(_running(settings, names))
+
+
+@click.command(name="down", help="Stop the nodes of a cluster on this machine: drain them, then end them.")
+@click.option("--dir", "folder", type=click.Path(path_type=Path, file_okay=False),
+              help="the cluster's folder (default: that of the config.yaml that is found)")
+def down_command(folder: Path | None) -> None:
+    path = folder / "config.yaml" if folder is not None else find_config()
+    if path is None or not path.is_file():
+        raise click.ClickException(f"there is no cluster here: {path or 'config.yaml'} does not exist")
+    try:
+        settings = load(path)
+    except StartRefused as error:
+        raise click.ClickException(error.message) from error
+    pids = _running(settings, list(settings.nodes))
+    _stop(pids)
+    click.echo(f"{len(pids)} nodes of the cluster {settings.cluster.name} stopped")
+
+
+def _start(settings: Settings, names: list[str]) -> None:
+    """Start what does not run yet, and wait. A failure ends what was started here and says why."""
+    started: list[NodeProcess] = []
+    for name in names:
+        node = settings.node(name)
+        if running_pid(node.dir) is None:
+            started.append(start_node(settings, node))
+        else:
+            click.echo(f"node {name} runs already", err=True)
+    problem: str | None = "interrupted"
+    try:
+        problem = wait_ready(settings, [settings.node(name) for name in names], started, READY_WAIT_S)
+    finally:
+        if problem is not None:
+            _stop([process.process.pid for process in started if process.process.poll() is None])
+    if problem is not None:
+        raise click.ClickException(problem)
+
+
+def _running(settings: Settings, names: list[str]) -> list[int]:
+    pids = (running_pid(settings.node(name).dir) for name in names)
+    return [pid for pid in pids if pid is not None]
+
+
+def _stop(pids: list[int]) -> None:
+    stuck = end_processes(pids)
+    if stuck:
+        raise click.ClickException(f"these processes do not end: {', '.join(map(str, stuck))}")
+
+
+def _repl(settings: Settings) -> int:
+    """Run the REPL until the user leaves it. Ctrl-C belongs to the REPL; SIGTERM or a lost terminal ends all in order."""
+
+    def leave(number: int, frame: FrameType | None) -> NoReturn:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, leave)
+    repl = subprocess.Popen([sys.executable, "-c", _REPL], env=os.environ | {CONFIG_ENV: str(settings.path)},
+                            preexec_fn=_listen_to_ctrl_c)
+    try:
+        return repl.wait()
+    finally:
+        if repl.poll() is None:
+            repl.terminate()
+            repl.wait()
+
+
+def _listen_to_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _client_line(settings: Settings) -> str:
+    found = find_config()
+    here = found is not None and found.resolve() == settings.path.resolve()
+    command = "python client.py" if Path("client.py").is_file() else "fluffy"
+    return command if here else f"{CONFIG_ENV}={settings.path} {command}"

@@ -1,0 +1,165 @@
+"""The node processes of a cluster on this machine: started in the background, watched until ready, ended."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fluffy.apps.node_lock import LOCK_NAME, PID_NAME, is_alive, read_pid
+from fluffy.apps.settings import CONFIG_ENV, NodeSettings, Settings
+
+LOG_NAME = "server.log"
+# A node's log beyond this is set aside (one old one is kept) at the next start.
+LOG_BYTES_MAX = 64 * 1024 * 1024
+TAIL_LINES = 12
+TAIL_BYTES = 16 * 1024
+PROBE_TIMEOUT_S = 1.0
+PROBE_BODY_BYTES_MAX = 2000
+POLL_S = 0.1
+# A supervisor gives its stages 15 + 5 + 10 s to drain (apps/server.py); then it kills them itself.
+DRAIN_WAIT_S = 40.0
+KILL_WAIT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeProcess:
+    node: NodeSettings
+    process: subprocess.Popen[bytes]
+
+
+def running_pid(node_dir: Path) -> int | None:
+    """The supervisor that runs in this folder now; None when there is none.
+
+    A pid file alone proves nothing (process ids are used again): the process must hold this folder's lock file open.
+    """
+    pid = read_pid(node_dir / PID_NAME)
+    if pid is None or not is_alive(pid):
+        return None
+    lock = os.path.realpath(node_dir / "run" / LOCK_NAME)
+    try:
+        open_files = [os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")]
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+    return pid if lock in open_files else None
+
+
+def start_node(settings: Settings, node: NodeSettings) -> NodeProcess:
+    """Start `server.py` for the node in a session of its own (no terminal reaches it), its log in DIR/server.log."""
+    node.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    log_path = node.dir / LOG_NAME
+    if log_path.exists() and log_path.stat().st_size > LOG_BYTES_MAX:
+        os.replace(log_path, log_path.with_suffix(".log.1"))
+    root = str(Path(__file__).resolve().parents[2])
+    with log_path.open("ab") as log_file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fluffy.apps.server", node.name, "--config", str(settings.path)],
+            stdin=subprocess.DEVNULL, stdout=log_file, stderr=log_file, start_new_session=True,
+            env=os.environ | {CONFIG_ENV: str(settings.path),
+                              "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))})
+    return NodeProcess(node, process)
+
+
+def wait_ready(settings: Settings, nodes: Sequence[NodeSettings], started: Sequence[NodeProcess],
+               timeout_s: float) -> str | None:
+    """Until each of `nodes` is ready. None: they are; else what a person should know, with the end of the log.
+
+    A node that cannot become ready because less than a majority of the cluster runs counts as started once it is alive.
+    """
+    end_s = time.monotonic() + timeout_s
+    waiting = list(nodes)
+    answers: dict[str, str] = {}
+    while waiting:
+        for process in started:
+            if process.process.poll() is not None:
+                return _problem(process.node, f"ended with status {process.process.returncode}")
+        waiting = [node for node in waiting if not _is_ready(node, answers)]
+        if waiting and not _majority_runs(settings) and all(_probe(node, "/healthz")[0] == 200 for node in waiting):
+            return None
+        if waiting and time.monotonic() >= end_s:
+            node = waiting[0]
+            return _problem(node, f"is not ready after {timeout_s:.0f} s (/readyz: {answers.get(node.name, 'silent')})")
+        if waiting:
+            time.sleep(POLL_S)
+    return None
+
+
+def end_processes(pids: Sequence[int]) -> list[int]:
+    """SIGTERM to all at once, SIGKILL to those that do not drain in time. Returns the ids that are still there.
+
+    The caller has just seen that they are ours; from here on a pidfd makes sure that it stays so.
+    """
+    handles: dict[int, int] = {}
+    for pid in pids:
+        try:
+            handles[pid] = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+    try:
+        for number, wait_s in ((signal.SIGTERM, DRAIN_WAIT_S), (signal.SIGKILL, KILL_WAIT_S)):
+            left = _not_ended(list(handles.values()), 0.0)
+            for handle in left:
+                signal.pidfd_send_signal(handle, number)
+            _not_ended(left, wait_s)
+        stuck = _not_ended(list(handles.values()), 0.0)
+        return [pid for pid, handle in handles.items() if handle in stuck]
+    finally:
+        for handle in handles.values():
+            os.close(handle)
+
+
+def _not_ended(handles: list[int], wait_s: float) -> list[int]:
+    """The processes among `handles` (pidfds) that still run after at most `wait_s`."""
+    end_s = time.monotonic() + wait_s
+    left = list(handles)
+    while left:
+        poller = select.poll()
+        for handle in left:
+            poller.register(handle, select.POLLIN)
+        ended = {handle for handle, _ in poller.poll(max(0.0, end_s - time.monotonic()) * 1000)}
+        left = [handle for handle in left if handle not in ended]
+        if not ended:
+            break
+    return left
+
+
+def _is_ready(node: NodeSettings, answers: dict[str, str]) -> bool:
+    status, body = _probe(node, "/readyz")
+    answers[node.name] = f"{status} {body.strip()}" if status else body
+    return status == 200
+
+
+def _probe(node: NodeSettings, path: str) -> tuple[int, str]:
+    """(status, beginning of the body); status 0 when nobody answers."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(node.host, node.host)
+    connection = http.client.HTTPConnection(host, node.http, timeout=PROBE_TIMEOUT_S)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read(PROBE_BODY_BYTES_MAX).decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException) as error:
+        return 0, f"no answer ({error})"
+    finally:
+        connection.close()
+
+
+def _majority_runs(settings: Settings) -> bool:
+    """Whether enough nodes run here to choose a leader. Nodes on other machines are unknown and count as running."""
+    local = [node for node in settings.nodes.values() if node.dir.exists()]
+    stopped = sum(1 for node in local if running_pid(node.dir) is None)
+    return 2 * (len(settings.nodes) - stopped) > len(settings.nodes)
+
+
+def _problem(node: NodeSettings, what: str) -> str:
+    log_path = node.dir / LOG_NAME
+    with log_path.open("rb") as file:
+        file.seek(max(0, log_path.stat().st_size - TAIL_BYTES))
+        lines = file.read().decode("utf-8", "replace").splitlines()[-TAIL_LINES:]
+    return f"node {node.name} {what}; the end of {log_path}:\n" + "\n".join(f"  {line}" for line in lines)

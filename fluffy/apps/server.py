@@ -1,0 +1,146 @@
+"""`python server.py NAME`: one node of a cluster, in the foreground.
+
+The node is a handful of processes: the log (alone, so that nothing delays a heartbeat), the gateways (one per two
+cores, sharing the ports) and the keeper. This one starts them, watches them and ends them; it stores nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import socket
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from fluffy.apps.children import Backoff, Child, ChildSpec
+from fluffy.apps.identity import load_or_create_identity
+from fluffy.apps.node_lock import node_lock
+from fluffy.apps.settings import NodeSettings, Settings, load
+from fluffy.apps.supervisor import Supervisor, signal_inbox
+from fluffy.base.checks import EXIT_REFUSED_TO_START
+from fluffy.base.errors import ConfigIllegal, StartRefused
+from fluffy.drivers.logs import setup_logging
+from fluffy.wire.iptable import format_host
+
+log = logging.getLogger(__name__)
+
+# A gateway finishes the requests it has begun; a long download is cut then (clients resume).
+GATEWAY_DRAIN_S = 15.0
+KEEPER_DRAIN_S = 5.0
+# The log hands over what it leads and syncs; a checkpoint being written is thrown away.
+LOG_DRAIN_S = 10.0
+# sockaddr_un.sun_path of unix(7) has 108 bytes with the closing zero.
+SOCKET_PATH_BYTES_MAX = 107
+# One connection or open chunk is one descriptor; the usual soft limit of 1,024 is a relic of select(2).
+DESCRIPTORS_MAX = 65_536
+# Another program's outgoing connection may sit on a port for a moment; a server sits there longer.
+PORT_WAIT_S = 3.0
+
+
+def child_specs(settings: Settings, node: NodeSettings) -> tuple[ChildSpec, ...]:
+    """The processes of this node, the log first because the others wait for it."""
+
+    def spec(name: str, module: str, *extra: str, stage: int, drain_s: float) -> ChildSpec:
+        argv = (sys.executable, "-m", module, node.name, "--config", str(settings.path), *extra)
+        return ChildSpec(name, argv, stage, drain_s)
+
+    gateways = (
+        spec(f"gateway-{worker}", "fluffy.apps.gateway_process", *(("--data-port",) if worker == 0 else ()),
+             stage=0, drain_s=GATEWAY_DRAIN_S)
+        for worker in range(settings.cluster.workers))
+    return (spec("log", "fluffy.apps.log_process", stage=2, drain_s=LOG_DRAIN_S), *gateways,
+            spec("keeper", "fluffy.apps.keeper_process", stage=1, drain_s=KEEPER_DRAIN_S))
+
+
+def run_node(name: str, config: Path | None) -> int:
+    """Run the node until it is told to stop; returns the exit status. Raises StartRefused with what to do."""
+    settings = load(config)
+    node = settings.node(name)
+    setup_logging("server", node.name)
+    _prepare_folder(node)
+    with signal_inbox() as inbox, node_lock(node.dir, node.name) as lock_fd:
+        identity = load_or_create_identity(settings, node)
+        _prepare_surroundings()
+        _check_ports_free(node)
+        log.info("server.starting", extra={"disk_uuid": identity.disk_uuid, "cluster_uuid": identity.cluster_uuid,
+                                           "folder": node.dir, "fsync": settings.cluster.fsync})
+        children = [Child(spec, node.dir / "run", Backoff(), lock_fd) for spec in child_specs(settings, node)]
+        status = Supervisor(children).run(inbox)
+    if status == EXIT_REFUSED_TO_START:
+        raise StartRefused(f"node {node.name} stopped: one of its processes refuses to start; the reason stands above")
+    return status
+
+
+@click.command(help="Run the node NAME of the configuration in the foreground. SIGTERM drains and ends it.")
+@click.argument("name")
+@click.option("--config", type=click.Path(path_type=Path), help="default: FLUFFY_CONFIG, then config.yaml")
+@click.option("--join", metavar="HOST:PORT", help="ask this member to admit this machine (not yet)")
+def main(name: str, config: Path | None, join: str | None) -> None:
+    if join is not None:
+        click.echo("server.py: --join is not there yet: in this version the nodes of a cluster are those that "
+                   "config.yaml names at its birth; see CHANGELOG.md, \"Not yet\"", err=True)
+        sys.exit(2)
+    try:
+        status = run_node(name, config)
+    except StartRefused as error:
+        click.echo(f"server.py: {error.message}", err=True)
+        sys.exit(EXIT_REFUSED_TO_START)
+    sys.exit(status)
+
+
+def _prepare_folder(node: NodeSettings) -> None:
+    """The node's folder, for its owner only: it holds everybody's files, and a socket that obeys who can open it."""
+    run_dir = node.dir / "run"
+    if len(os.fsencode(run_dir / "log.sock")) > SOCKET_PATH_BYTES_MAX:
+        raise ConfigIllegal(f"the folder {node.dir} has too long a name for the sockets in it (more than "
+                            f"{SOCKET_PATH_BYTES_MAX} bytes with run/log.sock); choose a shorter `dir`")
+    try:
+        node.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        run_dir.mkdir(exist_ok=True, mode=0o700)
+        run_dir.chmod(0o700)
+    except OSError as error:
+        raise StartRefused(f"the folder {node.dir} cannot be made or used: {error.strerror}") from error
+
+
+def _check_ports_free(node: NodeSettings) -> None:
+    """Say whose port is taken now, instead of letting a child fail at it again and again."""
+    end_s = time.monotonic() + PORT_WAIT_S
+    for door, port in (("http", node.http), ("raft", node.raft), ("data", node.data)):
+        while (problem := _bind_problem(node.host, port)) is not None:
+            if time.monotonic() >= end_s:
+                raise StartRefused(f"node {node.name} cannot use {format_host(node.host)}:{port} (its {door} port): "
+                                   f"{problem}; stop the program that has it, or change the address", port=port)
+            time.sleep(0.1)
+
+
+def _bind_problem(host: str, port: int) -> str | None:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _prepare_surroundings() -> None:
+    """What the children inherit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = max(soft, min(hard, DESCRIPTORS_MAX)) if hard != resource.RLIM_INFINITY else DESCRIPTORS_MAX
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    # The children run `-m fluffy.apps...`: let them find the same code wherever they were started.
+    root = str(Path(__file__).resolve().parents[2])
+    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != root]
+    os.environ["PYTHONPATH"] = os.pathsep.join([root, *paths])
+    # Many threads, each with its own malloc arena, would keep freed memory: two arenas are enough for one core's work.
+    os.environ.setdefault("MALLOC_ARENA_MAX", "2")
+
+
+if __name__ == "__main__":
+    main()
