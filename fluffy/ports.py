@@ -5,10 +5,12 @@ Blocking calls are marked so; they run in a thread. Everything else is asyncio a
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Protocol, TypeVar
 
 from fluffy.base.deadline import Deadline
@@ -97,6 +99,42 @@ class StoredChunk:
     modified_ms: int
 
 
+class Buffer(Protocol):
+    """Page-aligned memory for one chunk, held until `release` or the end of its `with`."""
+
+    view: memoryview
+
+    def release(self) -> None: ...
+    def __enter__(self) -> Buffer: ...
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None: ...
+
+
+class Buffers(Protocol):
+    """A bounded pool of such memory; waiting for it is the backpressure of the data path."""
+
+    buffer_bytes: int
+
+    async def acquire(self, deadline: Deadline) -> Buffer:
+        """Raises Overloaded when none is free before the deadline."""
+
+    def try_acquire(self) -> Buffer | None: ...
+
+
+@dataclass(slots=True)
+class VerifiedFile:
+    """A checked part of a chunk file, ready for sendfile: `length` bytes at `offset` of `fd`. Close it once."""
+
+    fd: int
+    offset: int
+    length: int
+
+    def close(self) -> None:
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
 class ChunkStore(Protocol):
     """This node's chunk files. All calls block; run them in the disk pool."""
 
@@ -136,9 +174,16 @@ class ChunkLease(Protocol):
 class ChunkSource(Protocol):
     """Where downloads get chunks: own disk, then cache, then peers; verified whatever the source."""
 
-    async def open(self, chunk_id: ChunkId, length: int, replicas: tuple[NodeNo, ...],
-                   deadline: Deadline) -> AbstractContextManager[ChunkLease]:
-        """Raises AllCopiesBad when no good copy can be had before the deadline."""
+    async def open(self, chunk_id: ChunkId, length: int, replicas: tuple[NodeNo, ...], deadline: Deadline, *,
+                   offset: int = 0, want: int | None = None, in_memory: bool = False,
+                   ) -> AbstractContextManager[ChunkLease]:
+        """`want` bytes (None: to the end) of the chunk from `offset`; `length` is the whole chunk's.
+
+        The lease's `data` and `file` cover exactly the wanted bytes; a small part reads and fetches only the blocks
+        around it. A chunk on the own disk comes as a file for sendfile, and its `data` would be read when asked for
+        (blocking): pass `in_memory` where sendfile cannot be used. Raises AllCopiesBad when no good copy can be had
+        before the deadline, Overloaded when no memory is.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +211,13 @@ class NodeClient(Protocol):
 
     async def put_chunk(self, node: NodeNo, chunk_id: ChunkId, xxh3: bytes, data: memoryview,
                         deadline: Deadline) -> None: ...
-    async def get_chunk(self, node: NodeNo, chunk_id: ChunkId, out: memoryview, deadline: Deadline) -> bytes:
-        """Fills `out` (exactly the chunk's length) and returns its xxh3, already checked."""
+    async def get_chunk(self, node: NodeNo, chunk_id: ChunkId, out: memoryview, deadline: Deadline, *,
+                        offset: int = 0) -> bytes:
+        """Fill `out` with the chunk's bytes from `offset`; returns their xxh3, already checked.
+
+        `out` is not written any more once this returned, raised or was cancelled.
+        """
 
     async def has_chunk(self, node: NodeNo, chunk_id: ChunkId, deadline: Deadline) -> bool: ...
     async def ping(self, node: NodeNo, deadline: Deadline) -> dict[str, int]:
-        """{'free_bytes': …, 'chunks': …}: alive, and how much room."""
+        """{'free_bytes': …}: alive, and how much room."""

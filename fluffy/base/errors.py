@@ -199,6 +199,10 @@ class DiskFull(Unavailable):
     sentence = "no node has room for these bytes; delete files or add a node"
 
 
+class DiskFailed(Unavailable):
+    sentence = "a disk reports that it cannot read or write; look at that machine"
+
+
 class OutcomeUnknown(FluffyError):
     http_status = 503
     retry = "same-id"

@@ -1,0 +1,169 @@
+"""Reading a chunk file so that no byte leaves unchecked.
+
+Reads go block by block (256 KiB), each checked against its hash in the file's record while it is still in the core's
+cache. What the page cache has is taken from it; the first block that is not there switches the rest of a large read to
+O_DIRECT, so that a copy to a peer or a scrub neither waits for nor pushes out what users read. Reads are calls, never
+memory maps: a bad sector is then an error to handle and not a signal that kills the process.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from fluffy.base.errors import ChunkCorrupt, RangeIllegal
+from fluffy.base.hashing import xxh3_of
+from fluffy.base.ids import ChunkId
+from fluffy.drivers.direct_io import DIRECT_BYTES_MIN, PAGE_BYTES, bounce_buffer, is_aligned
+from fluffy.wire.chunk_record import (
+    BLOCK_BYTES,
+    TAIL_BYTES,
+    ChunkRecord,
+    blocks_of,
+    decode_record,
+    record_bytes,
+)
+
+
+def read_record(fd: int, chunk_id: ChunkId) -> ChunkRecord:
+    """The file's record, checked against itself and the file's size. Raises ChunkCorrupt."""
+    file_bytes = os.fstat(fd).st_size
+    end = os.pread(fd, PAGE_BYTES, max(0, file_bytes - PAGE_BYTES))
+    size = record_bytes(end[-TAIL_BYTES:])
+    if size > file_bytes:
+        raise ChunkCorrupt("the chunk file is shorter than its record")
+    encoded = end[-size:] if size <= len(end) else os.pread(fd, size, file_bytes - size)
+    return decode_record(encoded, file_bytes, chunk_id)
+
+
+def read_part(fd: int, path: Path, chunk_id: ChunkId, offset: int, out: memoryview, direct: bool) -> ChunkRecord:
+    """Fill `out` from `offset` with checked bytes."""
+    record = read_record(fd, chunk_id)
+    end = _checked_end(record, offset, len(out))
+    position = offset
+    while position < end:
+        number = position // BLOCK_BYTES
+        start, stop = _block_bounds(record, number)
+        if position == start and stop <= end:
+            view = out[start - offset:stop - offset]
+            if direct and end - start >= DIRECT_BYTES_MIN and not _read_cached(fd, view, start):
+                return _read_cold(path, record, offset, start, out)
+            _read_exactly(fd, view, start)
+            _check(view, record, number)
+        else:
+            block = _read_block(fd, record, number)
+            upto = min(stop, end)
+            out[position - offset:upto - offset] = block[position - start:upto - start]
+        position = stop
+    return record
+
+
+def check_part(fd: int, chunk_id: ChunkId, offset: int, length: int) -> ChunkRecord:
+    """Check the blocks around a part through the page cache, where they stay for the sendfile that follows."""
+    record = read_record(fd, chunk_id)
+    end = _checked_end(record, offset, length)
+    first = offset // BLOCK_BYTES
+    os.posix_fadvise(fd, first * BLOCK_BYTES, end - first * BLOCK_BYTES, os.POSIX_FADV_WILLNEED)
+    for number in range(first, blocks_of(end)):
+        _read_block(fd, record, number)
+    return record
+
+
+def check_all(fd: int, path: Path, chunk_id: ChunkId, direct: bool) -> ChunkRecord:
+    """Check the whole file without keeping its bytes; past the page cache where possible."""
+    record = read_record(fd, chunk_id)
+    source = _open_direct(path) if direct and record.length >= DIRECT_BYTES_MIN else -1
+    try:
+        for number in range(blocks_of(record.length)):
+            _read_block(source if source >= 0 else fd, record, number)
+    finally:
+        if source >= 0:
+            os.close(source)
+    return record
+
+
+def _read_cold(path: Path, record: ChunkRecord, offset: int, start: int, out: memoryview) -> ChunkRecord:
+    """The rest of a read, from block `start` on, with O_DIRECT when `out` is aligned there."""
+    end = offset + len(out)
+    rest = out[start - offset:]
+    pages = len(rest) & ~(PAGE_BYTES - 1)
+    fd = _open_direct(path) if is_aligned(rest) else -1
+    if fd < 0:
+        pages = 0
+    buffered = os.open(path, os.O_RDONLY)
+    try:
+        if pages:
+            _read_exactly(fd, rest[:pages], start)
+        _read_exactly(buffered, rest[pages:], start + pages)
+        return _check_whole_blocks(buffered, record, offset, start, end, out)
+    finally:
+        os.close(buffered)
+        if fd >= 0:
+            os.close(fd)
+
+
+def _check_whole_blocks(fd: int, record: ChunkRecord, offset: int, start: int, end: int, out: memoryview) -> ChunkRecord:
+    for number in range(start // BLOCK_BYTES, blocks_of(end)):
+        begin, stop = _block_bounds(record, number)
+        if stop <= end:
+            _check(out[begin - offset:stop - offset], record, number)
+        else:
+            out[begin - offset:] = _read_block(fd, record, number)[:end - begin]
+    return record
+
+
+def _checked_end(record: ChunkRecord, offset: int, length: int) -> int:
+    if offset < 0 or length <= 0 or offset + length > record.length:
+        raise RangeIllegal("the range lies outside the chunk", offset=offset, length=length, chunk_length=record.length)
+    return offset + length
+
+
+def _block_bounds(record: ChunkRecord, number: int) -> tuple[int, int]:
+    return number * BLOCK_BYTES, min((number + 1) * BLOCK_BYTES, record.length)
+
+
+def _read_block(fd: int, record: ChunkRecord, number: int) -> memoryview:
+    """One checked block in the thread's scratch memory. `fd` may be O_DIRECT: then whole pages are read."""
+    start, stop = _block_bounds(record, number)
+    scratch = bounce_buffer()
+    size = stop - start
+    _read_exactly(fd, scratch[:-(-size // PAGE_BYTES) * PAGE_BYTES], start, enough=size)
+    block = scratch[:size]
+    _check(block, record, number)
+    return block
+
+
+def _check(block: memoryview, record: ChunkRecord, number: int) -> None:
+    if xxh3_of(block) != record.block_hash(number):
+        raise ChunkCorrupt(f"block {number} of the chunk does not match its hash")
+
+
+def _read_cached(fd: int, view: memoryview, offset: int) -> bool:
+    """Whether the page cache had all of it; then `view` is filled."""
+    try:
+        return os.preadv(fd, [view], offset, os.RWF_NOWAIT) == len(view)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EOPNOTSUPP):
+            return False
+        raise
+
+
+def _read_exactly(fd: int, view: memoryview, offset: int, enough: int | None = None) -> None:
+    needed = len(view) if enough is None else enough
+    got = 0
+    while got < needed:
+        count = os.preadv(fd, [view[got:]], offset + got)
+        if count == 0:
+            raise ChunkCorrupt("the chunk file is shorter than its record says")
+        got += count
+
+
+def _open_direct(path: Path) -> int:
+    """A second descriptor past the page cache; -1 when it cannot be had, and then the plain one will do."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_DIRECT)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOENT):
+            return -1
+        raise
