@@ -68,6 +68,20 @@ class TooLarge(RequestError):
     sentence = "the request is larger than this door accepts"
 
 
+class RequestMalformed(RequestError):
+    sentence = "this is not a valid HTTP request"
+
+
+class MethodNotAllowed(RequestError):
+    http_status = 405
+    sentence = "that address does not know this method"
+
+
+class ClientTooSlow(RequestError):
+    http_status = 408
+    sentence = "nothing came from the client for too long; nothing was stored"
+
+
 class HeadersTooLarge(RequestError):
     http_status = 431
     sentence = "the request's headers are larger than this door accepts"
