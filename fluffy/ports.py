@@ -148,13 +148,12 @@ class ChunkStore(Protocol):
         """Fill `out` from `offset` with verified bytes. Raises ChunkNotFound, ChunkCorrupt (after quarantining it)."""
 
     def length(self, chunk_id: ChunkId) -> int: ...
-    def delete(self, chunk_id: ChunkId) -> None: ...
-    def delete_untouched(self, chunk_id: ChunkId, before_ms: int) -> bool:
-        """Remove the file unless a `put` touched it at or after `before_ms` (wall clock); True when it was removed.
+    def delete(self, chunk_id: ChunkId, unless_touched_since_ms: int | None = None) -> bool:
+        """Remove the file, unless a `put` touched it at or after that wall time; True when it was removed.
 
-        Atomic against a `put` of the same chunk in any process: renames the file away first, then looks at its time,
-        and puts it back when it is young. So no put that found the file there and touched it loses its copy.
+        One step against a `put` of the same chunk in any process: none that found the file here loses its copy.
         """
+
     def quarantine(self, chunk_id: ChunkId, reason: str) -> None: ...
     def scan(self) -> Iterator[StoredChunk]: ...
     def free_bytes(self) -> int: ...

@@ -11,7 +11,7 @@ here that could lose bytes, so four conditions hold together:
 2. this process itself found it unknown on an earlier pass, longer ago than the longest upload by the monotonic clock,
    with the time unchanged since: a wall clock that jumped, or a process that just started, removes nothing;
 3. after a *barrier* this node's catalog still does not know it: a node that lags or has no majority removes nothing;
-4. the removal itself is atomic against a `put` that finds the file there at that moment (`delete_untouched`).
+4. the removal itself is atomic against a `put` that finds the file there at that moment (`ChunkStore.delete`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import TypeVar
 
 from fluffy.base.checks import invariant
 from fluffy.base.deadline import Deadline
-from fluffy.base.errors import ChunkNotFound
+from fluffy.base.errors import ChunkCorrupt, ChunkNotFound
 from fluffy.base.ids import ChunkId, NodeNo
 from fluffy.base.units import DAY_MS, HOUR_MS
 from fluffy.core.metadata import queries
@@ -114,12 +114,12 @@ class Inventory:
     def _has(self, chunk_id: ChunkId, length: int) -> bool:
         """Blocking. A file of the wrong length is quarantined: it can never be served."""
         try:
-            if self._store.length(chunk_id) == length:
-                return True
+            is_whole = self._store.length(chunk_id) == length
+        except (ChunkNotFound, ChunkCorrupt):
+            return False
+        if not is_whole:
             self._store.quarantine(chunk_id, "its length is not the catalog's")
-        except ChunkNotFound:
-            pass
-        return False
+        return is_whole
 
     async def _check_files(self) -> None:
         """One slice of the files on the disk."""
@@ -166,7 +166,7 @@ class Inventory:
         before_ms = self._clock.now_ms() - self._rules.grace_ms
         doomed = [chunk_id for chunk_id in ids if chunk_id not in known]
         removed = await self._in_disk_thread(
-            lambda: sum(self._store.delete_untouched(chunk_id, before_ms) for chunk_id in doomed))
+            lambda: sum(self._store.delete(chunk_id, unless_touched_since_ms=before_ms) for chunk_id in doomed))
         for chunk_id in ids:
             self._suspects.pop(chunk_id, None)
         self.removed += removed

@@ -1,0 +1,159 @@
+"""Getting a file: verified bytes of one version, in order, with the next chunks already on their way.
+
+A version never changes, so a download needs no lock: it holds the version it looked up, however long it takes (the
+bytes of an overwritten version stay for the retention time). The first chunk is had before the first byte of the answer
+is sent, so that "no good copy" is still an honest 503; when a later chunk fails the only honest end is to cut the
+connection, which the caller does when `send` raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from fluffy.base.checks import invariant
+from fluffy.base.deadline import Deadline
+from fluffy.core.metadata.model import ChunkRef, FileVersion
+from fluffy.ports import ChunkLease, ChunkSource
+from fluffy.services.groups import first_failure
+from fluffy.wire.ranges import Span
+
+# One chunk on the way out and two behind it hide the latency of a peer; each costs up to a chunk of memory.
+CHUNKS_AHEAD = 2
+CHUNK_TIMEOUT_S = 20.0
+
+
+class BodyOut(Protocol):
+    """Where a door sends the body of an answer."""
+
+    async def write(self, data: bytes | memoryview) -> None:
+        """Send; when this returns, the memory behind `data` may be used again. Raises ConnectionError."""
+
+    async def write_file(self, file_descriptor: int, offset: int, count: int) -> bool:
+        """Send from a file without copying. False, having sent nothing: this connection cannot; use `write`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """`count` bytes of one chunk, from `offset` in it."""
+
+    chunk: ChunkRef
+    offset: int
+    count: int
+
+
+def plan_pieces(chunks: tuple[ChunkRef, ...], span: Span) -> tuple[Piece, ...]:
+    """Which parts of which chunks make up `span` of the file."""
+    pieces: list[Piece] = []
+    position, end = 0, span.start + span.count
+    for chunk in chunks:
+        if position >= end:
+            break
+        first, last = max(span.start, position), min(end, position + chunk.length)
+        if first < last:
+            pieces.append(Piece(chunk, first - position, last - first))
+        position += chunk.length
+    invariant(sum(piece.count for piece in pieces) == span.count, "a manifest covers its file")
+    return tuple(pieces)
+
+
+class Downloads:
+    """Opens bodies. One per gateway."""
+
+    def __init__(self, source: ChunkSource) -> None:
+        self._source = source
+
+    async def open(self, version: FileVersion, parts: tuple[Span | bytes, ...]) -> Download:
+        """Get ready to send `parts` of a version in order: spans of the file, and bytes of our own between them.
+
+        Raises AllCopiesBad when the first chunk cannot be had. The caller must `close` what it got.
+        """
+        steps: list[Piece | bytes] = []
+        for part in parts:
+            if isinstance(part, bytes):
+                steps.append(part)
+            elif version.inline is not None:
+                steps.append(version.inline[part.start:part.start + part.count])
+            else:
+                steps.extend(plan_pieces(version.chunks, part))
+        download = Download(self._source, deque(steps))
+        await download.prepare()
+        return download
+
+
+class Download:
+    """One body, ready to be sent once."""
+
+    def __init__(self, source: ChunkSource, steps: deque[Piece | bytes]) -> None:
+        self._source = source
+        self._steps = steps
+        self._first: AbstractContextManager[ChunkLease] | None = None
+
+    async def prepare(self) -> None:
+        """Have the first chunk."""
+        for step in self._steps:
+            if isinstance(step, Piece):
+                self._first = await self._open(step)
+                return
+
+    async def send(self, out: BodyOut) -> None:
+        """Send everything. Raises ConnectionError when the client left, AllCopiesBad when a later chunk failed."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._send_steps(group, out)
+        except BaseExceptionGroup as failures:
+            raise first_failure(failures) from failures
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Give back what was prepared and not sent. Harmless afterwards."""
+        if self._first is not None:
+            with self._first:
+                self._first = None
+
+    async def _send_steps(self, group: asyncio.TaskGroup, out: BodyOut) -> None:
+        ahead: deque[asyncio.Task[AbstractContextManager[ChunkLease]]] = deque()
+        upcoming = deque(step for step in self._steps if isinstance(step, Piece))
+        try:
+            while self._steps:
+                step = self._steps.popleft()
+                if isinstance(step, bytes):
+                    await out.write(step)
+                    continue
+                upcoming.popleft()
+                if self._first is not None:
+                    holder, self._first = self._first, None
+                else:
+                    holder = await ahead.popleft()
+                with holder as lease:
+                    while upcoming and len(ahead) < min(CHUNKS_AHEAD, len(upcoming)):
+                        ahead.append(group.create_task(self._open(upcoming[len(ahead)])))
+                    await _send_piece(lease, step, out)
+        finally:
+            await _drop(ahead)
+
+    async def _open(self, piece: Piece) -> AbstractContextManager[ChunkLease]:
+        chunk = piece.chunk
+        return await self._source.open(chunk.chunk_id, chunk.length, chunk.replicas, Deadline.after(CHUNK_TIMEOUT_S))
+
+
+async def _send_piece(lease: ChunkLease, piece: Piece, out: BodyOut) -> None:
+    file = lease.file
+    if file is not None and await out.write_file(file[0], file[1] + piece.offset, piece.count):
+        return
+    await out.write(lease.data[piece.offset:piece.offset + piece.count])
+
+
+async def _drop(ahead: deque[asyncio.Task[AbstractContextManager[ChunkLease]]]) -> None:
+    """Give back chunks that were fetched ahead and will not be sent."""
+    for task in ahead:
+        task.cancel()
+    for task in ahead:
+        await asyncio.wait((task,))
+        if not task.cancelled() and task.exception() is None:
+            with task.result():
+                pass

@@ -1,0 +1,257 @@
+"""Putting a file: a stream of bytes becomes one version, whole or not at all (promise P2).
+
+Small bodies (`inline_max`) go into the proposal itself and touch neither disk nor data port. Larger ones are cut into
+chunks in pooled buffers, a bounded number at once: each is hashed and written to its replicas while the next one
+arrives. Only when every chunk is safe and every promise of the client (length, MD5, BLAKE3) holds is the version
+proposed. A failure anywhere before that leaves the namespace as it was; chunks already written are unreferenced, and
+the keepers sweep them once they are older than any upload.
+
+The file's BLAKE3 must be the one that `b3sum` prints, so the bytes of a file of several chunks are hashed twice: a
+chunk's id is a tree of its own, whose leaves are numbered from zero, and cannot be a branch of the file's tree. The
+two hashes run in two threads. A file of one chunk is hashed once: its hash is the chunk's id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Protocol
+
+from blake3 import blake3
+
+from fluffy.base.deadline import Deadline
+from fluffy.base.errors import BodyIncomplete, DigestMismatch, TooLarge
+from fluffy.base.hashing import etag_of
+from fluffy.base.units import KIB
+from fluffy.core.metadata.commands import Header, PutFile
+from fluffy.core.metadata.outcomes import Accepted
+from fluffy.ports import ChunkSink, MetadataLog, WrittenChunk
+from fluffy.services.groups import first_failure
+
+# 10 Gbit/s x 10 ms = 12.5 MB: two chunks fill the wire, two more hide hash and fsync.
+CHUNKS_IN_FLIGHT = 4
+# One command must fit a log group of 1 MiB; a chunk takes about 50 bytes of it. At 8 MiB each that is 125 GiB a file.
+FILE_CHUNKS_MAX = 16_000
+# The disk of a busy node may be seconds behind; longer means that something is wrong with it.
+CHUNK_TIMEOUT_S = 30.0
+BUFFER_TIMEOUT_S = 15.0
+# Below this a thread costs more than the hash (2.5 GiB/s).
+HASH_IN_THREAD_BYTES = 256 * KIB
+# A refusal must come within 3 s, so a small write gives up sooner than its client; after a long upload it is
+# worth waiting for a slow election, because the client would have to send everything again.
+COMMIT_TIMEOUT_S = 2.5
+COMMIT_AFTER_CHUNKS_TIMEOUT_S = 10.0
+
+
+class BodySource(Protocol):
+    """The bytes of a request, as a door receives them."""
+
+    @property
+    def length(self) -> int | None:
+        """What the client announced; None when it did not say."""
+
+    async def fill(self, out: memoryview) -> int:
+        """Receive until `out` is full or the body has ended; returns how many bytes came.
+
+        Fewer than `len(out)` means the end, and every later call returns 0. Raises BodyIncomplete when the connection
+        or the client's patience ends before the announced length.
+        """
+
+
+class ChunkBuffer(Protocol):
+    @property
+    def view(self) -> memoryview: ...
+    def release(self) -> None: ...
+
+
+class ChunkBuffers(Protocol):
+    """Reused memory, one chunk each; waiting for one is the backpressure."""
+
+    async def acquire(self, deadline: Deadline) -> ChunkBuffer: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PutOrder:
+    """What the client wants, apart from the bytes. `md5`, `blake3`: what it promises about them; None: nothing."""
+
+    path: str
+    content_type: str
+    meta: dict[str, str]
+    tags: dict[str, str]
+    if_match: str | None = None
+    if_none_match: bool = False
+    md5: bytes | None = None
+    blake3: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """The answer to a put. `outcome` has the log's facts; a repeated request gets those of its first time."""
+
+    outcome: Accepted
+    size: int
+    blake3: bytes
+    etag: str
+    chunks: int
+
+
+class Uploads:
+    """Makes versions out of bodies. One per gateway; any number of `put`s at once, held back by the buffers."""
+
+    def __init__(self, log: MetadataLog, sink: ChunkSink, buffers: ChunkBuffers, hashers: Executor, *,
+                 chunk_size: int, inline_max: int) -> None:
+        self._log = log
+        self.sink = sink
+        self._buffers = buffers
+        self.hashers = hashers
+        self.chunk_size = chunk_size
+        self._inline_max = inline_max
+        self._file_size_max = FILE_CHUNKS_MAX * chunk_size
+
+    async def put(self, header: Header, order: PutOrder, body: BodySource) -> StoredFile:
+        """Store the body and propose the version.
+
+        Raises BodyIncomplete, DigestMismatch, TooLarge, NotEnoughCopies, DiskFull, Overloaded, and what the log
+        answers.
+        """
+        if body.length is not None and body.length > self._file_size_max:
+            raise self.too_large()
+        if body.length is not None and body.length <= self._inline_max:
+            data = bytearray(body.length)
+            if await body.fill(memoryview(data)) < body.length:
+                raise BodyIncomplete
+            return await self._put_inline(header, order, bytes(data))
+        first = await self.acquire_buffer()
+        try:
+            count = await body.fill(first.view[:self.chunk_size])
+            if count <= self._inline_max:
+                return await self._put_inline(header, order, bytes(first.view[:count]))
+            transfer = _Transfer(self, order, body)
+            return await self._put_chunks(header, order, await transfer.run(first, count))
+        finally:
+            first.release()
+
+    async def _put_inline(self, header: Header, order: PutOrder, data: bytes) -> StoredFile:
+        digest = blake3(data).digest()
+        _check_promises(order, digest, hashlib.md5(data).digest() if order.md5 is not None else None)
+        command = _command(header, order, len(data), digest, inline=data)
+        outcome = await self._log.propose(command, Deadline.after(COMMIT_TIMEOUT_S))
+        return StoredFile(outcome, len(data), digest, etag_of(digest), 0)
+
+    async def _put_chunks(self, header: Header, order: PutOrder, sent: _Sent) -> StoredFile:
+        command = _command(header, order, sent.size, sent.blake3, chunks=sent.chunks)
+        outcome = await self._log.propose(command, Deadline.after(COMMIT_AFTER_CHUNKS_TIMEOUT_S))
+        return StoredFile(outcome, sent.size, sent.blake3, etag_of(sent.blake3), len(sent.chunks))
+
+    async def acquire_buffer(self) -> ChunkBuffer:
+        return await self._buffers.acquire(Deadline.after(BUFFER_TIMEOUT_S))
+
+    def too_large(self) -> TooLarge:
+        return TooLarge(f"a file may have at most {self._file_size_max} bytes here", size_max=self._file_size_max)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    size: int
+    blake3: bytes
+    chunks: tuple[WrittenChunk, ...]
+
+
+class _Transfer:
+    """One body on its way into chunks."""
+
+    def __init__(self, uploads: Uploads, order: PutOrder, body: BodySource) -> None:
+        self._uploads = uploads
+        self._order = order
+        self._body = body
+        self._written: dict[int, WrittenChunk] = {}
+        self._slots = asyncio.Semaphore(CHUNKS_IN_FLIGHT)
+        self._hash = blake3()
+        self._md5 = hashlib.md5() if order.md5 is not None else None
+        self._size = 0
+
+    async def run(self, first: ChunkBuffer, count: int) -> _Sent:
+        """Send all chunks, beginning with the `count` bytes in `first`, which is released here."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._feed(group, first, count)
+        except BaseExceptionGroup as failures:
+            raise first_failure(failures) from failures
+        if self._body.length not in (None, self._size):
+            raise BodyIncomplete
+        chunks = tuple(self._written[number] for number in range(len(self._written)))
+        digest = bytes(chunks[0].chunk_id) if len(chunks) == 1 else self._hash.digest()
+        _check_promises(self._order, digest, self._md5.digest() if self._md5 is not None else None)
+        return _Sent(self._size, digest, chunks)
+
+    async def _feed(self, group: asyncio.TaskGroup, buffer: ChunkBuffer, count: int) -> None:
+        """Fill buffers in order and start a task for each; a slot is taken before its buffer."""
+        chunk_size = self._uploads.chunk_size
+        await self._slots.acquire()
+        hashed: asyncio.Future[None] | None = None
+        for number in range(FILE_CHUNKS_MAX):
+            data = buffer.view[:count]
+            is_last = count < chunk_size or self._size + count == self._body.length
+            if hashed is not None:
+                await hashed
+            hashed = self._start_hashing(data, is_only=is_last and number == 0)
+            self._size += count
+            group.create_task(self._store(number, buffer, data, hashed))
+            if is_last:
+                return
+            await self._slots.acquire()
+            buffer = await self._uploads.acquire_buffer()
+            count = await self._fill(buffer)
+            if count == 0:
+                return
+        buffer.release()
+        raise self._uploads.too_large()
+
+    async def _fill(self, buffer: ChunkBuffer) -> int:
+        """Receive the next chunk; the buffer is given back when there is none."""
+        count = 0
+        try:
+            count = await self._body.fill(buffer.view[:self._uploads.chunk_size])
+        finally:
+            if count == 0:
+                buffer.release()
+        return count
+
+    def _start_hashing(self, data: memoryview, *, is_only: bool) -> asyncio.Future[None]:
+        """Feed the file's hashes in a thread. The only chunk of a file needs no BLAKE3 here: its id is the file's."""
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self._uploads.hashers, self._hash_both, data, is_only)
+
+    def _hash_both(self, data: memoryview, is_only: bool) -> None:
+        if not is_only:
+            self._hash.update(data)
+        if self._md5 is not None:
+            self._md5.update(data)
+
+    async def _store(self, number: int, buffer: ChunkBuffer, data: memoryview, hashed: asyncio.Future[None]) -> None:
+        try:
+            self._written[number] = await self._uploads.sink.write(data, Deadline.after(CHUNK_TIMEOUT_S))
+            # Not to be filled again while the file's hash reads it. (After a failure it may: that hash is void.)
+            await hashed
+        finally:
+            buffer.release()
+            self._slots.release()
+
+
+def _command(header: Header, order: PutOrder, size: int, digest: bytes, *, inline: bytes | None = None,
+             chunks: tuple[WrittenChunk, ...] = ()) -> PutFile:
+    return PutFile(
+        header, order.path, size, digest, etag_of(digest), order.content_type, order.meta, order.tags, inline,
+        tuple((chunk.chunk_id, chunk.length) for chunk in chunks), tuple(chunk.replicas for chunk in chunks),
+        if_match=order.if_match, if_none_match=order.if_none_match, parents=True)
+
+
+def _check_promises(order: PutOrder, digest: bytes, md5: bytes | None) -> None:
+    if order.blake3 is not None and order.blake3 != digest:
+        raise DigestMismatch("the body's BLAKE3 is not the one in Fluffy-Blake3; nothing was stored",
+                             promised=order.blake3.hex(), received=digest.hex())
+    if order.md5 is not None and order.md5 != md5:
+        raise DigestMismatch("the body's MD5 is not the one in Content-MD5; nothing was stored",
+                             promised=order.md5.hex(), received=md5.hex() if md5 is not None else None)
