@@ -49,8 +49,9 @@ class PooledBuffer:
 class BufferPool:
     """At most `buffers_max` page-aligned buffers of `buffer_bytes` each; made when first needed, kept for ever.
 
-    Usable from the event loop (`acquire`) and from threads (`acquire_blocking`) at once. Waiters are served in the order
-    in which they came. The last buffer given back is the first used again, so an idle pool's rest stays untouched memory.
+    Usable from the event loop (`acquire`) and from threads (`acquire_blocking`) at once. Waiters are served in the
+    order in which they came. The last buffer given back is the first used again, so what is never needed at once is
+    never touched.
     """
 
     def __init__(self, buffer_bytes: int, buffers_max: int) -> None:

@@ -103,7 +103,8 @@ def _read_cold(path: Path, record: ChunkRecord, offset: int, start: int, out: me
             os.close(fd)
 
 
-def _check_whole_blocks(fd: int, record: ChunkRecord, offset: int, start: int, end: int, out: memoryview) -> ChunkRecord:
+def _check_whole_blocks(fd: int, record: ChunkRecord, offset: int, start: int, end: int,
+                        out: memoryview) -> ChunkRecord:
     for number in range(start // BLOCK_BYTES, blocks_of(end)):
         begin, stop = _block_bounds(record, number)
         if stop <= end:

@@ -60,7 +60,7 @@ def direct_allowed(folder: Path) -> bool:
 
 
 def write_direct(fd: int, data: memoryview, tail: bytes) -> None:
-    """Write `data`, zeros and `tail` so that the file ends with `tail` on a page boundary. `fd` is open with O_DIRECT."""
+    """Write `data`, zeros and `tail` so that `tail` ends the file on a page boundary; `fd` is open with O_DIRECT."""
     body = len(data) & ~(PAGE_BYTES - 1) if is_aligned(data) else 0
     total = padded(len(data) + len(tail))
     position = body

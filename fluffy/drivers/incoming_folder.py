@@ -1,7 +1,8 @@
 """Where unfinished files live until their rename, and how a crashed process's leftovers go away.
 
-Each process has its own folder `incoming/<random>/`, with an exclusive flock on the file `owner` in it for as long as it lives. Who
-starts next removes every folder whose lock it can take: its owner is dead. (Process ids would not do: they are reused.)
+Each process has its own folder `incoming/<random>/`, with an exclusive flock on the file `owner` in it for as long as
+it lives. Who starts next removes every folder whose lock it can take: its owner is dead. (Process ids would not do:
+they are reused.)
 """
 
 from __future__ import annotations
