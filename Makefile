@@ -13,9 +13,9 @@ SEEDS ?= 200
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
 
-# Any Python that is new enough; the newest name that works wins, so that an old python3 does no harm.
+# Any Python that is new enough, those that we test on first; an old python3 does no harm.
 $(BIN)/python:
-	@for python in python3.13 python3.12 python3.11 python3 python; do \
+	@for python in python3.11 python3.12 python3.13 python3 python; do \
 	  if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
 	    echo "making $(VENV) with $$($$python --version)"; exec $$python -m venv $(VENV); \
 	  fi; \

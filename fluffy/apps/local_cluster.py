@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -45,7 +46,7 @@ def up_command(nodes: int | None, folder: Path | None, base_port: int | None, na
             settings.node(node)
     except StartRefused as error:
         raise click.ClickException(error.message) from error
-    names = [node] if node is not None else list(settings.nodes)
+    names: list[str] = [node] if node is not None else list(settings.nodes)
     _start(settings, names)
     if not no_supernode and settings.supernode is not None and not supernode.AVAILABLE:
         click.echo(f"note: {supernode.NOT_YET}", err=True)
@@ -69,12 +70,12 @@ def down_command(folder: Path | None) -> None:
         settings = load(path)
     except StartRefused as error:
         raise click.ClickException(error.message) from error
-    pids = _running(settings, list(settings.nodes))
+    pids = _running(settings, settings.nodes)
     _stop(pids)
     click.echo(f"{len(pids)} nodes of the cluster {settings.cluster.name} stopped")
 
 
-def _start(settings: Settings, names: list[str]) -> None:
+def _start(settings: Settings, names: Iterable[str]) -> None:
     """Start what does not run yet, and wait. A failure ends what was started here and says why."""
     started: list[NodeProcess] = []
     for name in names:
@@ -93,7 +94,7 @@ def _start(settings: Settings, names: list[str]) -> None:
         raise click.ClickException(problem)
 
 
-def _running(settings: Settings, names: list[str]) -> list[int]:
+def _running(settings: Settings, names: Iterable[str]) -> list[int]:
     pids = (running_pid(settings.node(name).dir) for name in names)
     return [pid for pid in pids if pid is not None]
 
@@ -105,7 +106,7 @@ def _stop(pids: list[int]) -> None:
 
 
 def _repl(settings: Settings) -> int:
-    """Run the REPL until the user leaves it. Ctrl-C belongs to the REPL; SIGTERM or a lost terminal ends all in order."""
+    """Run the REPL until the user leaves it. Ctrl-C is the REPL's; SIGTERM or a lost terminal ends all in order."""
 
     def leave(number: int, frame: FrameType | None) -> NoReturn:
         sys.exit(128 + number)

@@ -21,6 +21,8 @@ LINE_CHARS_MAX = 16_384
 _BYTES_SHOWN = 8
 _NESTING_MAX = 4
 _SECRET_WORDS = ("secret", "token", "password", "authorization", "cookie", "credential")
+# JSON leaves these as they are, but many programs take them for the end of a line.
+_LINE_BREAKS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 # What every LogRecord has; everything else came by `extra=`.
 _RECORD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -92,4 +94,6 @@ def _safe(name: str, value: object, depth: int = 0) -> object:
 
 
 def _dumps(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("\u2028", " ").replace("\u2029", " ")
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_LINE_BREAKS)
+    # A lone surrogate (a file name that is not UTF-8) becomes \udcXX, which is JSON too.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
