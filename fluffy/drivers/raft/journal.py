@@ -189,8 +189,8 @@ class SegmentedJournal(Journal):  # type: ignore[misc]  # the library is untyped
             self._arrive((command, idx, term))
             return
         index = self._index
+        invariant(idx == index.last + 1, "entries follow each other without a gap, from 1 on")
         if len(index):
-            invariant(idx == index.last + 1, "entries follow each other without a gap")
             invariant(term >= index.term(index.last), "terms never go back along the log")
         invariant(len(command) <= fmt.ENTRY_BYTES_MAX, "groups of commands are cut before they reach the log")
         segment = self._segments[-1]
@@ -354,7 +354,7 @@ class SegmentedJournal(Journal):  # type: ignore[misc]  # the library is untyped
         while last + 1 < end and self._bodies.get(last + 1) is None:
             next_number, offset, length = self._index.place(last + 1)
             next_stop = offset + fmt.RECORD.size + length
-            if next_number != number or offset < stop or next_stop - start > READ_RUN_BYTES_MAX:
+            if next_number != number or next_stop - start > READ_RUN_BYTES_MAX:
                 break
             stop, last = next_stop, last + 1
         file = self._segments[number - self._segments[0].number].file

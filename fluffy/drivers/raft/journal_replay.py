@@ -39,7 +39,7 @@ class Segment:
 
 @dataclass(slots=True)
 class LogState:
-    """Everything the records of a log add up to."""
+    """Everything the records of a log add up to. `base` 0: nothing was ever removed from its beginning."""
 
     index: EntryIndex
     bodies: BodyWindow
@@ -74,12 +74,22 @@ def replay(disk: Disk, memory_bytes: int) -> LogState:
     live = _newest_run(numbers)
     for number in live:
         _replay_segment(disk, number, state, newest=number == live[-1])
-    if state.base and not state.index.holds(state.base):
-        damaged(segment_name(live[0]), 0, f"entry {state.base}, where the log begins, is missing")
+    if live:
+        _check_beginning(live[0], state)
     for number in numbers:
         if number not in live:
             disk.unlink(segment_name(number))
     return state
+
+
+def _check_beginning(oldest: int, state: LogState) -> None:
+    """The log reaches back to its base, or to its birth when nothing was ever removed (base 0)."""
+    if state.base:
+        whole = state.index.holds(state.base)
+    else:
+        whole = oldest == 1 and (not len(state.index) or state.index.first == 1)
+    if not whole:
+        damaged(segment_name(oldest), 0, f"entry {max(1, state.base)}, where the log begins, is missing")
 
 
 def _newest_run(numbers: list[int]) -> list[int]:
