@@ -1,0 +1,130 @@
+"""One upload: stream a body to a peer, and persist with the same request id until the cluster has answered.
+
+A broken upload starts again from its first byte (uploads in parts come later); the request id sees to it that a
+commit whose answer was lost is found, not repeated. What the cluster says it stored is compared with what was sent.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from fluffy.base.errors import FluffyError, RequestError, TransferCorrupt, Unavailable
+from fluffy.base.paths import parse_file_path
+from fluffy.client.retry import Persistence
+from fluffy.client.sources import Body, Source
+from fluffy.client.transport import COMMIT_S, STALL_S, Call, StallGuard, Transport, read_document
+
+Progress = Callable[[int, int | None], None]
+"""Called with (bytes so far, bytes in all or None), on the client's loop. Falls back when a transfer starts again."""
+
+# Each cut after bytes had flowed costs the whole body again: so often a line does not break by accident.
+CUTS_MAX = 10
+
+
+@dataclass(frozen=True, slots=True)
+class UploadOptions:
+    """What goes along with the bytes. `if_match`: only over the version with this etag; `create_only`: over none."""
+
+    content_type: str | None = None
+    meta: Mapping[str, str] | None = None
+    tags: Mapping[str, str] | None = None
+    if_match: str | None = None
+    create_only: bool = False
+    request_id: str | None = None
+
+
+def remote_url(door: str, path: str) -> str:
+    """`/v1/files/` and the percent-encoded path."""
+    return f"/v1/{door}/{quote(path, safe='/')}" if path else f"/v1/{door}/"
+
+
+def new_request_id() -> str:
+    return uuid.uuid4().hex
+
+
+async def upload(transport: Transport, path: str, source: Source, options: UploadOptions,
+                 progress: Progress | None = None) -> dict[str, Any]:
+    """Store `source` at `path`; the cluster's answer as it is. Raises its refusal, or the local failure."""
+    call = _call_for(path, source, options)
+    cuts = 0
+
+    async def once(peer: str, _: Persistence) -> dict[str, Any]:
+        nonlocal cuts
+        body = await source.open()
+        try:
+            return await _send(transport, peer, call, source, body, progress)
+        except FluffyError as error:
+            cuts += body.sent_bytes > 0
+            if body.sent_bytes and not (source.repeatable and cuts < CUTS_MAX):
+                error.facts["retry"] = "never"
+            raise
+        finally:
+            await body.close()
+    return await transport.persist(once)
+
+
+async def _send(transport: Transport, peer: str, call: Call, source: Source, body: Body,
+                progress: Progress | None) -> dict[str, Any]:
+    stall = StallGuard(STALL_S)
+    empty = source.size == 0
+    try:
+        async with transport.open(peer, call, stall, body=b"" if empty else _watched(body, source, stall, progress)
+                                  ) as response:
+            document = await read_document(response, peer)
+    except FluffyError:
+        if body.failure is not None:
+            raise body.failure from None
+        raise
+    _check_stored(document, await body.digest(), body.sent_bytes, peer)
+    return document
+
+
+async def _watched(body: Body, source: Source, stall: StallGuard, progress: Progress | None) -> AsyncIterator[bytes]:
+    """The body's blocks; each one asked for proves that the one before it has left."""
+    async for block in body:
+        stall.moved()
+        yield block
+        if progress is not None:
+            progress(body.sent_bytes, source.size)
+    stall.moved(seconds=COMMIT_S)
+
+
+def _check_stored(document: Mapping[str, Any], digest: bytes, sent_bytes: int, peer: str) -> None:
+    """The answer must be about the bytes that were sent: TCP's own checksum misses one error in 65,536."""
+    stored = document.get("blake3")
+    if not isinstance(stored, str):
+        raise Unavailable(f"what answers at {peer} is not a Fluffy peer")
+    if stored.lower() != digest.hex():
+        raise TransferCorrupt(
+            f"the cluster stored other bytes than the {sent_bytes} that were sent; upload the file again",
+            retry="never", sent=digest.hex(), stored=stored)
+
+
+def _call_for(path: str, source: Source, options: UploadOptions) -> Call:
+    headers: dict[str, str] = {"Content-Type": options.content_type or "application/octet-stream"}
+    if source.size is not None:
+        headers["Content-Length"] = str(source.size)
+    if source.promised is not None:
+        headers["Fluffy-Blake3"] = source.promised.hex()
+    if options.if_match is not None:
+        headers["If-Match"] = quoted(options.if_match)
+    if options.create_only:
+        headers["If-None-Match"] = "*"
+    for key, value in (options.meta or {}).items():
+        headers[f"Fluffy-Meta-{key}"] = value
+    if options.tags:
+        headers["Fluffy-Tags"] = urlencode(options.tags, quote_via=quote)
+    for name, value in headers.items():
+        if not (name + value).isprintable():
+            raise RequestError(f"the header {name!r} has a control character")
+    return Call("PUT", remote_url("files", parse_file_path(path).text), headers=headers,
+                request_id=options.request_id or new_request_id())
+
+
+def quoted(etag: str) -> str:
+    """An entity tag as headers want it."""
+    return etag if etag.startswith(('"', "W/")) or etag == "*" else f'"{etag}"'
