@@ -123,11 +123,15 @@ class Buffers(Protocol):
 
 @dataclass(slots=True)
 class VerifiedFile:
-    """A checked part of a chunk file, ready for sendfile: `length` bytes at `offset` of `fd`. Close it once."""
+    """A checked part of a chunk file, ready for sendfile: `length` bytes at `offset` of `fd`. Close it once.
+
+    `xxh3` is the hash of exactly these bytes.
+    """
 
     fd: int
     offset: int
     length: int
+    xxh3: bytes
 
     def close(self) -> None:
         fd, self.fd = self.fd, -1
@@ -144,19 +148,38 @@ class ChunkStore(Protocol):
         Returns only after data and name are fsynced. Raises ChunkCorrupt (hash), DiskFull.
         """
 
-    def read(self, chunk_id: ChunkId, offset: int, out: memoryview) -> None:
-        """Fill `out` from `offset` with verified bytes. Raises ChunkNotFound, ChunkCorrupt (after quarantining it)."""
+    def read(self, chunk_id: ChunkId, offset: int, out: memoryview) -> bytes:
+        """Fill `out` from `offset` with verified bytes; returns their xxh3.
 
-    def length(self, chunk_id: ChunkId) -> int: ...
+        Raises ChunkNotFound, ChunkCorrupt (after moving it to quarantine), RangeIllegal, DiskFailed.
+        """
+
+    def open_verified(self, chunk_id: ChunkId, offset: int, length: int) -> VerifiedFile:
+        """Check the part and leave it in the page cache, for a door that sends files. Raises like `read`."""
+
+    def open_if_cached(self, chunk_id: ChunkId, offset: int, length: int) -> VerifiedFile | None:
+        """The same when the page cache has all of it; None when the disk would have to be read."""
+
+    def length(self, chunk_id: ChunkId) -> int:
+        """The chunk's bytes by its own record (its data is not read); raises ChunkNotFound, ChunkCorrupt."""
+
+    def xxh3(self, chunk_id: ChunkId) -> bytes:
+        """The hash of the whole chunk as its record has it; raises like `length`."""
+
     def delete(self, chunk_id: ChunkId, unless_touched_since_ms: int | None = None) -> bool:
         """Remove the file, unless a `put` touched it at or after that wall time; True when it was removed.
 
         One step against a `put` of the same chunk in any process: none that found the file here loses its copy.
         """
 
-    def quarantine(self, chunk_id: ChunkId, reason: str) -> None: ...
-    def scan(self) -> Iterator[StoredChunk]: ...
-    def free_bytes(self) -> int: ...
+    def quarantine(self, chunk_id: ChunkId, reason: str) -> None:
+        """Set the file aside with a record of why; quietly nothing when it is not there."""
+
+    def scan(self) -> Iterator[StoredChunk]:
+        """Every chunk here, in no order, one folder at a time; files without a good record go to quarantine."""
+
+    def free_bytes(self) -> int:
+        """Room for chunks: what the file system would give, minus the reserve."""
 
 
 class ChunkLease(Protocol):

@@ -16,7 +16,9 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
+from fluffy.base.checks import invariant
 from fluffy.base.errors import ChunkCorrupt, ChunkNotFound, DiskFailed, DiskFull
 from fluffy.base.ids import CHUNK_ID_BYTES, ChunkId
 from fluffy.base.units import MIB
@@ -149,11 +151,11 @@ class ChunkFiles:
 
     # --- reading
 
-    def read(self, chunk_id: ChunkId, offset: int, out: memoryview) -> None:
+    def read(self, chunk_id: ChunkId, offset: int, out: memoryview) -> bytes:
         """See `ChunkStore.read`. Takes what the page cache has, and leaves it as it is."""
         fd, path = self._open(chunk_id)
         try:
-            chunk_reads.read_part(fd, path, chunk_id, offset, out, self._direct)
+            return chunk_reads.read_part(fd, path, chunk_id, offset, out, self._direct)
         except (ChunkCorrupt, OSError) as error:
             raise self._set_aside(chunk_id, error) from error
         finally:
@@ -161,16 +163,26 @@ class ChunkFiles:
 
     def open_verified(self, chunk_id: ChunkId, offset: int, length: int) -> VerifiedFile:
         """See `ChunkStore.open_verified`."""
+        file = self._open_checked(chunk_id, offset, length, cached_only=False)
+        invariant(file is not None, "a file that may be read from the disk is always given")
+        return cast(VerifiedFile, file)
+
+    def open_if_cached(self, chunk_id: ChunkId, offset: int, length: int) -> VerifiedFile | None:
+        """See `ChunkStore.open_if_cached`."""
+        return self._open_checked(chunk_id, offset, length, cached_only=True)
+
+    def _open_checked(self, chunk_id: ChunkId, offset: int, length: int, cached_only: bool) -> VerifiedFile | None:
         fd, _ = self._open(chunk_id)
+        given = False
         try:
-            chunk_reads.check_part(fd, chunk_id, offset, length)
+            xxh3 = chunk_reads.check_part(fd, chunk_id, offset, length, cached_only)
+            given = xxh3 is not None
+            return None if xxh3 is None else VerifiedFile(fd, offset, length, xxh3)
         except (ChunkCorrupt, OSError) as error:
-            os.close(fd)
             raise self._set_aside(chunk_id, error) from error
-        except BaseException:
-            os.close(fd)
-            raise
-        return VerifiedFile(fd, offset, length)
+        finally:
+            if not given:
+                os.close(fd)
 
     def length(self, chunk_id: ChunkId) -> int:
         return self._record(chunk_id).length

@@ -12,6 +12,8 @@ import errno
 import os
 from pathlib import Path
 
+import xxhash
+
 from fluffy.base.errors import ChunkCorrupt, RangeIllegal
 from fluffy.base.hashing import xxh3_of
 from fluffy.base.ids import ChunkId
@@ -37,10 +39,15 @@ def read_record(fd: int, chunk_id: ChunkId) -> ChunkRecord:
     return decode_record(encoded, file_bytes, chunk_id)
 
 
-def read_part(fd: int, path: Path, chunk_id: ChunkId, offset: int, out: memoryview, direct: bool) -> ChunkRecord:
-    """Fill `out` from `offset` with checked bytes."""
+def read_part(fd: int, path: Path, chunk_id: ChunkId, offset: int, out: memoryview, direct: bool) -> bytes:
+    """Fill `out` from `offset` with checked bytes; returns their xxh3."""
     record = read_record(fd, chunk_id)
     end = _checked_end(record, offset, len(out))
+    _fill(fd, path, record, offset, end, out, direct)
+    return record.xxh3 if len(out) == record.length else xxh3_of(out)
+
+
+def _fill(fd: int, path: Path, record: ChunkRecord, offset: int, end: int, out: memoryview, direct: bool) -> None:
     position = offset
     while position < end:
         number = position // BLOCK_BYTES
@@ -48,7 +55,8 @@ def read_part(fd: int, path: Path, chunk_id: ChunkId, offset: int, out: memoryvi
         if position == start and stop <= end:
             view = out[start - offset:stop - offset]
             if direct and end - start >= DIRECT_BYTES_MIN and not _read_cached(fd, view, start):
-                return _read_cold(path, record, offset, start, out)
+                _read_cold(path, record, offset, start, out)
+                return
             _read_exactly(fd, view, start)
             _check(view, record, number)
         else:
@@ -56,18 +64,28 @@ def read_part(fd: int, path: Path, chunk_id: ChunkId, offset: int, out: memoryvi
             upto = min(stop, end)
             out[position - offset:upto - offset] = block[position - start:upto - start]
         position = stop
-    return record
 
 
-def check_part(fd: int, chunk_id: ChunkId, offset: int, length: int) -> ChunkRecord:
-    """Check the blocks around a part through the page cache, where they stay for the sendfile that follows."""
+def check_part(fd: int, chunk_id: ChunkId, offset: int, length: int, cached_only: bool) -> bytes | None:
+    """Check the blocks around a part through the page cache, where they stay for the sendfile that follows.
+
+    Returns the xxh3 of exactly the part; None when the disk had to be read and `cached_only` forbids it.
+    """
     record = read_record(fd, chunk_id)
     end = _checked_end(record, offset, length)
     first = offset // BLOCK_BYTES
-    os.posix_fadvise(fd, first * BLOCK_BYTES, end - first * BLOCK_BYTES, os.POSIX_FADV_WILLNEED)
+    whole = length == record.length
+    part_hash = xxhash.xxh3_128()
+    if not cached_only:
+        os.posix_fadvise(fd, first * BLOCK_BYTES, end - first * BLOCK_BYTES, os.POSIX_FADV_WILLNEED)
     for number in range(first, blocks_of(end)):
-        _read_block(fd, record, number)
-    return record
+        start, stop = _block_bounds(record, number)
+        if cached_only and not _read_cached(fd, bounce_buffer()[:stop - start], start):
+            return None
+        block = _checked_scratch(record, number) if cached_only else _read_block(fd, record, number)
+        if not whole:
+            part_hash.update(block[max(0, offset - start):end - start])
+    return record.xxh3 if whole else part_hash.digest()
 
 
 def check_all(fd: int, path: Path, chunk_id: ChunkId, direct: bool) -> ChunkRecord:
@@ -83,7 +101,7 @@ def check_all(fd: int, path: Path, chunk_id: ChunkId, direct: bool) -> ChunkReco
     return record
 
 
-def _read_cold(path: Path, record: ChunkRecord, offset: int, start: int, out: memoryview) -> ChunkRecord:
+def _read_cold(path: Path, record: ChunkRecord, offset: int, start: int, out: memoryview) -> None:
     """The rest of a read, from block `start` on, with O_DIRECT when `out` is aligned there."""
     end = offset + len(out)
     rest = out[start - offset:]
@@ -96,7 +114,7 @@ def _read_cold(path: Path, record: ChunkRecord, offset: int, start: int, out: me
         if pages:
             _read_exactly(fd, rest[:pages], start)
         _read_exactly(buffered, rest[pages:], start + pages)
-        return _check_whole_blocks(buffered, record, offset, start, end, out)
+        _check_whole_blocks(buffered, record, offset, start, end, out)
     finally:
         os.close(buffered)
         if fd >= 0:
@@ -104,14 +122,13 @@ def _read_cold(path: Path, record: ChunkRecord, offset: int, start: int, out: me
 
 
 def _check_whole_blocks(fd: int, record: ChunkRecord, offset: int, start: int, end: int,
-                        out: memoryview) -> ChunkRecord:
+                        out: memoryview) -> None:
     for number in range(start // BLOCK_BYTES, blocks_of(end)):
         begin, stop = _block_bounds(record, number)
         if stop <= end:
             _check(out[begin - offset:stop - offset], record, number)
         else:
             out[begin - offset:] = _read_block(fd, record, number)[:end - begin]
-    return record
 
 
 def _checked_end(record: ChunkRecord, offset: int, length: int) -> int:
@@ -130,7 +147,12 @@ def _read_block(fd: int, record: ChunkRecord, number: int) -> memoryview:
     scratch = bounce_buffer()
     size = stop - start
     _read_exactly(fd, scratch[:-(-size // PAGE_BYTES) * PAGE_BYTES], start, enough=size)
-    block = scratch[:size]
+    return _checked_scratch(record, number)
+
+
+def _checked_scratch(record: ChunkRecord, number: int) -> memoryview:
+    start, stop = _block_bounds(record, number)
+    block = bounce_buffer()[:stop - start]
     _check(block, record, number)
     return block
 

@@ -1,7 +1,7 @@
 """Which copy of a chunk to read, whom to ask when it fails, and when to ask a second one although nothing failed.
 
-A hedge (Dean and Barroso, "The tail at scale", 2013) is a second request sent when the first takes longer than the peer's
-95th percentile: a few percent more requests, and one slow disk no longer slows every file that has a copy on it.
+A hedge (Dean and Barroso, "The tail at scale", 2013) is a second request sent when the first takes longer than the
+peer's 95th percentile: a few percent more requests, and one slow disk no longer slows every file with a copy on it.
 """
 
 from __future__ import annotations

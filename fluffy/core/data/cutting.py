@@ -1,7 +1,7 @@
 """How a body becomes chunks, and which parts of which chunks a range of a file needs.
 
-Every chunk of a file but the last has `chunk_size` bytes, so that the same bytes uploaded twice give the same chunks and are
-stored once.
+Every chunk of a file but the last has `chunk_size` bytes, so that the same bytes uploaded twice give the same chunks
+and are stored once.
 """
 
 from __future__ import annotations
