@@ -81,8 +81,11 @@ def prepare_config(folder: Path | None, wanted: Wanted) -> Path:
         f"# The members of the cluster {wanted.name or CLUSTER}: NAME HOST:HTTP_PORT\n{addresses}", encoding="utf-8")
     draft = path.with_suffix(".yaml.tmp")
     draft.write_text(_config_text(count, base, wanted.name or CLUSTER, wanted.with_supernode), encoding="utf-8")
-    load(draft)
-    os.replace(draft, path)
+    try:
+        load(draft)
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
     return path
 
 
