@@ -98,7 +98,10 @@ class DeleteFile:
 
 @dataclass(frozen=True, slots=True)
 class MakeFolder:
-    """Make the folder (or, for one segment, the bucket) at `path`. `parents`: also its parents, and no error if it is there."""
+    """Make the folder (or, for one segment, the bucket) at `path`.
+
+    `parents`: also its parents, and no error if it is there.
+    """
 
     KIND: ClassVar[int] = 4
     header: Header
@@ -117,7 +120,10 @@ class RemoveFolder:
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """One line of the placement map. `weight` > 0 in GiB of free space, an integer; `state`: up, suspect, down, draining, joining."""
+    """One line of the placement map.
+
+    `state`: up, suspect, down, draining, joining. `weight` > 0 in GiB of free space, an integer.
+    """
 
     node_no: NodeNo
     state: str
@@ -138,7 +144,10 @@ class PublishPlacement:
 
 @dataclass(frozen=True, slots=True)
 class ReplicasChanged:
-    """A node tells which copies it has gained or lost. Idempotent; unknown chunks are ignored and counted in the facts."""
+    """A node tells which copies it has gained, then which it has lost.
+
+    Idempotent; unknown chunks are ignored and counted in the facts.
+    """
 
     KIND: ClassVar[int] = 7
     header: Header
@@ -148,7 +157,7 @@ class ReplicasChanged:
 
 @dataclass(frozen=True, slots=True)
 class ForgetChunks:
-    """Leader work: drop the rows of chunks nothing has referenced for `grace_ms` of log time; nodes then sweep the files.
+    """Leader work: drop the rows of chunks unreferenced for `grace_ms` of log time; nodes then sweep the files.
 
     Chunks that are referenced again, or not long enough unreferenced, are skipped (facts: `forgotten` count).
     """

@@ -82,7 +82,10 @@ class FolderInfo:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of a listing. For folders: size 0, generation 0, etag empty. `path` is the full path without leading slash."""
+    """One line of a listing. For folders: size 0, generation 0, etag empty.
+
+    `path` is the full path without leading slash; names of folders carry no trailing one.
+    """
 
     name: str
     path: str
@@ -131,7 +134,10 @@ class MissingChunk:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A row of the change feed. `kind`: file-put, file-deleted, file-purged, folder-made, folder-removed, bucket-made, bucket-removed."""
+    """A row of the change feed.
+
+    `kind`: file-put, file-deleted, file-purged, folder-made, folder-removed, bucket-made, bucket-removed.
+    """
 
     seq: int
     at_ms: int

@@ -1,0 +1,140 @@
+"""Is what a PutFile brings whole and safe? Checks only; nothing here changes the state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fluffy.base.errors import ChunksMissing, NodeNotFound, RequestError, TooLarge
+from fluffy.base.ids import CHUNK_ID_BYTES, ChunkId, NodeNo
+from fluffy.base.units import KIB, MIB
+from fluffy.core.metadata import chunk_table
+from fluffy.core.metadata.chunk_table import ChunkRow
+from fluffy.core.metadata.commands import PutFile
+from fluffy.core.metadata.outcomes import Rejected
+from fluffy.core.metadata.packing import pack_manifest
+from fluffy.core.metadata.refusals import refused
+from fluffy.core.metadata.working import Working
+
+BLAKE3_BYTES = 32
+# The data port's largest payload.
+CHUNK_BYTES_MAX = 64 * MIB
+# 128 GiB in chunks of 8 MiB, 1 TiB in the largest ones; 16,384 rows take about 0.3 s to apply, the longest pause
+# that one command may cause, and their ids fit into one command of 1 MiB.
+FILE_CHUNKS_MAX = 16_384
+# Inline bytes are in every node's log, database and checkpoint.
+INLINE_BYTES_MAX = 256 * KIB
+ETAG_BYTES_MAX = 128
+CONTENT_TYPE_BYTES_MAX = 256
+# AWS allows 2 KiB of user metadata and 10 tags; people's own tools keep times and modes there too.
+TEXTS_MAX = 64
+TEXTS_BYTES_MAX = 8 * KIB
+# A refusal names so many missing chunks; the writer sends all it has again anyway.
+MISSING_NAMED_MAX = 50
+
+
+@dataclass(slots=True)
+class ChunkUse:
+    """One distinct chunk of a put. `row`: what the catalog knew of it; `nodes`: copies after the put, ascending."""
+
+    length: int
+    count: int
+    nodes: tuple[NodeNo, ...]
+    row: ChunkRow | None = None
+
+
+Uses = dict[ChunkId, ChunkUse]
+
+
+def refuse_body(work: Working, command: PutFile) -> Rejected | None:
+    """None when sizes, bounds and texts of the command are in order."""
+    if len(command.blake3) != BLAKE3_BYTES:
+        return refused(RequestError, "the file's hash must have 32 bytes")
+    texts = _refuse_texts(command)
+    if texts is not None:
+        return texts
+    if command.inline is not None:
+        if command.chunks or command.replicas:
+            return refused(RequestError, "a file's bytes are either inline or in chunks, not both")
+        if len(command.inline) != command.size:
+            return refused(RequestError, "the inline bytes are not as many as the file's size")
+        if command.size > work.settings.inline_max:
+            return refused(TooLarge, f"files above {work.settings.inline_max} bytes are stored in chunks")
+        return None
+    if len(command.replicas) != len(command.chunks):
+        return refused(RequestError, "every chunk needs a list of nodes that hold it")
+    if len(command.chunks) > FILE_CHUNKS_MAX:
+        return refused(TooLarge, f"a file may have at most {FILE_CHUNKS_MAX} chunks; use larger chunks")
+    for chunk_id, length in command.chunks:
+        if len(chunk_id) != CHUNK_ID_BYTES or not 0 < length <= CHUNK_BYTES_MAX:
+            return refused(RequestError, f"a chunk has an id of 32 bytes and 1 to {CHUNK_BYTES_MAX} bytes")
+    if sum(length for _, length in command.chunks) != command.size:
+        return refused(RequestError, "the chunks are not as long as the file's size")
+    return None
+
+
+def _refuse_texts(command: PutFile) -> Rejected | None:
+    try:
+        if len(command.etag.encode()) > ETAG_BYTES_MAX or len(command.content_type.encode()) > CONTENT_TYPE_BYTES_MAX:
+            return refused(TooLarge, "the entity tag or content type is too long")
+        for texts in (command.meta, command.tags):
+            if texts and (len(texts) > TEXTS_MAX or _texts_bytes(texts) > TEXTS_BYTES_MAX):
+                return refused(TooLarge, f"at most {TEXTS_MAX} tags or metadata fields of together"
+                                         f" {TEXTS_BYTES_MAX} bytes are allowed")
+    except UnicodeEncodeError:
+        return refused(RequestError, "a text is not valid UTF-8")
+    return None
+
+
+def _texts_bytes(texts: dict[str, str]) -> int:
+    return sum(len(key.encode()) + len(value.encode()) for key, value in texts.items())
+
+
+def plan_chunks(work: Working, command: PutFile) -> Uses | Rejected:
+    """Every distinct chunk with its copies, counting what the catalog knows and what the command brings.
+
+    Refused when a node is unknown, a length contradicts the catalog, or a chunk has fewer copies than the write
+    quorum: then the writer relied on copies that were dropped meanwhile.
+    """
+    uses: Uses = {}
+    for (chunk_id, length), nodes in zip(command.chunks, command.replicas, strict=True):
+        for node_no in nodes:
+            if node_no not in work.nodes:
+                return refused(NodeNotFound, node_no=node_no)
+        use = uses.get(chunk_id)
+        if use is None:
+            uses[chunk_id] = ChunkUse(length, 1, merged((), nodes))
+        elif use.length == length:
+            use.count += 1
+            use.nodes = merged(use.nodes, nodes)
+        else:
+            return refused(RequestError, "one chunk is listed with two lengths", chunk=chunk_id.hex())
+    for chunk_id, row in chunk_table.load(work, list(uses)).items():
+        use = uses[chunk_id]
+        if use.length != row.length:
+            return refused(RequestError, "a chunk is known with another length", chunk=chunk_id.hex())
+        use.row = row
+        use.nodes = merged(row.nodes, use.nodes)
+    quorum = work.settings.write_quorum
+    short = [chunk_id.hex() for chunk_id, use in uses.items() if len(use.nodes) < quorum]
+    if short:
+        return refused(ChunksMissing, chunks=short[:MISSING_NAMED_MAX], count=len(short))
+    return uses
+
+
+def merged(known: tuple[NodeNo, ...], more: tuple[NodeNo, ...]) -> tuple[NodeNo, ...]:
+    """The union, ascending."""
+    if known == more:
+        return known
+    return tuple(sorted({*known, *more}))
+
+
+def take_chunks(work: Working, command: PutFile, uses: Uses) -> bytes:
+    """Count the references of a put that was found good; returns the packed manifest."""
+    numbers: dict[ChunkId, int] = {}
+    for chunk_id, use in uses.items():
+        if use.row is None:
+            numbers[chunk_id] = chunk_table.insert(work, chunk_id, length=use.length, refs=use.count, nodes=use.nodes)
+        else:
+            chunk_table.save(work, use.row, refs=use.row.refs + use.count, nodes=use.nodes)
+            numbers[chunk_id] = use.row.no
+    return pack_manifest([numbers[chunk_id] for chunk_id, _ in command.chunks])

@@ -1,0 +1,40 @@
+"""Outcomes as bytes: for the request-id window inside the state, and for the way back to the proposer.
+
+    Accepted: [0, seq, facts]      Rejected: [1, code, message, facts]       msgpack
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+
+from fluffy.base.checks import invariant
+from fluffy.core.metadata.outcomes import Accepted, Outcome, Rejected
+
+_ACCEPTED = 0
+_REJECTED = 1
+# Facts name at most a hundred chunks or so; a proposer's read buffer relies on it.
+OUTCOME_BYTES_MAX = 16 * 1024
+
+
+def encode_outcome(outcome: Outcome) -> bytes:
+    packed: bytes
+    match outcome:
+        case Accepted(seq, facts):
+            packed = msgpack.packb((_ACCEPTED, seq, facts))
+        case Rejected(code, message, facts):
+            packed = msgpack.packb((_REJECTED, code, message, facts))
+    invariant(len(packed) <= OUTCOME_BYTES_MAX, "outcomes are small: every fact is bounded")
+    return packed
+
+
+def decode_outcome(data: bytes) -> Outcome:
+    """The outcome of bytes that this program encoded, or ValueError. Bytes from a socket: `wire.log_entries`."""
+    values: Any = msgpack.unpackb(data, strict_map_key=True, max_ext_len=0, max_buffer_size=OUTCOME_BYTES_MAX)
+    match values:
+        case [0, int(seq), dict(facts)]:
+            return Accepted(seq, facts)
+        case [1, str(code), str(message), dict(facts)]:
+            return Rejected(code, message, facts)
+    raise ValueError("not an outcome")

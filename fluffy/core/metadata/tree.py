@@ -1,0 +1,197 @@
+"""The namespace: walking a path, making folders, and the tombs that keep generations growing.
+
+A name that was deleted leaves a tomb while its trash is kept, so that the same path, made again, continues its
+generations (promise P8: nothing old can look newer). When the trash is gone the tomb goes too, and leaves its
+generation in `folders.floor`, from which all new names in that folder start: proof in one integer. A removed folder
+with trash inside is a tomb itself and is revived, number and all, when it is made again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fluffy.base.errors import IsFile, NameIllegal
+from fluffy.base.ids import UserNo
+from fluffy.base.paths import PATH_BYTES_MAX, RemotePath, check_segment, parse_file_path, parse_path
+from fluffy.core.metadata import changes
+from fluffy.core.metadata.folder_cache import Folder
+from fluffy.core.metadata.outcomes import Rejected
+from fluffy.core.metadata.refusals import refused
+from fluffy.core.metadata.working import Working
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a path leads. `folder`: the deepest folder on the way that exists (at least the root).
+
+    `missing`: the folders below it that do not. `bucket`: None when even that one is missing. `path`: canonical.
+    """
+
+    path: str
+    folder: Folder
+    bucket: Folder | None
+    missing: tuple[str, ...]
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tomb:
+    no: int
+    generation: int
+
+
+def locate_file(work: Working, text: str) -> Place | Rejected:
+    """Check a file's path and find its folder. `name` is the file's; `missing` are folders still to be made."""
+    parent_text, _, name = text.rpartition("/")
+    known = work.folders.at(parent_text)
+    try:
+        if known is not None:
+            if len(text) > PATH_BYTES_MAX or len(text.encode()) > PATH_BYTES_MAX:
+                raise NameIllegal(f"the path is longer than {PATH_BYTES_MAX} bytes")
+            if name:
+                check_segment(name)
+                return Place(text, known[0], known[1], (), name)
+        path = parse_file_path(text)
+    except NameIllegal as error:
+        return refused(NameIllegal, error.message)
+    except UnicodeEncodeError:
+        return refused(NameIllegal, "the path is not valid UTF-8")
+    return _walk(work, path.segments[:-1], path)
+
+
+def locate_folder(work: Working, text: str) -> Place | Rejected:
+    """Check a folder's path and walk to its parent. `missing` are the parents that do not exist."""
+    try:
+        path = parse_path(text)
+    except NameIllegal as error:
+        return refused(NameIllegal, error.message)
+    if path.is_root:
+        return refused(NameIllegal, "the root is always there; name a bucket or a folder")
+    return _walk(work, path.segments[:-1], path)
+
+
+def _walk(work: Working, segments: tuple[str, ...], path: RemotePath) -> Place | Rejected:
+    folder = work.folders.root()
+    bucket: Folder | None = None
+    walked = ""
+    for depth, segment in enumerate(segments):
+        walked = f"{walked}/{segment}" if walked else segment
+        known = work.folders.at(walked)
+        if known is not None:
+            folder, bucket = known
+            continue
+        row = work.db.execute("SELECT no FROM entries WHERE parent = ? AND key = ?",
+                              (folder.no, segment + "/")).fetchone()
+        if row is None:
+            if has_file(work, folder, segment):
+                return refused(IsFile, f"/{walked} is a file, so nothing can be inside it", path="/" + walked)
+            return Place(path.text, folder, bucket, segments[depth:], path.name)
+        folder = work.folders.get(row[0])
+        bucket = bucket or folder
+        work.folders.remember(walked, folder, bucket)
+    return Place(path.text, folder, bucket, (), path.name)
+
+
+def has_file(work: Working, folder: Folder, name: str) -> bool:
+    return work.db.execute("SELECT 1 FROM entries WHERE parent = ? AND key = ?",
+                           (folder.no, name)).fetchone() is not None
+
+
+def folder_in(work: Working, folder: Folder, name: str) -> Folder | None:
+    """The folder called `name` inside `folder`."""
+    row = work.db.execute("SELECT no FROM entries WHERE parent = ? AND key = ?", (folder.no, name + "/")).fetchone()
+    return None if row is None else work.folders.get(row[0])
+
+
+def make_missing(work: Working, place: Place, owner_no: UserNo) -> Folder:
+    """Make the folders of `place.missing`; returns the last one, or `place.folder` when none was missing."""
+    folder = place.folder
+    bucket = place.bucket
+    depth = place.path.count("/") - len(place.missing)
+    walked = "/".join(place.path.split("/")[:depth])
+    for segment in place.missing:
+        walked = f"{walked}/{segment}" if walked else segment
+        folder = make_folder(work, folder, segment, walked, owner_no)
+        bucket = bucket or folder
+        work.folders.remember(walked, folder, bucket)
+    return folder
+
+
+def make_folder(work: Working, parent: Folder, name: str, path: str, owner_no: UserNo) -> Folder:
+    """Make one folder that does not exist in `parent`, or revive its tomb, and tell the feed."""
+    key = name + "/"
+    tomb = take_tomb(work, parent, key)
+    if tomb is None:
+        folder = Folder(no=work.next_no(), parent=parent.no, key=key, owner_no=owner_no, created_ms=work.clock_ms,
+                        entries=0, tombs=0, floor=parent.floor, removed=0)
+        work.folders.insert(folder)
+    else:
+        folder = work.folders.touch(work.folders.get(tomb.no))
+        folder.owner_no = owner_no
+        folder.created_ms = work.clock_ms
+        folder.removed = 0
+    work.db.execute("INSERT INTO entries VALUES (?, ?, ?, 0, 0, 0, '', '', ?, ?)",
+                    (parent.no, key, folder.no, owner_no, work.clock_ms))
+    work.folders.touch(parent).entries += 1
+    kind = changes.BUCKET_MADE if "/" not in path else changes.FOLDER_MADE
+    changes.record(work, kind, path, generation=0, size=0, owner_no=owner_no)
+    return folder
+
+
+def remove_folder(work: Working, parent: Folder, folder: Folder) -> None:
+    """Take an empty folder out of the tree; it stays as a tomb while there is trash inside."""
+    work.db.execute("DELETE FROM entries WHERE parent = ? AND key = ?", (parent.no, folder.key))
+    work.folders.touch(parent).entries -= 1
+    work.folders.forget_paths()
+    if folder.tombs:
+        work.folders.touch(folder).removed = 1
+        add_tomb(work, parent, folder.key, Tomb(folder.no, 0))
+    else:
+        parent.floor = max(parent.floor, folder.floor)
+        work.folders.drop(folder)
+
+
+def add_tomb(work: Working, folder: Folder, key: str, tomb: Tomb) -> None:
+    work.db.execute("INSERT INTO tombs VALUES (?, ?, ?, ?, ?)",
+                    (folder.no, key, tomb.no, tomb.generation, work.clock_ms))
+    work.folders.touch(folder).tombs += 1
+
+
+def tomb_at(work: Working, folder: Folder, key: str) -> Tomb | None:
+    if not folder.tombs:
+        return None
+    row = work.db.execute("SELECT no, generation FROM tombs WHERE parent = ? AND key = ?",
+                          (folder.no, key)).fetchone()
+    return None if row is None else Tomb(*row)
+
+
+def take_tomb(work: Working, folder: Folder, key: str) -> Tomb | None:
+    """Remove and return the tomb of a name that is made again."""
+    tomb = tomb_at(work, folder, key)
+    if tomb is not None:
+        work.db.execute("DELETE FROM tombs WHERE parent = ? AND key = ?", (folder.no, key))
+        work.folders.touch(folder).tombs -= 1
+    return tomb
+
+
+def drop_tomb(work: Working, folder: Folder, key: str) -> None:
+    """Forget a deleted file for good, and with it every removed folder above that sheltered nothing else."""
+    tomb = take_tomb(work, folder, key)
+    if tomb is not None:
+        folder.floor = max(folder.floor, tomb.generation)
+    while folder.removed and not folder.tombs:  # ends at the root at the latest: it is never removed
+        parent = work.folders.touch(work.folders.get(folder.parent))
+        work.db.execute("DELETE FROM tombs WHERE parent = ? AND key = ?", (parent.no, folder.key))
+        parent.tombs -= 1
+        parent.floor = max(parent.floor, folder.floor)
+        work.folders.drop(folder)
+        folder = parent
+
+
+def path_in(work: Working, folder: Folder, key: str) -> str:
+    """The full path of a name in a folder, whether the folder is removed or not."""
+    parts = [key.removesuffix("/")]
+    while folder.key:  # the root has none
+        parts.append(folder.key.removesuffix("/"))
+        folder = work.folders.get(folder.parent)
+    return "/".join(reversed(parts))

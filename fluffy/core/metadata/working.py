@@ -1,0 +1,99 @@
+"""The state as the apply functions see it: the connection, plus the few rows every command touches, kept in memory.
+
+Counters and folders change many times in one batch; they are loaded once, changed here, and written by `flush` inside
+the same transaction. Nothing here is a second truth: between transactions memory and database say the same.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from fluffy.base.checks import invariant
+from fluffy.base.ids import NodeNo, UserNo
+from fluffy.core.metadata.folder_cache import FolderCache
+from fluffy.core.metadata.model import ClusterSettings, Role, User
+
+# Year 9999: far beyond any honest clock, and far from the end of SQLite's integers.
+CLOCK_MS_MAX = 253_402_300_799_000
+# Users are loaded once each; more than this many and the cache starts afresh.
+_USERS_CACHED_MAX = 10_000
+
+
+@dataclass(slots=True)
+class NodeCounters:
+    """What one node holds, by the catalog."""
+
+    chunks: int
+    bytes: int
+    changed: bool = False
+
+
+class Working:
+    """The open state. Made by `load`; one per process that writes."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.db = db
+        row: tuple[int, ...] = db.execute(
+            "SELECT applied_index, applied_term, seq, clock_ms, last_no, request_no, feature_level, changes_cut, epoch,"
+            " files, file_bytes, chunks, chunk_bytes, missing_chunks FROM state").fetchone()
+        (self.applied_index, self.applied_term, self.seq, self.clock_ms, self.last_no, self.request_no,
+         self.feature_level, self.changes_cut, self.epoch, self.files, self.file_bytes, self.chunks,
+         self.chunk_bytes, self.missing_chunks) = row
+        self.entry_term = self.applied_term  # of the log entry that is being applied
+        self.cluster_uuid: str | None = None
+        self.settings = ClusterSettings(1, 1, 1, 0, 0, 1)
+        self.nodes: dict[NodeNo, NodeCounters] = {}
+        self.folders = FolderCache(db)
+        self._users: dict[UserNo, User] = {}
+        self.reload_cluster()
+
+    def reload_cluster(self) -> None:
+        """Read settings and members again, after a command that changed them."""
+        row = self.db.execute("SELECT cluster_uuid, replication, write_quorum, chunk_size, inline_max, trash_days,"
+                              " versions_max FROM cluster").fetchone()
+        if row is not None:
+            self.cluster_uuid = row[0]
+            self.settings = ClusterSettings(*row[1:])
+        self.nodes = {NodeNo(no): NodeCounters(chunks, size)
+                      for no, chunks, size in self.db.execute("SELECT node_no, chunks, bytes FROM nodes")}
+
+    def next_no(self) -> int:
+        """A number nothing had before."""
+        self.last_no += 1
+        return self.last_no
+
+    def advance_clock(self, at_ms: int) -> None:
+        """Log time is the newest stamp seen; a proposer's wrong clock cannot turn it back, nor out of range."""
+        self.clock_ms = max(self.clock_ms, min(at_ms, CLOCK_MS_MAX))
+
+    def user(self, user_no: UserNo) -> User | None:
+        """The user with that number, or None."""
+        known = self._users.get(user_no)
+        if known is None:
+            row = self.db.execute("SELECT name, role FROM users WHERE user_no = ?", (user_no,)).fetchone()
+            if row is None:
+                return None
+            role: Role = row[1]
+            known = User(user_no, row[0], role)
+            if len(self._users) >= _USERS_CACHED_MAX:
+                self._users.clear()
+            self._users[user_no] = known
+        return known
+
+    def flush(self) -> None:
+        """Write what is only in memory. Inside the transaction, right before it is committed."""
+        invariant(self.db.in_transaction, "counters are written in the transaction whose changes they count")
+        self.folders.flush()
+        for node_no, counters in self.nodes.items():
+            if counters.changed:
+                self.db.execute("UPDATE nodes SET chunks = ?, bytes = ? WHERE node_no = ?",
+                                (counters.chunks, counters.bytes, node_no))
+                counters.changed = False
+        self.db.execute(
+            "UPDATE state SET applied_index = ?, applied_term = ?, seq = ?, clock_ms = ?, last_no = ?, request_no = ?,"
+            " feature_level = ?, changes_cut = ?, epoch = ?, files = ?, file_bytes = ?, chunks = ?, chunk_bytes = ?,"
+            " missing_chunks = ?",
+            (self.applied_index, self.applied_term, self.seq, self.clock_ms, self.last_no, self.request_no,
+             self.feature_level, self.changes_cut, self.epoch, self.files, self.file_bytes, self.chunks,
+             self.chunk_bytes, self.missing_chunks))

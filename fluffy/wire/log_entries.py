@@ -1,0 +1,293 @@
+"""Commands, groups of commands, and outcomes as bytes: what log entries hold and what travels to the log process.
+
+    command   version | msgpack [kind, request_id, at_ms, proposer, user_no, field, field, …]
+    group     version | (u32le length | command)*          one Raft entry
+    outcome   version | msgpack [0, seq, facts] or [1, code, message, facts]
+
+Positional arrays: a PutFile takes a few microseconds each way. The version byte is the first one; these bytes are on
+disks, so every format ever written must be read for ever (golden bytes in the tests). A command may be shorter than
+this program's class (older writer: the last fields take their defaults); longer means a newer writer, and this node
+must be upgraded before it may apply anything.
+
+Decoders check lengths, depth, kinds and types, and raise FrameCorrupt or FeatureTooNew, nothing else.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, dataclass, fields
+from operator import attrgetter
+from typing import Any
+
+import msgpack
+
+from fluffy.base.checks import invariant
+from fluffy.base.errors import FeatureTooNew, FrameCorrupt, TooLarge
+from fluffy.base.ids import RequestId
+from fluffy.base.units import MIB
+from fluffy.core.metadata import outcome_codec
+from fluffy.core.metadata.commands import COMMAND_KINDS, Command, Header, NodeRecord, NodeState
+from fluffy.core.metadata.outcome_codec import OUTCOME_BYTES_MAX
+from fluffy.core.metadata.outcomes import Outcome
+
+VERSION = b"\x01"
+# One Raft entry; above it the library's own large-entry path would cost elections.
+GROUP_BYTES_MAX = 1 * MIB
+_LENGTH = struct.Struct("<I")
+# A command must fit into a group of its own.
+COMMAND_BYTES_MAX = GROUP_BYTES_MAX - len(VERSION) - _LENGTH.size
+# A group of the smallest commands (11 bytes) would have 70,000; the log process takes fewer at once, so that one
+# entry never takes a second to apply.
+GROUP_COMMANDS_MAX = 4_096
+_INT_MAX = (1 << 63) - 1  # SQLite's
+_HEADER_FIELDS = 5  # kind and the four of Header
+
+_Check = Callable[[Any], Any]
+
+
+class _Malformed(Exception):
+    """A value of the wrong type; becomes FrameCorrupt."""
+
+
+def encode_command(command: Command) -> bytes:
+    """Raises TooLarge for more than COMMAND_BYTES_MAX: then the file has too many chunks for one command."""
+    header = command.header
+    spec = _SPECS[command.KIND]
+    packed: bytes = VERSION + msgpack.packb(
+        (command.KIND, header.request_id, header.at_ms, header.proposer, header.user_no, *spec.values_of(command)),
+        default=_pack_record)
+    if len(packed) > COMMAND_BYTES_MAX:
+        raise TooLarge(f"a change of {len(packed)} bytes does not fit into the log; the file has too many chunks")
+    return packed
+
+
+def decode_command(data: bytes) -> Command:
+    """The command of `encode_command`. Raises FrameCorrupt, FeatureTooNew."""
+    values = _unpack(data, COMMAND_BYTES_MAX)
+    if type(values) is not tuple or len(values) < _HEADER_FIELDS:
+        raise FrameCorrupt("a command is not an array with a header")
+    kind, request_id, at_ms, proposer, user_no = values[:_HEADER_FIELDS]
+    if type(kind) is not int:
+        raise FrameCorrupt("a command has no kind")
+    spec = _SPECS.get(kind)
+    if spec is None:
+        raise FeatureTooNew(kind=kind)
+    if len(values) - _HEADER_FIELDS > len(spec.checks):
+        raise FeatureTooNew(kind=kind, fields=len(values))
+    if len(values) - _HEADER_FIELDS < spec.required:
+        raise FrameCorrupt("a command lacks fields")
+    try:
+        header = Header(RequestId(_bytes(request_id)), _int(at_ms), _int(proposer), _int(user_no))
+        command: Command = spec.cls(
+            header, *[check(value) for check, value in zip(spec.checks, values[_HEADER_FIELDS:], strict=False)])
+    except _Malformed as error:
+        raise FrameCorrupt("a field of a command has the wrong type") from error
+    return command
+
+
+def encode_group(commands: Sequence[bytes]) -> bytes:
+    """Splice encoded commands into one log entry, without decoding them. The caller keeps to the bounds."""
+    parts = [VERSION]
+    for command in commands:
+        parts += (_LENGTH.pack(len(command)), command)
+    group = b"".join(parts)
+    invariant(len(group) <= GROUP_BYTES_MAX and len(commands) <= GROUP_COMMANDS_MAX, "groups are cut before they grow")
+    return group
+
+
+def decode_group(data: bytes) -> list[bytes]:
+    """The encoded commands of a group. Raises FrameCorrupt, FeatureTooNew."""
+    if not 0 < len(data) <= GROUP_BYTES_MAX:
+        raise FrameCorrupt("a group of commands has an impossible length")
+    _check_version(data)
+    commands: list[bytes] = []
+    at = len(VERSION)
+    while at < len(data):
+        if len(data) - at < _LENGTH.size or len(commands) == GROUP_COMMANDS_MAX:
+            raise FrameCorrupt("a group of commands is cut off or too long")
+        (length,) = _LENGTH.unpack_from(data, at)
+        at += _LENGTH.size
+        if length > len(data) - at:
+            raise FrameCorrupt("a group of commands is cut off")
+        commands.append(data[at:at + length])
+        at += length
+    return commands
+
+
+def group_bytes(commands: Sequence[bytes]) -> int:
+    """How long `encode_group` would be; for cutting groups to GROUP_BYTES_MAX."""
+    return len(VERSION) + sum(_LENGTH.size + len(command) for command in commands)
+
+
+def encode_outcome(outcome: Outcome) -> bytes:
+    return VERSION + outcome_codec.encode_outcome(outcome)
+
+
+def decode_outcome(data: bytes) -> Outcome:
+    """The outcome of `encode_outcome`. Raises FrameCorrupt, FeatureTooNew."""
+    if not 0 < len(data) <= OUTCOME_BYTES_MAX + len(VERSION):
+        raise FrameCorrupt("an outcome has an impossible length")
+    _check_version(data)
+    try:
+        return outcome_codec.decode_outcome(data[len(VERSION):])
+    except (ValueError, msgpack.UnpackException, RecursionError) as error:
+        raise FrameCorrupt("an outcome is damaged") from error
+
+
+def _check_version(data: bytes) -> None:
+    if data[:1] != VERSION:
+        if data[:1] > VERSION:
+            raise FeatureTooNew(version=data[0])
+        raise FrameCorrupt("a log entry has no version")
+
+
+def _unpack(data: bytes, bytes_max: int) -> Any:
+    if not 0 < len(data) <= bytes_max:
+        raise FrameCorrupt("a command has an impossible length")
+    _check_version(data)
+    try:
+        # The C decoder refuses arrays and texts longer than the input, and nesting beyond 1,024.
+        return msgpack.unpackb(memoryview(data)[1:], use_list=False, strict_map_key=True, max_ext_len=0)
+    except (ValueError, msgpack.UnpackException, RecursionError, OverflowError) as error:
+        raise FrameCorrupt("a command is not msgpack") from error
+
+
+# Checks: the value itself when it has the type, else _Malformed. `type() is`, so that bool is not int.
+
+def _int(value: Any) -> Any:
+    if type(value) is int and 0 <= value <= _INT_MAX:
+        return value
+    raise _Malformed
+
+
+def _bool(value: Any) -> bool:
+    if type(value) is bool:
+        return value
+    raise _Malformed
+
+
+def _text(value: Any) -> str:
+    if type(value) is str:
+        return value
+    raise _Malformed
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if value is None else _text(value)
+
+
+def _bytes(value: Any) -> bytes:
+    if type(value) is bytes:
+        return value
+    raise _Malformed
+
+
+def _bytes_or_none(value: Any) -> bytes | None:
+    return value if value is None else _bytes(value)
+
+
+def _texts(value: Any) -> dict[str, str]:
+    if type(value) is dict:
+        for key, text in value.items():
+            if type(key) is not str or type(text) is not str:
+                raise _Malformed
+        return value
+    raise _Malformed
+
+
+def _tuple(value: Any) -> tuple[Any, ...]:
+    if type(value) is tuple:
+        return value
+    raise _Malformed
+
+
+def _pairs(value: Any) -> tuple[tuple[bytes, int], ...]:
+    """Chunk id with a length or a node number."""
+    for pair in _tuple(value):
+        if type(pair) is not tuple or len(pair) != 2 or type(pair[0]) is not bytes:
+            raise _Malformed
+        _int(pair[1])
+    return value  # type: ignore[no-any-return]
+
+
+def _node_lists(value: Any) -> tuple[tuple[int, ...], ...]:
+    for nodes in _tuple(value):
+        for node_no in _tuple(nodes):
+            _int(node_no)
+    return value  # type: ignore[no-any-return]
+
+
+def _ids(value: Any) -> tuple[bytes, ...]:
+    for chunk_id in _tuple(value):
+        _bytes(chunk_id)
+    return value  # type: ignore[no-any-return]
+
+
+def _records(value: Any) -> tuple[NodeRecord, ...]:
+    return tuple(NodeRecord(*_typed(record, _RECORD_CHECKS)) for record in _tuple(value))
+
+
+def _states(value: Any) -> tuple[NodeState, ...]:
+    return tuple(NodeState(*_typed(state, _STATE_CHECKS)) for state in _tuple(value))
+
+
+def _typed(value: Any, checks: Sequence[_Check]) -> list[Any]:
+    if len(_tuple(value)) != len(checks):
+        raise _Malformed
+    return [check(item) for check, item in zip(checks, value, strict=True)]
+
+
+_RECORD_CHECKS: tuple[_Check, ...] = (_int, _text, _text, _text, _text, _int, _int, _int, _int)
+_STATE_CHECKS: tuple[_Check, ...] = (_int, _text, _text, _int)
+_record_values = attrgetter(*NodeRecord.__slots__)
+_state_values = attrgetter(*NodeState.__slots__)
+
+
+def _pack_record(value: Any) -> Any:
+    if isinstance(value, NodeRecord):
+        return _record_values(value)
+    if isinstance(value, NodeState):
+        return _state_values(value)
+    raise TypeError(f"{type(value).__name__} is not part of any command")
+
+
+# The fields of each kind after the header, in the order of its class.
+_CHECKS: dict[int, tuple[_Check, ...]] = {
+    1: (_text, _text, _records, _text, _bytes, _int, _int, _int, _int, _int, _int),
+    2: (_text, _int, _bytes, _text, _text, _texts, _texts, _bytes_or_none, _pairs, _node_lists, _text_or_none, _bool,
+        _bool),
+    3: (_text, _bool, _text_or_none),
+    4: (_text, _bool),
+    5: (_text,),
+    6: (_int, _int, _states),
+    7: (_pairs, _pairs),
+    8: (_int, _ids, _int),
+    9: (_int, _int),
+    10: (_int,),
+    11: (_text, _bytes, _text),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Spec:
+    """How one kind is read and written. `required`: fields without a default."""
+
+    cls: type[Any]
+    checks: tuple[_Check, ...]
+    required: int
+    values_of: Callable[[Any], tuple[Any, ...]]
+
+
+def _spec(kind: int, cls: type[Any]) -> _Spec:
+    names = [field.name for field in fields(cls)][1:]
+    checks = _CHECKS[kind]
+    invariant(len(checks) == len(names), f"every field of {cls.__name__} has a check")
+    required = sum(field.default is MISSING for field in fields(cls)) - 1
+    if len(names) == 1:
+        only = attrgetter(names[0])
+        return _Spec(cls, checks, required, lambda command: (only(command),))
+    return _Spec(cls, checks, required, attrgetter(*names))
+
+
+_SPECS: dict[int, _Spec] = {kind: _spec(kind, cls) for kind, cls in COMMAND_KINDS.items()}
