@@ -1,0 +1,116 @@
+"""The cluster's own state over HTTP: health, status, nodes, metrics, checkpoint, the API's description."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fluffy import __version__
+from fluffy.base.deadline import Deadline
+from fluffy.base.errors import NotReady, NotSupported
+from fluffy.core.metadata import queries
+from fluffy.core.metadata.model import Member
+from fluffy.gateways.native.desk import Desk
+from fluffy.gateways.native.errors import answer_of
+from fluffy.gateways.native.exchange import Answer, Call, json_answer
+from fluffy.gateways.native.openapi import openapi_document
+from fluffy.gateways.native.pulse import readiness
+from fluffy.ports import LogStatus
+
+CHECKPOINT_TIMEOUT_S = 60.0
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+async def healthz(desk: Desk, call: Call) -> Answer:
+    """GET /healthz: this process is alive, whatever the cluster does."""
+    return json_answer({"status": "alive", "node": desk.node})
+
+
+async def readyz(desk: Desk, call: Call) -> Answer:
+    """GET /readyz: 200 when this node has a leader, is caught up and can move bytes."""
+    status = await desk.pulse.ask()
+    why_not = readiness(status)
+    if why_not is None and desk.data is None:
+        why_not = NotReady("this node is still opening its data path")
+    if why_not is not None or status is None:
+        answer = answer_of(why_not or NotReady(), call.request_id)
+        answer.headers.append(("Fluffy-Node", desk.node))
+        return answer
+    return json_answer({"status": "ready", "node": desk.node, "leader": status.leader, "seq": status.seq})
+
+
+async def get_status(desk: Desk, call: Call) -> Answer:
+    """GET /v1/status"""
+    status = await desk.pulse.ask()
+    state = desk.reader.read(queries.cluster_state)
+    usage = desk.reader.read(queries.usage)
+    if state is None:
+        raise NotReady
+    settings = state.settings
+    value: dict[str, Any] = {
+        "cluster": {"name": state.cluster_name, "uuid": state.cluster_uuid},
+        "user": {"name": call.user.name, "role": call.user.role},
+        "node": desk.node, "version": __version__, "seq": state.seq, "feature_level": state.feature_level,
+        "consistency": desk.consistency,
+        "settings": {"replication": settings.replication, "write_quorum": settings.write_quorum,
+                     "chunk_size": settings.chunk_size, "inline_max": settings.inline_max,
+                     "trash_days": settings.trash_days, "versions_max": settings.versions_max},
+        "usage": {"files": usage.files, "bytes": usage.bytes, "chunks": usage.chunks,
+                  "chunk_bytes": usage.chunk_bytes, "missing_chunks": usage.missing_chunks},
+        "ready": readiness(status) is None, "age_s": call.point.age_s or 0, **_log_json(status),
+        "nodes": _members_json(desk.reader.read(queries.members), status)}
+    return json_answer(value)
+
+
+async def get_nodes(desk: Desk, call: Call) -> Answer:
+    """GET /v1/nodes"""
+    status = await desk.pulse.ask()
+    return json_answer({"nodes": _members_json(desk.reader.read(queries.members), status),
+                        "leader": status.leader if status is not None else None, "age_s": call.point.age_s or 0})
+
+
+async def get_metrics(desk: Desk, call: Call) -> Answer:
+    """GET /metrics"""
+    return Answer(200, [("Content-Type", METRICS_TYPE)], desk.metrics.text())
+
+
+async def make_checkpoint(desk: Desk, call: Call) -> Answer:
+    """POST /v1/admin/checkpoint"""
+    index = await desk.log.checkpoint(Deadline.after(CHECKPOINT_TIMEOUT_S))
+    return json_answer({"index": index, "node": desk.node})
+
+
+async def get_openapi(desk: Desk, call: Call) -> Answer:
+    """GET /v1/openapi.json"""
+    return json_answer(openapi_document(desk.table.routes, __version__))
+
+
+async def not_built(desk: Desk, call: Call) -> Answer:
+    """Every route of the contract that a later version brings."""
+    raise NotSupported("this part of the API is described but not built yet in this version of Fluffy",
+                       version=__version__)
+
+
+def _log_json(status: LogStatus | None) -> dict[str, Any]:
+    if status is None:
+        return {"leader": None, "majority": None, "log": None}
+    return {"leader": status.leader, "majority": status.majority_connected, "log": {
+        "term": status.term, "commit_index": status.commit_index, "applied_index": status.applied_index,
+        "caught_up": status.caught_up, "bytes": status.log_bytes, "checkpoint_index": status.checkpoint_index,
+        "fsync": status.fsync, "waiting_for": status.waiting_for}}
+
+
+def _members_json(members: tuple[Member, ...], status: LogStatus | None) -> list[dict[str, Any]]:
+    """Every member; what only the log process knows (links, lag) is null while it is silent."""
+    peers = {peer.name: peer for peer in status.peers} if status is not None else {}
+    lines = []
+    for member in members:
+        record, peer = member.record, peers.get(member.record.name)
+        is_self = status is not None and record.name == status.node
+        lines.append({
+            "name": record.name, "no": record.node_no, "zone": record.zone, "host": record.host, "http": record.http,
+            "raft": record.raft, "data": record.data, "s3": record.s3, "state": member.state,
+            "connected": True if is_self else (peer.connected if peer is not None else None),
+            "behind": peer.behind if peer is not None and peer.behind >= 0 else (0 if is_self else None),
+            "leader": status is not None and record.name == status.leader,
+            "chunks": member.chunks, "bytes": member.bytes})
+    return lines

@@ -1,0 +1,214 @@
+"""Where every request is received: matched, authenticated, given its point, allowed or refused, answered, counted.
+
+The order is fixed, so that it is the same for every route: credential, point, user, route, parameters, right, handler.
+A stranger therefore learns nothing, not even which addresses exist.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+
+from fluffy.base.checks import InvariantBroken
+from fluffy.base.deadline import Deadline
+from fluffy.base.errors import AccessDenied, FluffyError, NotFound, NotReady, QuerySyntax, Unauthenticated, Unavailable
+from fluffy.base.ids import NodeNo, RequestId, new_request_id, request_id_for
+from fluffy.base.paths import RemotePath
+from fluffy.core.access.policy import Act, why_not
+from fluffy.core.metadata import queries
+from fluffy.core.metadata.commands import Command, Header
+from fluffy.core.metadata.model import ClusterSettings, User
+from fluffy.core.metadata.outcomes import Accepted
+from fluffy.gateways.native.access_log import AccessLog, Visit
+from fluffy.gateways.native.auth import Tokens, token_hash_of
+from fluffy.gateways.native.errors import answer_of, answer_of_bug
+from fluffy.gateways.native.exchange import Answer, Call, Point, parse_query, split_target
+from fluffy.gateways.native.limits import DOWNLOADS_MAX, REQUESTS_MAX, UPLOADS_MAX, Slots
+from fluffy.gateways.native.metrics import Metrics
+from fluffy.gateways.native.pulse import Pulse
+from fluffy.gateways.native.reads import ReadGate, parse_consistency, parse_min_seq
+from fluffy.gateways.native.table import Match, Route, Table
+from fluffy.ports import Clock, MetadataLog, MetadataReader
+from fluffy.services.downloads import Downloads
+from fluffy.services.uploads import Uploads
+
+log = logging.getLogger("fluffy.gateway")
+
+# For everything but the transfer of a body, whose patience is counted in stalls (limits.py).
+REQUEST_TIMEOUT_S = 10.0
+# A change that is one proposal: a refusal without a majority must come within 3 s.
+PROPOSE_TIMEOUT_S = 2.5
+CLIENT_KEY_BYTES_MAX = 128
+
+
+@dataclass(frozen=True, slots=True)
+class DataPath:
+    """What moves bytes. There from the moment that this node knows its number and the cluster's settings."""
+
+    node_no: NodeNo
+    settings: ClusterSettings
+    uploads: Uploads
+    downloads: Downloads
+
+
+@dataclass(slots=True)
+class Desk:
+    """The native API of one gateway process. `data` is None until the cluster is born."""
+
+    node: str
+    table: Table
+    log: MetadataLog
+    reader: MetadataReader
+    clock: Clock
+    gate: ReadGate
+    pulse: Pulse
+    tokens: Tokens
+    metrics: Metrics
+    access_log: AccessLog
+    consistency: str
+    data: DataPath | None
+    requests: Slots
+    uploading: Slots
+    downloading: Slots
+
+    async def answer(self, call: Call) -> Answer:
+        """The answer to a request; failures are answers too. Raises only CancelledError and InvariantBroken."""
+        call.request_id = _request_id_text(call)
+        call.deadline = Deadline.after(REQUEST_TIMEOUT_S)
+        try:
+            return await self._answer(call)
+        except FluffyError as error:
+            answer = answer_of(error, call.request_id)
+        except InvariantBroken:
+            raise
+        except Exception:
+            log.exception("request.bug", extra={"request_id": call.request_id, "method": call.method})
+            answer = answer_of_bug(call.request_id)
+        self._stamp(call, answer)
+        return answer
+
+    async def _answer(self, call: Call) -> Answer:
+        raw_path, query = split_target(call.target)
+        miss: FluffyError | None = None
+        match: Match | None = None
+        try:
+            match = self.table.match(call.method, raw_path)
+        except FluffyError as error:
+            miss = error
+        if match is not None and match.route.act is None:
+            # Health checks answer even when the house is full: otherwise it would be torn down for being busy.
+            return await self._handle(call, match, query)
+        with self.requests:
+            await self._admit(call, is_read=match is not None and match.route.is_read)
+            if match is None:
+                raise miss or NotFound()
+            return await self._handle(call, match, query)
+
+    async def _handle(self, call: Call, match: Match, query: str) -> Answer:
+        route = match.route
+        call.pattern = route.pattern
+        call.params = match.params
+        call.query = parse_query(query, route.query_names)
+        self._check_general_right(call, route)
+        answer = await route.handler(self, call)
+        self._stamp(call, answer)
+        return answer
+
+    async def _admit(self, call: Call, *, is_read: bool) -> None:
+        """Set the call's point and user. Raises Unauthenticated."""
+        token_hash = token_hash_of(call.headers)
+        if is_read:
+            consistency = parse_consistency(call.headers.get("fluffy-consistency"), self.consistency)
+            min_seq = parse_min_seq(call.headers.get("fluffy-min-seq"))
+            call.point = await self.gate.point(consistency, min_seq, call.deadline)
+        else:
+            call.point = Point(self.gate.seq)
+        user = self.tokens.user_of(token_hash, call.point.seq)
+        if user is None and not is_read:
+            # A token made a moment ago at another node: look again in the newest state.
+            call.point = await self.gate.point("strong", None, call.deadline)
+            user = self.tokens.user_of(token_hash, call.point.seq)
+        if user is None:
+            raise Unauthenticated("that token is not known to this cluster (any more)")
+        call.user = user
+
+    def _check_general_right(self, call: Call, route: Route) -> None:
+        if route.act in (Act.SEE_CLUSTER, Act.OPERATE):
+            reason = why_not(call.user, route.act)
+            if reason is not None:
+                raise AccessDenied(reason)
+
+    def allow(self, call: Call, act: Act, path: RemotePath) -> None:
+        """Raise AccessDenied unless the user may do `act` in the bucket of `path`."""
+        if call.user.role == "admin":
+            return
+        bucket = None if path.is_root else path.bucket
+        owner = None if bucket is None else self.bucket_owner(bucket)
+        reason = why_not(call.user, act, bucket=bucket, owner=owner)
+        if reason is not None:
+            raise AccessDenied(reason, bucket=bucket)
+
+    def bucket_owner(self, bucket: str) -> str | None:
+        """The owner's name; None: there is no such bucket."""
+        info = self.reader.read(lambda db: queries.folder_info(db, RemotePath((bucket,))))
+        return None if info is None else info.owner
+
+    def data_path(self) -> DataPath:
+        if self.data is None:
+            raise NotReady
+        return self.data
+
+    def header(self, call: Call) -> Header:
+        """The header of a command that this call asks for. Raises QuerySyntax for a bad Fluffy-Request-Id."""
+        key = call.headers.get("fluffy-request-id")
+        return Header(_request_id(call.user, key), self.clock.now_ms(), self.data_path().node_no, call.user.user_no)
+
+    async def propose(self, command: Command) -> Accepted:
+        """Commit one command. Without a majority it says so, with the count of nodes."""
+        await self.pulse.refuse_without_majority()
+        try:
+            outcome = await self.log.propose(command, Deadline.after(PROPOSE_TIMEOUT_S))
+        except Unavailable as error:
+            raise self.pulse.explain(error) from error
+        self.gate.learned(outcome.seq)
+        return outcome
+
+    def finished(self, call: Call, status: int, *, seconds: float, sent_bytes: int, received_bytes: int) -> None:
+        """Count a request whose answer has been sent (or cut)."""
+        self.metrics.count(call.method, call.pattern, status, seconds=seconds, sent_bytes=sent_bytes,
+                           received_bytes=received_bytes)
+        if status < 500 and seconds < 1.0 and not self.access_log.wants_visit:
+            self.access_log.leave_out()
+            return
+        self.access_log.note(Visit(call.method, split_target(call.target)[0], status, seconds * 1000, sent_bytes,
+                                   call.user.name, call.remote, call.request_id))
+
+    def _stamp(self, call: Call, answer: Answer) -> None:
+        answer.headers.append(("Fluffy-Seq", str(max(call.point.seq, 0))))
+        answer.headers.append(("Fluffy-Request-Id", call.request_id))
+        if call.point.age_s is not None:
+            answer.headers.append(("Fluffy-Stale", "true"))
+            answer.headers.append(("Age", str(call.point.age_s)))
+
+
+def new_slots() -> tuple[Slots, Slots, Slots]:
+    """Places for requests, uploads and downloads of one door."""
+    return (Slots(REQUESTS_MAX, "requests at once"), Slots(UPLOADS_MAX, "uploads at once"),
+            Slots(DOWNLOADS_MAX, "downloads at once"))
+
+
+def _request_id_text(call: Call) -> str:
+    """The client's id when it is fit to be repeated, else one of ours, for logs and errors."""
+    key = call.headers.get("fluffy-request-id")
+    if key is not None and 0 < len(key) <= CLIENT_KEY_BYTES_MAX and key.isascii() and key.isprintable():
+        return key
+    return os.urandom(8).hex()
+
+
+def _request_id(user: User, key: str | None) -> RequestId:
+    if key is None:
+        return new_request_id()
+    if not (0 < len(key) <= CLIENT_KEY_BYTES_MAX and key.isascii() and key.isprintable()):
+        raise QuerySyntax(f"Fluffy-Request-Id is 1 to {CLIENT_KEY_BYTES_MAX} printable ASCII characters")
+    return request_id_for(user.user_no, key)

@@ -1,0 +1,336 @@
+"""Files over HTTP: put, get, head, delete, info.
+
+A put is refused as early as it can be: before the body is read when the credential, the path, the right, a folder at
+that path or the lack of a majority already decide. A get answers from one version, found once; its bytes come from
+`services.downloads`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import mimetypes
+import os
+import sqlite3
+from contextlib import ExitStack
+from functools import lru_cache
+from urllib.parse import parse_qsl, quote
+
+from fluffy.base.errors import (
+    DigestMismatch,
+    FileNotFound,
+    IsFolder,
+    NotSupported,
+    PreconditionFailed,
+    QuerySyntax,
+    RangeIllegal,
+    TooLarge,
+    Unavailable,
+)
+from fluffy.base.paths import RemotePath, parse_file_path, parse_path
+from fluffy.core.access.policy import Act
+from fluffy.core.metadata import queries
+from fluffy.core.metadata.commands import DeleteFile
+from fluffy.core.metadata.model import FileVersion
+from fluffy.gateways.native.desk import Desk
+from fluffy.gateways.native.exchange import Answer, BodyOut, Call, Headers, json_answer
+from fluffy.gateways.native.shapes import file_json, folder_json, stored_json
+from fluffy.services.downloads import Download
+from fluffy.services.uploads import PutOrder
+from fluffy.wire.conditions import ReadConditions, evaluate, http_date, parse_tags, range_applies
+from fluffy.wire.ranges import Span, content_range, multipart_ranges, parse_range, unsatisfied_range
+
+DEFAULT_TYPE = "application/octet-stream"
+CONTENT_TYPE_BYTES_MAX = 256
+# What S3 allows for user metadata is 2 KB; together they stay far below one log entry.
+META_ENTRIES_MAX = 64
+META_BYTES_MAX = 8 * 1024
+TAGS_MAX = 32
+TAG_KEY_CHARS_MAX = 128
+TAG_VALUE_CHARS_MAX = 256
+# A manifest of so many chunks takes milliseconds to read: longer ones are read in a thread.
+LOOP_FILE_BYTES_MAX = 1024 * 1024 * 1024
+# A page opened from here must not act as a page of ours: its scripts do not run.
+SANDBOX: Headers = [("X-Content-Type-Options", "nosniff"), ("Content-Security-Policy", "sandbox")]
+META_PREFIX = "fluffy-meta-"
+
+
+async def put_file(desk: Desk, call: Call) -> Answer:
+    """PUT /v1/files/{path}"""
+    path = parse_file_path(call.tail)
+    data = desk.data_path()
+    desk.allow(call, Act.WRITE, path)
+    order = _order_of(call, path)
+    header = desk.header(call)
+    if desk.reader.read(lambda db: queries.kind_at(db, path)) == "folder":
+        raise IsFolder(f"{path} is a folder; choose another name for the file", path=str(path))
+    await desk.pulse.refuse_without_majority()
+    with desk.uploading:
+        try:
+            stored = await data.uploads.put(header, order, call.body)
+        except Unavailable as error:
+            raise desk.pulse.explain(error) from error
+    desk.gate.learned(stored.outcome.seq)
+    call.point = type(call.point)(stored.outcome.seq)
+    status = 201 if stored.outcome.facts["created"] else 200
+    return json_answer(stored_json(str(path), stored), status, [("ETag", f'"{stored.etag}"')])
+
+
+async def get_file(desk: Desk, call: Call) -> Answer:
+    """GET and HEAD /v1/files/{path}"""
+    path = parse_file_path(call.tail)
+    data = desk.data_path()
+    desk.allow(call, Act.READ, path)
+    version = await _find_version(desk, call, path)
+    headers = _headers_of(version)
+    conditions = _conditions_of(call)
+    status = evaluate(conditions, etag=version.etag, modified_s=version.modified_ms // 1000)
+    if status == 304:
+        return Answer(304, [line for line in headers if line[0] not in ("Content-Type", "Content-Length")])
+    if status == 412:
+        raise PreconditionFailed(etag=version.etag, generation=version.generation)
+    if call.flag("download"):
+        headers.append(("Content-Disposition", f"attachment; filename*=UTF-8''{quote(path.name, safe='')}"))
+    status, parts, length = _parts_of(call, conditions, version, headers)
+    if call.method == "HEAD" or length == 0:
+        return Answer(status, headers, _Nothing(), length)
+    if version.inline is not None and len(parts) == 1:
+        span = parts[0]
+        whole = isinstance(span, bytes) or span.count == version.size
+        return Answer(status, headers, version.inline if whole else _slice(version.inline, parts[0]))
+    with ExitStack() as stack:
+        stack.enter_context(desk.downloading)
+        download = await data.downloads.open(version, parts)
+        return Answer(status, headers, _Occupied(download, stack.pop_all()), length)
+
+
+async def delete_file(desk: Desk, call: Call) -> Answer:
+    """DELETE /v1/files/{path}"""
+    if call.flag("recursive"):
+        raise NotSupported("deleting a folder with all in it is not built yet; delete its files, then the folder")
+    path = parse_file_path(call.tail)
+    desk.allow(call, Act.WRITE, path)
+    purge = call.flag("purge")
+    outcome = await desk.propose(DeleteFile(desk.header(call), path.text, purge, _if_match(call)))
+    call.point = type(call.point)(outcome.seq)
+    return json_answer({"path": str(path), "generation": outcome.facts["generation"], "purged": purge})
+
+
+async def get_info(desk: Desk, call: Call) -> Answer:
+    """GET /v1/info/{path}"""
+    path = parse_path(call.tail)
+    desk.allow(call, Act.READ, path)
+    info = None if path.is_root else desk.reader.read(lambda db: queries.folder_info(db, path))
+    if info is not None and "generation" not in call.query:
+        return json_answer(folder_json(info))
+    version = await _find_version(desk, call, parse_file_path(call.tail))
+    names = {record.node_no: record.name for record in desk.reader.read(queries.node_records)}
+    return json_answer(file_json(version, {int(no): name for no, name in names.items()}))
+
+
+async def _find_version(desk: Desk, call: Call, path: RemotePath) -> FileVersion:
+    """The version that is asked for. Raises FileNotFound, IsFolder."""
+    generation = call.number("generation", 0, 2**62, least=1) or None
+    found = desk.reader.read(lambda db: _small_version(db, path, generation))
+    if isinstance(found, FileVersion):
+        return found
+    if found:
+        version = await desk.reader.read_in_thread(
+            lambda db: queries.file_version(db, path, generation), call.deadline)
+        if version is not None:
+            return version
+    elif desk.reader.read(lambda db: queries.kind_at(db, path)) == "folder":
+        raise IsFolder(f"{path} is a folder; list it with GET /v1/dirs{quote(str(path))}", path=str(path))
+    if generation is not None:
+        raise FileNotFound(f"there is no generation {generation} of {path}", path=str(path), generation=generation)
+    raise FileNotFound(f"there is no file at {path}", path=str(path))
+
+
+def _small_version(db: sqlite3.Connection, path: RemotePath, generation: int | None) -> FileVersion | bool:
+    """The version, or True when it is so large that it must be read in a thread, or False when there is none."""
+    head = queries.file_head(db, path)
+    if head is None and generation is None:
+        return False
+    if generation is not None or (head is not None and head.size > LOOP_FILE_BYTES_MAX):
+        return True
+    return queries.file_version(db, path, generation) or False
+
+
+def _parts_of(call: Call, conditions: ReadConditions, version: FileVersion,
+              headers: Headers) -> tuple[int, tuple[Span | bytes, ...], int]:
+    """Status, parts and length of the body; adds Content-Type and Content-Range. Raises RangeIllegal."""
+    asked = call.headers.get("range")
+    spans: tuple[Span, ...] | None = None
+    if asked is not None and call.method == "GET" and range_applies(
+            conditions.if_range, etag=version.etag, modified_s=version.modified_ms // 1000):
+        try:
+            spans = parse_range(asked, version.size)
+        except RangeIllegal as error:
+            error.facts["content_range"] = unsatisfied_range(version.size)
+            raise
+    if spans is None:
+        headers.append(("Content-Type", version.content_type))
+        whole = (Span(0, version.size),) if version.size else ()
+        return 200, whole, version.size
+    if len(spans) == 1:
+        headers.append(("Content-Type", version.content_type))
+        headers.append(("Content-Range", content_range(spans[0], version.size)))
+        return 206, spans, spans[0].count
+    several = multipart_ranges(spans, version.size, content_type=version.content_type, boundary=os.urandom(16).hex())
+    headers.append(("Content-Type", several.content_type))
+    parts: list[Span | bytes] = []
+    for head, span in zip(several.heads, several.spans, strict=True):
+        parts += [head, span]
+    return 206, (*parts, several.tail), several.length
+
+
+def _headers_of(version: FileVersion) -> Headers:
+    headers = [("ETag", f'"{version.etag}"'), ("Last-Modified", http_date(version.modified_ms // 1000)),
+               ("Accept-Ranges", "bytes"), ("Fluffy-Generation", str(version.generation)),
+               ("Fluffy-Blake3", version.blake3.hex()), *SANDBOX]
+    headers.extend((f"Fluffy-Meta-{key}", value) for key, value in version.meta.items())
+    if version.tags:
+        headers.append(("Fluffy-Tags", "&".join(
+            f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in version.tags.items())))
+    return headers
+
+
+def _conditions_of(call: Call) -> ReadConditions:
+    get = call.headers.get
+    return ReadConditions(get("if-match"), get("if-none-match"), get("if-modified-since"), get("if-unmodified-since"),
+                          get("if-range"))
+
+
+def _slice(data: bytes, span: Span | bytes) -> bytes:
+    return span if isinstance(span, bytes) else data[span.start:span.start + span.count]
+
+
+class _Nothing:
+    """The body of a HEAD answer: it has a length, and no bytes."""
+
+    async def send(self, out: BodyOut) -> None:
+        """Send nothing."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class _Occupied:
+    """A download that keeps its place among the downloads until it is closed."""
+
+    def __init__(self, download: Download, place: ExitStack) -> None:
+        self._download = download
+        self._place = place
+
+    async def send(self, out: BodyOut) -> None:
+        await self._download.send(out)
+
+    def close(self) -> None:
+        self._download.close()
+        self._place.close()
+
+
+# What a put says beside its bytes
+
+def _order_of(call: Call, path: RemotePath) -> PutOrder:
+    """Raises QuerySyntax, DigestMismatch, TooLarge for headers that cannot be kept."""
+    if "content-encoding" in call.headers and call.headers["content-encoding"].lower() != "identity":
+        raise NotSupported("Content-Encoding is not kept; send the bytes as they shall come back")
+    if "content-range" in call.headers:
+        raise NotSupported("a PUT writes the whole file; ranges are not built yet")
+    if_none_match = call.headers.get("if-none-match")
+    if if_none_match is not None and not parse_tags(if_none_match).any:
+        raise NotSupported("If-None-Match of a PUT may only be * (create only)")
+    return PutOrder(
+        path.text, _content_type(call, path), _meta_of(call), _tags_of(call.headers.get("fluffy-tags")),
+        if_match=_if_match(call), if_none_match=if_none_match is not None,
+        md5=_digest(call, "content-md5", 16), blake3=_digest(call, "fluffy-blake3", 32))
+
+
+def _if_match(call: Call) -> str | None:
+    header = call.headers.get("if-match")
+    if header is None:
+        return None
+    tags = parse_tags(header)
+    if tags.any:
+        return "*"
+    if len(tags.strong) != 1:
+        raise QuerySyntax("If-Match of a write is * or one strong entity tag")
+    return next(iter(tags.strong))
+
+
+def _content_type(call: Call, path: RemotePath) -> str:
+    given = call.headers.get("content-type")
+    if given is None or not given.strip():
+        return guess_type(path.name)
+    if len(given) > CONTENT_TYPE_BYTES_MAX or not given.isascii() or not given.isprintable() or "/" not in given:
+        raise QuerySyntax(f"Content-Type is a media type of at most {CONTENT_TYPE_BYTES_MAX} printable characters")
+    return given.strip()
+
+
+# The library's own table and not this machine's files, so that all nodes guess alike.
+_TYPES = mimetypes.MimeTypes(filenames=())
+
+
+@lru_cache(maxsize=1024)
+def _type_of_suffix(suffix: str) -> str:
+    return _TYPES.guess_type("x" + suffix)[0] or DEFAULT_TYPE
+
+
+def guess_type(name: str) -> str:
+    """The media type that a file's name suggests."""
+    stem, dot, suffix = name.rpartition(".")
+    return _type_of_suffix("." + suffix.lower()) if dot and stem and len(suffix) <= 16 else DEFAULT_TYPE
+
+
+def _meta_of(call: Call) -> dict[str, str]:
+    meta: dict[str, str] = {}
+    size = 0
+    for name, value in call.headers.items():
+        key = name.lower()
+        if not key.startswith(META_PREFIX):
+            continue
+        key = key[len(META_PREFIX):]
+        if not key or key in meta:
+            raise QuerySyntax(f"header {name[:60]} is given twice or has no name after Fluffy-Meta-")
+        try:
+            size += len(key) + len(value.encode())
+        except UnicodeEncodeError as error:
+            raise QuerySyntax(f"header {name[:60]} is not valid UTF-8") from error
+        if not value.isprintable():
+            raise QuerySyntax(f"header {name[:60]} has a control character")
+        meta[key] = value
+        if len(meta) > META_ENTRIES_MAX or size > META_BYTES_MAX:
+            raise TooLarge(f"at most {META_ENTRIES_MAX} Fluffy-Meta headers of together {META_BYTES_MAX} bytes")
+    return meta
+
+
+def _tags_of(header: str | None) -> dict[str, str]:
+    if not header:
+        return {}
+    try:
+        pairs = parse_qsl(header, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=TAGS_MAX)
+    except ValueError as error:
+        raise QuerySyntax(f"Fluffy-Tags is like key=value&key=value, percent-encoded, at most {TAGS_MAX}") from error
+    tags = dict(pairs)
+    if len(tags) != len(pairs):
+        raise QuerySyntax("Fluffy-Tags names a key twice")
+    for key, value in pairs:
+        if not 0 < len(key) <= TAG_KEY_CHARS_MAX or len(value) > TAG_VALUE_CHARS_MAX or not (key + value).isprintable():
+            raise QuerySyntax(f"a tag has 1 to {TAG_KEY_CHARS_MAX} characters and a value of at most "
+                              f"{TAG_VALUE_CHARS_MAX}, all printable")
+    return tags
+
+
+def _digest(call: Call, name: str, size: int) -> bytes | None:
+    """What the client promises about the body: base64 for MD5 (RFC 1864), hex for BLAKE3."""
+    text = call.headers.get(name)
+    if text is None:
+        return None
+    try:
+        digest = base64.b64decode(text, validate=True) if name == "content-md5" else bytes.fromhex(text)
+    except (binascii.Error, ValueError) as error:
+        raise DigestMismatch(f"the header {name} cannot be read") from error
+    if len(digest) != size:
+        raise DigestMismatch(f"the header {name} has {len(digest)} bytes, not {size}")
+    return digest

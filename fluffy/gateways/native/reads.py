@@ -1,0 +1,132 @@
+"""Which state a read is answered from (promise P3).
+
+Strong reads pass a *barrier*: the log confirms that this node has applied everything committed before the question. One
+barrier serves all readers that arrived before it was sent, so a thousand readers cost the cluster one round trip.
+Without a majority there is no newest state to be had: reads then go on from this node's own, marked with its age.
+`local` reads skip the barrier; `Fluffy-Min-Seq` makes any read wait until this node has what the client has seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from fluffy.base.deadline import Deadline
+from fluffy.base.errors import DeadlineExceeded, FluffyError, NotReady, Overloaded, QuerySyntax, Unavailable
+from fluffy.core.metadata import queries
+from fluffy.gateways.native.exchange import Point
+from fluffy.ports import Clock, MetadataLog, MetadataReader
+
+# A leader's loss is over in two seconds; a reader waits that long for a strong answer before it takes a stale one.
+BARRIER_TIMEOUT_S = 2.5
+# After a barrier failed, readers do not queue up behind another one for this long.
+BLIND_S = 0.5
+MIN_SEQ_WAIT_S = 5.0
+
+
+class ReadGate:
+    """Gives each read its point. `run` must be running; `majority_seen`: whether a barrier is worth a try."""
+
+    def __init__(self, log: MetadataLog, reader: MetadataReader, clock: Clock,
+                 majority_seen: Callable[[], bool]) -> None:
+        self._log = log
+        self._reader = reader
+        self._clock = clock
+        self._majority_seen = majority_seen
+        self._waiting: list[asyncio.Future[int]] = []
+        self._wake = asyncio.Event()
+        self._blind_until_s = 0.0
+        self._fresh_at_s = clock.monotonic_s()
+        self.seq = 0
+        self.barriers = 0
+
+    async def run(self) -> None:
+        """Send barriers, one at a time, for ever."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            readers, self._waiting = self._waiting, []
+            began_s = self._clock.monotonic_s()
+            self.barriers += 1
+            try:
+                seq = await self._log.barrier(Deadline.after(BARRIER_TIMEOUT_S))
+            except FluffyError as error:
+                self._blind_until_s = self._clock.monotonic_s() + BLIND_S
+                _fail(readers, error)
+            else:
+                self.learned(seq, began_s)
+                for reader in readers:
+                    if not reader.done():
+                        reader.set_result(seq)
+
+    def learned(self, seq: int, fresh_at_s: float | None = None) -> None:
+        """This node has applied `seq`; `fresh_at_s`: and at that moment nothing newer was committed."""
+        self.seq = max(self.seq, seq)
+        if fresh_at_s is not None:
+            self._fresh_at_s = max(self._fresh_at_s, fresh_at_s)
+
+    async def point(self, consistency: str, min_seq: int | None, deadline: Deadline) -> Point:
+        """Wait for the state to answer from. Raises Overloaded, and NotReady when `min_seq` stays away."""
+        point = await self._strong() if consistency == "strong" else Point(self._own_seq())
+        if min_seq is not None and point.seq < min_seq:
+            point = Point(await self._wait_seq(min_seq, deadline), point.age_s)
+        return point
+
+    async def newest(self) -> int:
+        """A barrier, whatever the consistency. Raises Unavailable."""
+        reader: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting.append(reader)
+        self._wake.set()
+        return await reader
+
+    async def _strong(self) -> Point:
+        if self._clock.monotonic_s() >= self._blind_until_s and self._majority_seen():
+            try:
+                return Point(await self.newest())
+            except Overloaded:
+                raise
+            except Unavailable:
+                return self._stale()
+        return self._stale()
+
+    def _stale(self) -> Point:
+        age_s = max(0.0, self._clock.monotonic_s() - self._fresh_at_s)
+        return Point(self._own_seq(), int(age_s))
+
+    def _own_seq(self) -> int:
+        state = self._reader.read(queries.cluster_state)
+        if state is None:
+            raise NotReady
+        self.learned(state.seq)
+        return state.seq
+
+    async def _wait_seq(self, seq: int, deadline: Deadline) -> int:
+        try:
+            return await self._log.wait_seq(seq, deadline.at_most(MIN_SEQ_WAIT_S))
+        except DeadlineExceeded as error:
+            raise NotReady("this node has not yet seen what Fluffy-Min-Seq asks for; try another peer",
+                           seq=self.seq, min_seq=seq) from error
+
+
+def parse_consistency(text: str | None, default: str) -> str:
+    """The `Fluffy-Consistency` header. Raises QuerySyntax."""
+    if text is None:
+        return default
+    if text not in ("strong", "local"):
+        raise QuerySyntax("Fluffy-Consistency is strong or local")
+    return text
+
+
+def parse_min_seq(text: str | None) -> int | None:
+    """The `Fluffy-Min-Seq` header. Raises QuerySyntax."""
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise QuerySyntax("Fluffy-Min-Seq is a number")
+    return int(text)
+
+
+def _fail(readers: list[asyncio.Future[int]], error: FluffyError) -> None:
+    for reader in readers:
+        if not reader.done():
+            reader.set_exception(error)

@@ -1,0 +1,95 @@
+"""The one list of the native API's routes: dispatch, the OpenAPI document and the tests over all routes read it.
+
+Order does not matter. What the contract (docs/API.md) names and this version does not build stands at the end: it
+answers 501 with a sentence, behind the same credential as everything else.
+"""
+
+from __future__ import annotations
+
+from fluffy.core.access.policy import Act
+from fluffy.gateways.native import cluster, files, folders, search
+from fluffy.gateways.native.table import Parameter, Route
+
+LIMIT = Parameter("limit", "number", "entries of a page, 1 to 1000; 100 when absent")
+AFTER = Parameter("after", "text", "the cursor that the last page gave as `after`")
+LONG = Parameter("long", "flag", "1: with owner, generation, etag and content type")
+GENERATION = Parameter("generation", "number", "an older version instead of the current one")
+
+BUILT: tuple[Route, ...] = (
+    Route("PUT", "/v1/files/{path}", files.put_file, "Upload: create or update a file. The body is its bytes.",
+          Act.WRITE, body="bytes", success=201),
+    Route("GET", "/v1/files/{path}", files.get_file, "Download a file, whole or by Range. HEAD gives the headers.",
+          Act.READ, is_read=True, query=(
+              GENERATION, Parameter("download", "flag", "1: browsers save it instead of showing it"))),
+    Route("DELETE", "/v1/files/{path}", files.delete_file, "Delete a file: into the trash, or for good.",
+          Act.WRITE, query=(Parameter("purge", "flag", "1: for good, all generations"),
+                            Parameter("recursive", "flag", "1: a folder with all in it"))),
+    Route("GET", "/v1/files", folders.list_owner, "All files of a user.", Act.READ, is_read=True,
+          query=(Parameter("owner", "text", "whose files"), LIMIT, AFTER)),
+    Route("GET", "/v1/info/{path}", files.get_info, "Everything known about a file or folder.", Act.READ,
+          is_read=True, query=(GENERATION,)),
+    Route("PUT", "/v1/dirs/{path}", folders.make_folder, "Make a folder, or with one segment a bucket.", Act.WRITE,
+          query=(Parameter("parents", "flag", "1: also its parents, and no error when it is there"),), success=201),
+    Route("GET", "/v1/dirs/{path}", folders.list_folder, "List a folder; /v1/dirs/ lists the buckets.", Act.READ,
+          is_read=True, query=(LIMIT, AFTER, LONG)),
+    Route("GET", "/v1/dirs", folders.list_folder, "List the buckets.", Act.READ, is_read=True,
+          query=(LIMIT, AFTER, LONG)),
+    Route("DELETE", "/v1/dirs/{path}", folders.remove_folder, "Remove an empty folder or bucket.", Act.WRITE),
+    Route("GET", "/v1/search", search.search_names, "Files and folders with a text in their name.", Act.READ,
+          is_read=True, query=(Parameter("q", "text", "the text; letters of either case"),
+                               Parameter("bucket", "text", "only in this bucket"), LIMIT, AFTER)),
+    Route("GET", "/v1/changes", search.list_changes, "The change feed after a position.", Act.READ, is_read=True,
+          query=(Parameter("since", "number", "the last seq that the asker has; 0: from the beginning"), LIMIT,
+                 Parameter("wait_s", "number", "wait up to this long when there is nothing new, at most 30"))),
+    Route("GET", "/v1/status", cluster.get_status, "The cluster as this node sees it.", Act.SEE_CLUSTER, is_read=True),
+    Route("GET", "/v1/nodes", cluster.get_nodes, "The nodes, their state, links and load.", Act.SEE_CLUSTER,
+          is_read=True),
+    Route("GET", "/metrics", cluster.get_metrics, "Counters of this gateway for Prometheus.", Act.SEE_CLUSTER),
+    Route("GET", "/healthz", cluster.healthz, "200 while this process is alive.", None),
+    Route("GET", "/readyz", cluster.readyz, "200 when this node has a leader and is caught up.", None),
+    Route("POST", "/v1/admin/checkpoint", cluster.make_checkpoint, "Make a checkpoint of this node's state now.",
+          Act.OPERATE),
+    Route("GET", "/v1/openapi.json", cluster.get_openapi, "This description.", Act.SEE_CLUSTER),
+)
+
+
+def _later(method: str, pattern: str, doc: str, act: Act = Act.SEE_CLUSTER) -> Route:
+    return Route(method, pattern, cluster.not_built, doc, act, is_built=False)
+
+
+LATER: tuple[Route, ...] = (
+    _later("POST", "/v1/files/{path}", "Append bytes."),
+    _later("PATCH", "/v1/files/{path}", "Overwrite a range."),
+    _later("GET", "/v1/versions/{path}", "The generations of a file."),
+    _later("POST", "/v1/restore", "Bring back a generation."),
+    _later("GET", "/v1/trash", "Deleted files."),
+    _later("DELETE", "/v1/trash", "Empty the trash."),
+    _later("POST", "/v1/move", "Move or rename."),
+    _later("POST", "/v1/copy", "Copy; chunks are shared."),
+    _later("PUT", "/v1/tags/{path}", "Change tags."),
+    _later("PUT", "/v1/meta/{path}", "Change metadata."),
+    _later("POST", "/v1/locks", "Lock a path for a while."),
+    _later("PUT", "/v1/locks/{token}", "Renew a lock."),
+    _later("DELETE", "/v1/locks/{token}", "Release a lock."),
+    _later("POST", "/v1/sign", "A signed URL."),
+    _later("POST", "/v1/uploads", "Begin an upload in parts."),
+    _later("PUT", "/v1/uploads/{id}/parts/{n}", "Upload a part."),
+    _later("POST", "/v1/uploads/{id}/complete", "Put the parts together."),
+    _later("GET", "/v1/jobs", "Repair jobs."),
+    _later("GET", "/v1/explain/{path}", "Where each copy is, and why."),
+    _later("GET", "/v1/doctor", "What is wrong, and what stopping a node would cost."),
+    _later("GET", "/", "The dashboard."),
+    _later("POST", "/v1/admin/recover/{node}", "Copy back to a node what it lost.", Act.OPERATE),
+    _later("POST", "/v1/admin/scrub", "Check all copies now.", Act.OPERATE),
+    _later("POST", "/v1/admin/nodes/{name}/drain", "Empty a node.", Act.OPERATE),
+    _later("DELETE", "/v1/admin/nodes/{name}", "Remove a node.", Act.OPERATE),
+    _later("GET", "/v1/admin/users", "Users.", Act.OPERATE),
+    _later("POST", "/v1/admin/users", "Make a user.", Act.OPERATE),
+    _later("GET", "/v1/admin/grants", "Grants.", Act.OPERATE),
+    _later("POST", "/v1/admin/grants", "Grant a right.", Act.OPERATE),
+    _later("GET", "/v1/admin/buckets", "Buckets and their rules.", Act.OPERATE),
+    _later("GET", "/v1/admin/backup", "A backup of the metadata.", Act.OPERATE),
+    _later("GET", "/v1/admin/audit", "The audit log.", Act.OPERATE),
+)
+
+ROUTES: tuple[Route, ...] = BUILT + LATER
