@@ -22,7 +22,7 @@ from fluffy.apps.node_lock import node_lock
 from fluffy.apps.settings import NodeSettings, Settings, load
 from fluffy.apps.supervisor import Supervisor, signal_inbox
 from fluffy.base.checks import EXIT_REFUSED_TO_START
-from fluffy.base.errors import ConfigIllegal, StartRefused
+from fluffy.base.errors import StartRefused
 from fluffy.drivers.logs import setup_logging
 from fluffy.wire.iptable import format_host
 
@@ -33,8 +33,6 @@ GATEWAY_DRAIN_S = 15.0
 KEEPER_DRAIN_S = 5.0
 # The log hands over what it leads and syncs; a checkpoint being written is thrown away.
 LOG_DRAIN_S = 10.0
-# sockaddr_un.sun_path of unix(7) has 108 bytes with the closing zero.
-SOCKET_PATH_BYTES_MAX = 107
 # One connection or open chunk is one descriptor; the usual soft limit of 1,024 is a relic of select(2).
 DESCRIPTORS_MAX = 65_536
 # Another program's outgoing connection may sit on a port for a moment; a server sits there longer.
@@ -95,9 +93,6 @@ def main(name: str, config: Path | None, join: str | None) -> None:
 def _prepare_folder(node: NodeSettings) -> None:
     """The node's folder, for its owner only: it holds everybody's files, and a socket that obeys who can open it."""
     run_dir = node.dir / "run"
-    if len(os.fsencode(run_dir / "log.sock")) > SOCKET_PATH_BYTES_MAX:
-        raise ConfigIllegal(f"the folder {node.dir} has too long a name for the sockets in it (more than "
-                            f"{SOCKET_PATH_BYTES_MAX} bytes with run/log.sock); choose a shorter `dir`")
     try:
         node.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         run_dir.mkdir(exist_ok=True, mode=0o700)
