@@ -1,0 +1,233 @@
+"""The log process of a node: Raft, the state machine and the unix socket, on one thread and one loop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import secrets
+import signal
+import sqlite3
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from fluffy.apps.genesis import Birth
+from fluffy.apps.identity import load_or_create_identity, record_cluster_uuid
+from fluffy.apps.process import run_process
+from fluffy.apps.settings import NodeSettings, Settings
+from fluffy.base.checks import EXIT_DISK_FAILED
+from fluffy.base.ids import ClusterUuid
+from fluffy.core.metadata import queries
+from fluffy.drivers.raft import library
+from fluffy.drivers.raft.checkpoint_files import CheckpointFiles
+from fluffy.drivers.raft.checkpoints import CheckpointPolicy, Checkpoints, recover_state
+from fluffy.drivers.raft.disk import RealDisk
+from fluffy.drivers.raft.jobs import ThreadJobs, WalKeeper
+from fluffy.drivers.raft.journal import SegmentedJournal
+from fluffy.drivers.raft.library import RaftTimes
+from fluffy.drivers.raft.links import LinkSettings, TcpLinks
+from fluffy.drivers.raft.log_server import LogServer
+from fluffy.drivers.raft.node import NodeParts, RaftNode
+from fluffy.drivers.raft.poller import EpollPoller
+from fluffy.drivers.raft.state_store import StateStore, state_digest
+from fluffy.wire.handshake import PeerIdentity, derive_key
+
+log = logging.getLogger(__name__)
+
+# Entries kept behind a checkpoint for followers that lag a little: they need no whole copy then.
+RETAIN_ENTRIES = 1024
+# How long a stopping leader waits for a follower to take over before it goes anyway.
+HANDOVER_S = 1.5
+LOOP_STALL_LOGGED_S = 0.5
+
+
+def boottime() -> float:
+    """Seconds, monotonic, counting suspend: a machine that slept must not believe that it still leads."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class LogProcess:
+    """All parts of one log process, and its loop."""
+
+    def __init__(self, settings: Settings, node: NodeSettings) -> None:
+        self.settings = settings
+        self.node = node
+        self.identity = load_or_create_identity(settings, node)
+        self.cluster_uuid = self.identity.cluster_uuid or ""
+        self.stopping = False
+        self._jobs = ThreadJobs()
+        self._poller = EpollPoller()
+        self._rng = random.Random(secrets.randbits(64))
+        library.install(boottime, self._rng)
+        self.store = StateStore(node.dir)
+        self._wal = WalKeeper(lambda: self.store.path)
+        self._log_folder = node.dir / "log"
+        self._log_folder.mkdir(mode=0o700, exist_ok=True)
+        self.links = TcpLinks(self._link_settings(), self._poller)
+        self.raft = self._make_node()
+        self.birth = Birth(settings, self.identity, self.raft, self.links)
+        (node.dir / "run").mkdir(mode=0o700, exist_ok=True)
+        self.server = LogServer(self.raft, self._poller, node.dir / "run" / "log.sock", status=self.status,
+                                digest=self._digest)
+        self._adopt_cluster()
+
+    def run(self) -> None:
+        """Turn until SIGTERM; then hand over and end."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self._wal.start()
+        log.info("log.started", extra={"applied": self.store.applied_index, "last": self.raft.journal.last_index})
+        while not self.stopping:
+            self._turn()
+        self._hand_over()
+        self.server.close()
+        self.raft.close()
+        self._wal.stop()
+        log.info("log.stopped")
+
+    def _turn(self) -> None:
+        began = boottime()
+        try:
+            self.raft.turn()
+        except sqlite3.OperationalError as error:
+            log.critical("state.write_failed", extra={"error": str(error)})
+            sys.stderr.flush()
+            os._exit(EXIT_DISK_FAILED)
+        self.server.step()
+        if not self.cluster_uuid:
+            self.birth.step()
+            self._adopt_cluster()
+        took = boottime() - began
+        if took > LOOP_STALL_LOGGED_S:
+            log.warning("log.slow_turn", extra={"seconds": round(took, 3)})
+
+    def _hand_over(self) -> None:
+        """Take no more proposals; if this node leads, let another take over first, so that nobody waits for an
+        election.
+        """
+        self.server.draining = True
+        until = boottime() + HANDOVER_S
+        asked = False
+        while boottime() < until and self.raft.raft.is_leader and len(self.raft.members) > 1:
+            asked = asked or self.raft.transfer_leadership()
+            self._turn()
+        for _ in range(5):
+            self._turn()
+
+    def _on_signal(self, _number: int, _frame: Any) -> None:
+        if self.stopping:
+            os._exit(0)
+        self.stopping = True
+
+    # -- parts
+
+    def _link_settings(self) -> LinkSettings:
+        nodes = self.settings.nodes
+        return LinkSettings(
+            me=lambda: PeerIdentity(self.node.name, self.identity.disk_uuid, self.cluster_uuid),
+            key=derive_key(self.settings.secret(), "raft"), bind=(self.node.host, self.node.raft),
+            address_of=lambda name: next((node.host, node.raft) for node in nodes.values() if node.name == name),
+            admit=self._admit, clock=boottime)
+
+    def _make_node(self) -> RaftNode:
+        journal = SegmentedJournal(RealDisk(self._log_folder), retain_entries=RETAIN_ENTRIES)
+        files = CheckpointFiles(self.node.dir / "checkpoints")
+        recover_state(self.store, files, journal)
+        cluster = self.settings.cluster
+        policy = CheckpointPolicy(entries_max=cluster.checkpoint_entries, every_s=cluster.checkpoint_every_ms / 1000)
+        election_s = cluster.election_ms / 1000
+
+        def checkpoints(counters: Counter[str]) -> Checkpoints:
+            return Checkpoints(files, self.store, journal, start_job=self._jobs.start, clock=boottime,
+                               counters=counters, policy=policy)
+
+        return RaftNode(NodeParts(
+            me=self.node.name, members=tuple(self.settings.nodes), links=self.links, poller=self._poller,
+            journal=journal, store=self.store, checkpoints=checkpoints, clock=boottime, rng=self._rng,
+            times=RaftTimes(heartbeat=min(0.05, election_s / 5), election_min=election_s, election_max=2 * election_s,
+                            fallback=1.5 * election_s)))
+
+    def _admit(self, peer: PeerIdentity) -> str | None:
+        """A sentence why `peer` may not talk to this node, or None. A disk that was emptied has forgotten what it
+        voted.
+        """
+        if self.cluster_uuid and peer.cluster_uuid and peer.cluster_uuid != self.cluster_uuid:
+            return f"{peer.name} belongs to another cluster ({peer.cluster_uuid}, not {self.cluster_uuid})"
+        known = {record.name: record.disk_uuid for record in queries.node_records(self.store.db)}
+        if known and known.get(peer.name) != peer.disk_uuid:
+            return (f"the disk of node {peer.name} is not the one this cluster knows: it was emptied or exchanged, and "
+                    "must be admitted again as a new member")
+        return None
+
+    def _adopt_cluster(self) -> None:
+        """Once the state has a cluster: write it to node.json, for good."""
+        if self.store.applied_index < 2 or self.cluster_uuid:
+            return
+        state = queries.cluster_state(self.store.db)
+        if state is not None:
+            record_cluster_uuid(self.node.dir, ClusterUuid(state.cluster_uuid))
+            self.cluster_uuid = state.cluster_uuid
+            log.info("cluster.joined", extra={"cluster_uuid": state.cluster_uuid})
+
+    # -- answers
+
+    def status(self) -> dict[str, Any]:
+        """The fields of `ports.LogStatus`."""
+        raft = self.raft.raft
+        leader = raft.leader_name
+        last = self.raft.journal.last_index
+        peers = [(name, self.raft.transport.is_up(name),
+                  max(0, last - raft.match_index(name)) if raft.is_leader else -1)
+                 for name in self.raft.transport.peer_names()]
+        return {
+            "node": self.node.name, "leader": leader, "term": raft.term, "commit_index": raft.commit_index,
+            "applied_index": raft.last_applied, "seq": self.store.machine.seq,
+            "caught_up": self.raft.caught_up and bool(self.cluster_uuid) and leader is not None,
+            "majority_connected": self.raft.majority_connected(), "members": list(self.raft.members), "peers": peers,
+            "log_bytes": self.raft.journal.log_bytes, "checkpoint_index": self.raft.checkpoints.newest_index,
+            "cluster_uuid": self.cluster_uuid or None, "waiting_for": self._waiting_for(),
+            "fsync": self.settings.cluster.fsync,
+        }
+
+    def _waiting_for(self) -> str | None:
+        if self.links.refusals:
+            name, reason = sorted(self.links.refusals.items())[0]
+            return f"{name} refuses this node: {reason}"
+        if not self.cluster_uuid:
+            return self.birth.waiting_for()
+        if self.raft.raft.leader_name is None:
+            return "waiting for a leader" if self.raft.majority_connected() else "waiting for a majority of the nodes"
+        return None if self.raft.caught_up else "catching up with the leader"
+
+    def _digest(self, done: Callable[[int, str], None]) -> None:
+        """Digest of the state as it is now, in a thread with its own read transaction; answered by that thread's
+        end.
+        """
+        results: list[tuple[int, str]] = []
+        worker = threading.Thread(target=lambda: results.append(state_digest(self.store.path)), daemon=True)
+        worker.start()
+
+        def look() -> None:
+            if results:
+                done(*results[0])
+            elif worker.is_alive():
+                self.raft.after_turn.append(look)
+
+        self.raft.after_turn.append(look)
+
+
+def serve(settings: Settings, node: NodeSettings, _arguments: Any) -> None:
+    LogProcess(settings, node).run()
+
+
+def main() -> None:
+    run_process("log", serve)
+
+
+if __name__ == "__main__":
+    main()
+

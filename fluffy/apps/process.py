@@ -1,0 +1,57 @@
+"""What the processes of a node have in common: arguments, logging, and how they end.
+
+Exit codes: 0 after SIGTERM; 70 for a bug (`InvariantBroken`, or anything nobody expected); 74 when the disk failed;
+78 when starting
+is refused, with one sentence on stderr (the supervisor then does not try again).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from fluffy.apps import settings as settings_module
+from fluffy.apps.settings import NodeSettings, Settings
+from fluffy.base.checks import EXIT_BUG, EXIT_REFUSED_TO_START, InvariantBroken
+from fluffy.base.errors import StartRefused
+from fluffy.drivers.logs import setup_logging
+
+log = logging.getLogger(__name__)
+
+Body = Callable[[Settings, NodeSettings, argparse.Namespace], None]
+
+
+def run_process(kind: str, body: Body, add_arguments: Callable[[argparse.ArgumentParser], None] | None = None) -> None:
+    """Parse `NAME --config FILE`, read the settings, run `body` to its end and leave with the fitting code."""
+    parser = argparse.ArgumentParser(prog=f"fluffy {kind} process")
+    parser.add_argument("name", help="the node, as in config.yaml")
+    parser.add_argument("--config", type=Path, default=None)
+    if add_arguments is not None:
+        add_arguments(parser)
+    arguments = parser.parse_args()
+    setup_logging(kind, arguments.name)
+    try:
+        settings = settings_module.load(arguments.config)
+        body(settings, settings.node(arguments.name), arguments)
+    except StartRefused as error:
+        log.error("process.refused", extra={"reason": error.message})
+        print(f"fluffy: node {arguments.name}: {error.message}", file=sys.stderr, flush=True)
+        _leave(EXIT_REFUSED_TO_START)
+    except InvariantBroken:
+        log.critical("process.bug", exc_info=True)
+        _leave(EXIT_BUG)
+    except Exception:
+        log.critical("process.unexpected", exc_info=True)
+        _leave(EXIT_BUG)
+    _leave(0)
+
+
+def _leave(code: int) -> None:
+    """End without waiting for threads: what must be durable already is."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

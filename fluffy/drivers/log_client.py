@@ -1,0 +1,253 @@
+"""The log, as gateways and the keeper of the same node see it: `ports.MetadataLog` over the unix socket.
+
+One connection, many requests at once. What was sent and not answered when the connection breaks (the log process
+restarts) is asked
+again with the same bytes, and so with the same request id, until the caller's deadline; the state machine knows
+repeats.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+from fluffy.base.deadline import Deadline
+from fluffy.base.errors import (
+    DeadlineExceeded,
+    FluffyError,
+    FrameCorrupt,
+    NoLeader,
+    NotReady,
+    ProposalLost,
+    QuorumLost,
+    error_for,
+)
+from fluffy.core.metadata.commands import Command
+from fluffy.core.metadata.outcomes import Accepted
+from fluffy.ports import LogStatus, PeerLag
+from fluffy.wire.frames import LOG_PAYLOAD_BYTES_MAX, Frame, FrameReader, encode_frame
+from fluffy.wire.log_entries import decode_outcome, encode_command
+
+# Between two attempts of one request: short, because an election takes about a second.
+RETRY_MIN_S = 0.02
+RETRY_MAX_S = 0.2
+# While links to a majority are down there is no point in waiting for the whole deadline; but a restart takes a moment.
+QUORUM_PATIENCE_S = 1.5
+# How long a strong read waits for an election to end before it is told that there is no leader.
+BARRIER_PATIENCE_S = 2.0
+
+
+class _Connection(asyncio.Protocol):
+    """One socket to the log process."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[int, asyncio.Future[Frame]] = {}
+        self._reader = FrameReader(LOG_PAYLOAD_BYTES_MAX)
+        self._transport: asyncio.Transport | None = None
+        self._unsent: list[bytes] = []
+        self._last_id = 0
+        self._readers: list[asyncio.Future[Frame]] = []
+        self._round_flying = False
+        self.lost = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            frames = self._reader.feed(data)
+        except FrameCorrupt:
+            self.close()
+            return
+        for frame in frames:
+            future = self.waiting.pop(int(frame.header.get("i", -1)), None)
+            if future is not None and not future.done():
+                future.set_result(frame)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self.lost = True
+        waiting, self.waiting = self.waiting, {}
+        for future in waiting.values():
+            if not future.done():
+                future.set_exception(ProposalLost("the node's log process went away"))
+
+    def ask(self, header: dict[str, Any], payload: bytes) -> tuple[int, asyncio.Future[Frame]]:
+        """Send a request with the next number; requests of one loop turn leave in one write."""
+        loop = asyncio.get_running_loop()
+        self._last_id += 1
+        future: asyncio.Future[Frame] = loop.create_future()
+        self.waiting[self._last_id] = future
+        if not self._unsent:
+            loop.call_soon(self._send)
+        self._unsent.append(encode_frame({"i": self._last_id, **header}, payload))
+        return self._last_id, future
+
+    def barrier(self) -> asyncio.Future[Frame]:
+        """Take part in the next barrier round: one serves all who asked before it was sent."""
+        loop = asyncio.get_running_loop()
+        reader: asyncio.Future[Frame] = loop.create_future()
+        self._readers.append(reader)
+        if not self._round_flying:
+            self._round_flying = True
+            loop.call_soon(self._send_round)
+        return reader
+
+    def _send_round(self) -> None:
+        readers, self._readers = self._readers, []
+        _, asked = self.ask({"op": "barrier"}, b"")
+        if self.lost:
+            asked.set_exception(ProposalLost("the node's log process went away"))
+        asked.add_done_callback(functools.partial(self._round_done, readers))
+
+    def _round_done(self, readers: list[asyncio.Future[Frame]], asked: asyncio.Future[Frame]) -> None:
+        self._round_flying = False
+        error = asked.exception()
+        for reader in readers:
+            if reader.done():
+                continue
+            if error is not None:
+                reader.set_exception(error)
+            else:
+                reader.set_result(asked.result())
+        if self._readers:
+            self._round_flying = True
+            self._send_round()
+
+    def _send(self) -> None:
+        data, self._unsent = b"".join(self._unsent), []
+        if self._transport is not None and not self.lost:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+class LogClient:
+    """`await close()` when done. Safe for many tasks of one loop."""
+
+    def __init__(self, socket_path: Path) -> None:
+        self._path = socket_path
+        self._connection: _Connection | None = None
+        self._connecting = asyncio.Lock()
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    async def propose(self, command: Command, deadline: Deadline) -> Accepted:
+        payload = encode_command(command)
+        frame = await self._persist({"op": "propose"}, payload, deadline)
+        outcome = decode_outcome(frame.payload)
+        if isinstance(outcome, Accepted):
+            return outcome
+        raise error_for(outcome.code, outcome.message, **outcome.facts)
+
+    async def barrier(self, deadline: Deadline) -> int:
+        """See `ports.MetadataLog.barrier`. One round is in flight; who comes meanwhile shares the next."""
+        patience = deadline.at_most(BARRIER_PATIENCE_S)
+        pause_s = RETRY_MIN_S
+        while True:
+            try:
+                async with asyncio.timeout(patience.left_s):
+                    connection = await self._connect()
+                    return int(_checked(await connection.barrier()).header["seq"])
+            except (NoLeader, NotReady, ProposalLost) as error:
+                if patience.left_s <= pause_s:
+                    raise NoLeader() from error
+            except TimeoutError as error:
+                raise NoLeader() from error
+            await asyncio.sleep(pause_s)
+            pause_s = min(RETRY_MAX_S, pause_s * random.uniform(1.2, 2.0))
+
+    async def wait_seq(self, seq: int, deadline: Deadline) -> int:
+        wait_ms = int(deadline.left_s * 1000)
+        frame = await self._once({"op": "wait_seq", "seq": seq, "wait_ms": wait_ms}, b"", deadline.at_most(60))
+        reached = int(_checked(frame).header["seq"])
+        if reached < seq:
+            raise NotReady(f"this node has applied {reached} of the awaited {seq}; ask another peer")
+        return reached
+
+    async def status(self, deadline: Deadline) -> LogStatus:
+        fields = dict(_checked(await self._once({"op": "status"}, b"", deadline)).header)
+        peers = tuple(PeerLag(*peer) for peer in fields["peers"])
+        names = LogStatus.__dataclass_fields__
+        known = {name: fields[name] for name in names if name != "peers"}
+        return LogStatus(**known | {"members": tuple(fields["members"]), "peers": peers})
+
+    async def checkpoint(self, deadline: Deadline) -> int:
+        return int(_checked(await self._once({"op": "checkpoint"}, b"", deadline)).header["index"])
+
+    async def digest(self, deadline: Deadline) -> tuple[int, str]:
+        """(log index, digest of the whole state at it): for comparing nodes."""
+        header = _checked(await self._once({"op": "digest"}, b"", deadline)).header
+        return int(header["index"]), str(header["digest"])
+
+    # -- inside
+
+    async def _persist(self, header: dict[str, Any], payload: bytes, deadline: Deadline) -> Frame:
+        """Ask until there is an answer other than "no leader now", or until the deadline."""
+        pause_s = RETRY_MIN_S
+        quorum_lost_s = 0.0
+        maybe_done = False
+        while True:
+            try:
+                return _checked(await self._once(header, payload, deadline))
+            except ProposalLost:
+                maybe_done = True
+                failure: FluffyError = ProposalLost()
+            except (NoLeader, QuorumLost, NotReady) as error:
+                failure = error
+            if isinstance(failure, QuorumLost):
+                quorum_lost_s += pause_s
+            if deadline.left_s <= pause_s or quorum_lost_s > QUORUM_PATIENCE_S:
+                raise ProposalLost() if maybe_done and payload else failure
+            await asyncio.sleep(pause_s)
+            pause_s = min(RETRY_MAX_S, pause_s * random.uniform(1.2, 2.0))
+
+    async def _once(self, header: dict[str, Any], payload: bytes, deadline: Deadline) -> Frame:
+        try:
+            async with asyncio.timeout(deadline.left_s):
+                connection = await self._connect()
+                request_id, future = connection.ask(header, payload)
+                try:
+                    return await future
+                finally:
+                    connection.waiting.pop(request_id, None)
+        except TimeoutError as error:
+            raise (ProposalLost() if payload else DeadlineExceeded()) from error
+
+    async def _connect(self) -> _Connection:
+        if self._connection is not None and not self._connection.lost:
+            return self._connection
+        async with self._connecting:
+            if self._connection is None or self._connection.lost:
+                self._connection = await self._dial()
+            return self._connection
+
+    async def _dial(self) -> _Connection:
+        loop = asyncio.get_running_loop()
+        try:
+            # Through the folder's descriptor: a unix address has room for 107 bytes only.
+            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise NotReady("the node's log process is not running yet") from error
+        try:
+            _, connection = await loop.create_unix_connection(
+                _Connection, f"/proc/self/fd/{folder}/{self._path.name}")
+        except OSError as error:
+            raise NotReady("the node's log process is not running yet") from error
+        finally:
+            os.close(folder)
+        return connection
+
+
+def _checked(frame: Frame) -> Frame:
+    if frame.header.get("ok") is not True:
+        raise error_for(str(frame.header.get("code")), frame.header.get("message"))
+    return frame

@@ -1,0 +1,406 @@
+"""Every use of PySyncObj's private names, in one place (docs/RAFT.md; `tests/drivers/raft/test_library.py` has a
+test per name).
+
+`install` puts our journal, poller, clock, randomness and codec where the library looks for its own.
+`HardenedSyncObj` overrides
+the private methods that lose data or can be wedged. The version is checked: another one may have other private names.
+"""
+
+from __future__ import annotations
+
+import logging
+import random as random_module
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pysyncobj.pickle as library_pickle
+import pysyncobj.syncobj as library
+from pysyncobj import SyncObj, SyncObjConf
+from pysyncobj.config import FAIL_REASON
+from pysyncobj.version import VERSION
+
+from fluffy.base.checks import InvariantBroken, invariant
+from fluffy.base.errors import JournalCorrupt, StartRefused
+from fluffy.base.units import MIB
+from fluffy.drivers.raft.journal import SegmentedJournal
+from fluffy.drivers.raft.membership import decode_membership, encode_membership
+from fluffy.drivers.raft.peers import RaftPeer
+from fluffy.drivers.raft.transport import WINDOW_BYTES, RaftTransport
+
+log = logging.getLogger(__name__)
+
+LIBRARY_VERSION = "0.3.17"
+COMMAND = library._COMMAND_TYPE.REGULAR
+NO_OP = library._COMMAND_TYPE.NO_OP
+MEMBERSHIP = library._COMMAND_TYPE.MEMBERSHIP
+
+# Entries of one message; a batch ends with the entry that passes this. Groups are at most 1 MiB (group_commit.py).
+BATCH_BYTES = 1 * MIB
+# Entries applied in one turn: a long backlog must not keep the heartbeat waiting.
+APPLY_BYTES_PER_TURN = 1 * MIB
+APPLY_ENTRIES_PER_TURN = 64
+# Groups waiting for the next turn; each is at most 1 MiB. More is QUEUE_FULL, which means: not done.
+QUEUED_GROUPS_MAX = 64
+# Forwarded groups whose answer never came are given up, oldest first.
+FORWARDED_MAX = 1024
+
+Answer = Callable[[Any, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RaftTimes:
+    """Seconds. A follower hears a heartbeat every `heartbeat`; it calls an election between `election_min` and
+    `election_max`
+    of silence; a leader that hears no majority for `fallback` stops leading."""
+
+    heartbeat: float = 0.05
+    election_min: float = 0.6
+    election_max: float = 1.2
+    fallback: float = 1.0
+
+
+class Applier(Protocol):
+    """What the log is applied to (state_store.py)."""
+
+    @property
+    def applied_index(self) -> int: ...
+    def apply(self, entries: list[tuple[int, int, bytes]]) -> list[list[bytes]]:
+        """Apply `(index, term, group)` in one transaction; an empty group marks an entry without commands.
+        Returns the encoded outcomes of each."""
+
+
+class Snapshots(Protocol):
+    """Checkpoints on their way to and from other nodes (checkpoints.py); the library's `Serializer` in its place."""
+
+    def getTransmissionData(self, peer: RaftPeer) -> tuple[bytes, bool, bool] | None: ...
+    def setTransmissionData(self, part: tuple[bytes, bool, bool] | None) -> bool: ...
+    def cancelTransmisstion(self, peer: RaftPeer) -> None: ...
+    def sending_index(self, peer: RaftPeer) -> int: ...
+    def install(self) -> tuple[tuple[bytes, int, int], tuple[bytes, int, int]]:
+        """Put the received checkpoint durably in place (not yet as the state); gives its last two entries."""
+    def adopt(self) -> None:
+        """Make the installed checkpoint the state."""
+    def step(self) -> None:
+        """Once a turn: begin, finish and announce checkpoints."""
+
+
+@dataclass(slots=True)
+class Parts:
+    """What one node is made of; handed to the library's factories while it is constructed."""
+
+    journal: SegmentedJournal
+    transport: RaftTransport
+    applier: Applier
+    snapshots: Snapshots
+    poller: Any
+    times: RaftTimes
+
+
+def check_version() -> None:
+    if VERSION != LIBRARY_VERSION:
+        raise StartRefused(f"pysyncobj {VERSION} is installed, but the log is proven only on {LIBRARY_VERSION}: "
+                           f"pip install pysyncobj=={LIBRARY_VERSION}")
+
+
+def install(clock: Callable[[], float], rng: random_module.Random) -> None:
+    """Replace the library's clock, randomness and pickle for this process. Safe to call again with other ones."""
+    check_version()
+    library.monotonicTime = clock
+    library.random = rng
+    library.PIPE_NOTIFIER_ENABLED = False  # one thread: nobody has to be woken
+    library_pickle.dumps = _encode_private
+    library_pickle.loads = _decode_private
+
+
+def _encode_private(value: Any, protocol: int | None = None) -> bytes:
+    """What the library pickles and we still use: membership requests `[kind, id, node]`, nothing else."""
+    return encode_membership(value)
+
+
+def _decode_private(data: bytes) -> Any:
+    return decode_membership(data)
+
+
+def _configuration(times: RaftTimes) -> SyncObjConf:
+    return SyncObjConf(
+        autoTick=False, appendEntriesUseBatch=False, appendEntriesPeriod=times.heartbeat,
+        raftMinTimeout=times.election_min, raftMaxTimeout=times.election_max, leaderFallbackTimeout=times.fallback,
+        connectionTimeout=max(30.0, times.election_max), commandsWaitLeader=False, dynamicMembershipChange=True,
+        commandsQueueSize=QUEUED_GROUPS_MAX, appendEntriesBatchSizeBytes=4 * MIB)
+
+
+class HardenedSyncObj(SyncObj):  # type: ignore[misc]
+    """The library's node with its unsafe parts replaced. Methods named `_SyncObj__x` override the library's private
+    `__x`.
+    """
+
+    def __init__(self, me: str, others: list[str], parts: Parts) -> None:
+        self.parts = parts
+        self.before_commands: Callable[[], None] = lambda: None
+        self.journal = parts.journal
+        self.counters = parts.transport.counters
+        library.createJournal = lambda _file: parts.journal
+        library.createPoller = lambda _kind: parts.poller
+        library.Serializer = lambda *_: parts.snapshots
+        super().__init__(RaftPeer(me), [RaftPeer(name) for name in others], _configuration(parts.times),
+                         transport=parts.transport)
+        self._align_applied()
+        for node in sorted(self._SyncObj__otherNodes, key=str):
+            parts.transport.addNode(node)
+        parts.transport.bind(self)
+        self.addOnTickCallback(self._before_poll)
+
+    def _align_applied(self) -> None:
+        """Start from what the state already contains; the log must reach it and cover all that follows."""
+        applied = max(1, self.parts.applier.applied_index)
+        if not self.journal.first_index <= applied <= self.journal.last_index:
+            raise JournalCorrupt(
+                f"the log holds entries {self.journal.first_index} to {self.journal.last_index}, but the state stands "
+                f"at {applied}: this disk lost data; empty the folder and admit the node again")
+        self._SyncObj__raftLastApplied = applied
+        self._SyncObj__raftCommitIndex = max(applied, self.journal.getRaftCommitIndex())
+        self._SyncObj__needLoadDumpFile = False
+
+    def _before_poll(self) -> None:
+        """The leader's own disk write, while its followers do theirs."""
+        self.journal.sync()
+
+    # -- RaftView (transport.py)
+
+    @property
+    def term(self) -> int:
+        return int(self._SyncObj__raftCurrentTerm)
+
+    @property
+    def is_leader(self) -> bool:
+        return bool(self._isLeader())
+
+    @property
+    def leader_name(self) -> str | None:
+        leader = self._getLeader()
+        return None if leader is None else str(leader.id)
+
+    @property
+    def transferring(self) -> bool:
+        return bool(self._SyncObj__transferInProgress)
+
+    @property
+    def last_applied(self) -> int:
+        return int(self._SyncObj__raftLastApplied)
+
+    @property
+    def commit_index(self) -> int:
+        return int(self._SyncObj__raftCommitIndex)
+
+    @property
+    def leader_commit_index(self) -> int | None:
+        """The newest commit index this node has heard of; None before it heard any."""
+        index = self._SyncObj__leaderCommitIndex
+        return None if index is None else int(index)
+
+    @property
+    def leads_with_authority(self) -> bool:
+        """Leader, and an entry of its own term is applied: only then its commit index is the newest (Raft, section
+        8).
+        """
+        return self.is_leader and self.last_applied >= self._SyncObj__noopIDx
+
+    def last_entry(self) -> tuple[int, int]:
+        index = self.journal.last_index
+        term = self.journal.term_at(index)
+        assert term is not None
+        return index, term
+
+    def first_index(self) -> int:
+        return self.journal.first_index
+
+    def term_at(self, index: int) -> int | None:
+        return self.journal.term_at(index)
+
+    def next_index(self, name: str) -> int:
+        return int(self._SyncObj__raftNextIndex.get(RaftPeer(name), 0))
+
+    def set_next_index(self, name: str, index: int) -> None:
+        self._SyncObj__raftNextIndex[RaftPeer(name)] = index
+
+    def match_index(self, name: str) -> int:
+        return int(self._SyncObj__raftMatchIndex.get(RaftPeer(name), 0))
+
+    def step_down(self, term: int) -> None:
+        """Follow a newer term without a leader yet."""
+        self._SyncObj__setCurrentTerm(term, None)
+        self._SyncObj__setState(library._RAFT_STATE.FOLLOWER)
+        self._SyncObj__raftLeader = None
+
+    # -- for elections.py
+
+    @property
+    def election_deadline_s(self) -> float:
+        return float(self._SyncObj__raftElectionDeadline)
+
+    @election_deadline_s.setter
+    def election_deadline_s(self, at_s: float) -> None:
+        self._SyncObj__raftElectionDeadline = at_s
+
+    def random_election_timeout_s(self) -> float:
+        return float(self._SyncObj__generateRaftTimeout())
+
+    @property
+    def majority(self) -> int:
+        return (len(self._SyncObj__otherNodes) + 1) // 2 + 1
+
+    def heartbeat_now(self) -> None:
+        """Send what each peer lacks, or an empty message: their answers confirm this leadership."""
+        self._SyncObj__sendAppendEntries()
+
+    def submit(self, group: bytes, answer: Answer) -> None:
+        """Append a group of commands, here or at the leader; `answer(outcomes, reason)` later, or never (own
+        deadlines).
+        """
+        self._applyCommand(group, _safe(answer), COMMAND)
+
+    # -- overrides: submitting
+
+    def _checkCommandsToApply(self) -> None:
+        self.before_commands()
+        super()._checkCommandsToApply()
+        waiting = self._SyncObj__commandsWaitingReply
+        for request_id in sorted(waiting)[:max(0, len(waiting) - FORWARDED_MAX)]:
+            waiting.pop(request_id)(None, FAIL_REASON.UNKNOWN_OUTCOME)
+
+    # -- overrides: leading
+
+    def _SyncObj__onBecomeLeader(self) -> None:
+        self.counters["became_leader"] += 1
+        self.parts.transport.forget_acks()
+        super()._SyncObj__onBecomeLeader()
+        self.journal.sync()  # the library counts the leader's own copy in this very tick
+        log.info("raft.leader", extra={"term": self.term})
+
+    def _SyncObj__sendAppendEntries(self) -> None:
+        """Entries or snapshot parts to every connected peer, bounded by what it has not taken yet."""
+        self._SyncObj__newAppendEntriesTime = library.monotonicTime() + self.parts.times.heartbeat
+        for node in sorted(self._SyncObj__otherNodes, key=str):
+            if not self.isNodeConnected(node):
+                self.parts.snapshots.cancelTransmisstion(node)
+            elif min(self.next_index(node.id), self.journal.last_index + 1) > self.journal.first_index:
+                self._send_entries(node)
+            else:
+                self._send_parts(node)
+
+    def _send_entries(self, node: RaftPeer) -> None:
+        links = self.parts.transport.links
+        following = min(self.next_index(node.id), self.journal.last_index + 1)
+        sent = False
+        while self.isNodeConnected(node):
+            if sent and (following > self.journal.last_index or links.backlog_bytes(node.id) >= WINDOW_BYTES):
+                return
+            entries = self.journal.entries(following, self.journal.last_index + 1, BATCH_BYTES)
+            message = {"type": "append_entries", "term": self.term, "commit_index": self.commit_index,
+                       "entries": entries, "prevLogIdx": following - 1,
+                       "prevLogTerm": self.journal.term_at(following - 1)}
+            if entries and links.backlog_bytes(node.id) >= WINDOW_BYTES:
+                message["entries"] = entries = []  # a full pipe still gets its heartbeat
+            self.parts.transport.send(node, message)
+            sent = True
+            if not entries:
+                return
+            following = entries[-1][1] + 1
+            self.set_next_index(node.id, following)
+
+    def _send_parts(self, node: RaftPeer) -> None:
+        transport, snapshots = self.parts.transport, self.parts.snapshots
+        head = {"type": "append_entries", "term": self.term, "commit_index": self.commit_index}
+        sent = False
+        while self.isNodeConnected(node) and transport.parts_in_flight(node.id) < WINDOW_BYTES:
+            part = snapshots.getTransmissionData(node)
+            if part is None:
+                break
+            transport.send(node, dict(head, serialized=part))
+            sent = True
+            if part[2]:
+                self.counters["snapshot_sent"] += 1
+                self.set_next_index(node.id, snapshots.sending_index(node) + 1)
+                break
+        if not sent:
+            transport.send(node, dict(head, serialized=None))
+
+    # -- overrides: applying
+
+    def _SyncObj__applyLogEntries(self) -> bool:
+        """Apply what is committed, in one transaction, and answer only after it; bounded per turn."""
+        first, end = self.last_applied + 1, self.commit_index + 1
+        if first >= end:
+            return False
+        entries = self.journal.entries(first, min(end, first + APPLY_ENTRIES_PER_TURN), APPLY_BYTES_PER_TURN)
+        groups = [(index, term, command[1:] if command[0] == COMMAND else b"") for command, index, term in entries]
+        outcomes = self.parts.applier.apply(groups)
+        for command, _index, _term in entries:
+            if command[0] == MEMBERSHIP:
+                self._SyncObj__doChangeCluster(decode_membership(command[1:]))
+        self._SyncObj__raftLastApplied = entries[-1][1]
+        for (_command, index, term), results in zip(entries, outcomes, strict=True):
+            for waiting_term, answer in self._SyncObj__commandsWaitingCommit.pop(index, []):
+                if waiting_term == term:
+                    answer(results, FAIL_REASON.SUCCESS)
+                else:
+                    self.counters["command_overwritten"] += 1
+                    answer(None, FAIL_REASON.DISCARDED)
+        return True
+
+    def _SyncObj__doApplyCommand(self, _command: bytes) -> None:
+        raise InvariantBroken("entries are applied by _SyncObj__applyLogEntries")
+
+    def _SyncObj__deleteEntriesFrom(self, from_index: int) -> None:
+        invariant(from_index > self.last_applied, "an applied entry is never truncated")
+        self.counters["entries_truncated"] += 1
+        super()._SyncObj__deleteEntriesFrom(from_index)
+
+    # -- overrides: compaction and snapshots
+
+    def _SyncObj__tryLogCompaction(self) -> None:
+        self.parts.snapshots.step()
+
+    def _SyncObj__loadDumpFile(self, clearJournal: bool) -> None:
+        """A whole checkpoint has been received. Order: its file, then the log, then the state; a crash between any
+        two starts well.
+        """
+        invariant(clearJournal, "the library never loads a dump by itself here")
+        before_last, last = self.parts.snapshots.install()
+        _command, index, term = last
+        if index <= self.last_applied:
+            self.counters["snapshot_not_newer"] += 1
+            return
+        self.counters["snapshot_installed"] += 1
+        if self.journal.term_at(index) == term:
+            log.info("raft.snapshot_inside_log", extra={"index": index})
+        else:
+            self.journal.reset(before_last, last)
+        self.parts.snapshots.adopt()
+        self._SyncObj__raftLastApplied = index
+        self._SyncObj__raftCommitIndex = max(self.commit_index, index)
+        for covered in [at for at in self._SyncObj__commandsWaitingCommit if at <= index]:
+            for _waiting_term, answer in self._SyncObj__commandsWaitingCommit.pop(covered):
+                answer(None, FAIL_REASON.UNKNOWN_OUTCOME)
+
+    # -- overrides: membership
+
+    def _SyncObj__changeCluster(self, request: Any) -> bool:
+        """One change at a time: the library checks this guard, but never sets it."""
+        accepted = bool(super()._SyncObj__changeCluster(request))
+        if accepted:
+            self._SyncObj__changeClusterIDx = self.journal.last_index + 1
+        return accepted
+
+
+def _safe(answer: Answer) -> Answer:
+    """An answer that raises is our bug: stop, rather than let the library apply the command twice."""
+
+    def call(result: Any, reason: int) -> None:
+        try:
+            answer(result, reason)
+        except Exception as error:
+            raise InvariantBroken(f"an answer to a proposal raised {error!r}") from error
+
+    return call

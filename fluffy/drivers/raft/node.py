@@ -1,0 +1,111 @@
+"""One member of the Raft group: the parts put together, and the turn of its loop.
+
+    turn:  journal.sync -> held acks leave -> pre-votes, reads -> [library tick: commit index, apply, send, take
+    proposals,
+           journal.sync (the leader's), receive]
+
+A follower's acknowledgement and the leader's counting of itself therefore happen only for entries that are on disk,
+and one
+fsync serves all that arrived in a turn.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from pysyncobj.config import FAIL_REASON
+
+from fluffy.drivers.raft.checkpoints import Checkpoints
+from fluffy.drivers.raft.elections import Elections
+from fluffy.drivers.raft.group_commit import GroupCommit
+from fluffy.drivers.raft.journal import SegmentedJournal
+from fluffy.drivers.raft.library import HardenedSyncObj, Parts, RaftTimes
+from fluffy.drivers.raft.links import Links
+from fluffy.drivers.raft.reads import LinearizableReads
+from fluffy.drivers.raft.state_store import StateStore
+from fluffy.drivers.raft.transport import RaftTransport
+
+# The longest sleep of the loop: half a heartbeat, so that heartbeats and deadlines keep their time.
+POLL_MAX_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class NodeParts:
+    """The world of one member. `rng` and `clock` are the only sources of chance and time."""
+
+    me: str
+    members: tuple[str, ...]
+    links: Links
+    poller: Any
+    journal: SegmentedJournal
+    store: StateStore
+    checkpoints: Callable[[Counter[str]], Checkpoints]
+    clock: Callable[[], float]
+    rng: Random
+    times: RaftTimes = field(default_factory=RaftTimes)
+
+
+class RaftNode:
+    """`library.install` must have been called in this process. Single-threaded."""
+
+    def __init__(self, parts: NodeParts) -> None:
+        self.name = parts.me
+        self.members = parts.members
+        self.clock = parts.clock
+        self.journal = parts.journal
+        self.store = parts.store
+        self.transport = RaftTransport(parts.links, parts.clock, sticky_s=parts.times.election_min)
+        self.counters = self.transport.counters
+        self.checkpoints = parts.checkpoints(self.counters)
+        others = [name for name in parts.members if name != parts.me]
+        self.raft = HardenedSyncObj(parts.me, others, Parts(
+            journal=parts.journal, transport=self.transport, applier=parts.store, snapshots=self.checkpoints,
+            poller=parts.poller, times=parts.times))
+        self.elections = Elections(self.raft, self.transport, parts.clock, parts.rng)
+        self.reads = LinearizableReads(self.raft, self.transport, parts.clock)
+        self.proposals = GroupCommit(self.raft, parts.clock)
+        self.raft.before_commands = self.proposals.flush
+        self.after_turn: list[Callable[[], None]] = []
+
+    def turn(self, timeout_s: float = POLL_MAX_S) -> None:
+        """One turn of the loop; sleeps at most `timeout_s` for messages."""
+        self.journal.sync()
+        self.transport.release_acks()
+        self.transport.links.tick()
+        self.elections.step()
+        self.reads.step()
+        backlog = self.raft.last_applied < self.raft.commit_index or self.reads.busy
+        self.raft.doTick(0.0 if backlog else min(timeout_s, POLL_MAX_S))
+        if self.after_turn:
+            waiting, self.after_turn = self.after_turn, []
+            for look in waiting:
+                look()
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the state is as new as the leader's last word, and that word is recent."""
+        known = self.raft.leader_commit_index
+        if self.raft.is_leader:
+            return self.raft.leads_with_authority
+        return bool(known) and self.transport.heard_leader_lately() and self.raft.last_applied >= (known or 0)
+
+    def majority_connected(self) -> bool:
+        """Whether links to a majority, this node included, are up: then a leader is there or will be soon."""
+        up = sum(self.transport.is_up(name) for name in self.transport.peer_names())
+        return 1 + up >= self.raft.majority
+
+    def transfer_leadership(self) -> bool:
+        """Ask the most advanced follower to take over (before a clean stop). False when there is none."""
+        sent: list[int] = []
+        if self.raft.is_leader:
+            self.raft.transferLeadership(None, lambda _result, reason: sent.append(reason))
+        return sent == [FAIL_REASON.SUCCESS]
+
+    def close(self) -> None:
+        """Stop: links closed, journal synced."""
+        self.raft.destroy()
+        self.store.close()

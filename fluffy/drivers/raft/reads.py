@@ -1,0 +1,168 @@
+"""Linearizable reads without writing: ReadIndex (Raft dissertation, section 6.4).
+
+The leader notes its commit index, sends one round of heartbeats and waits until a majority has answered something
+sent at or
+after that moment: then nobody else was leader when the read began, so everything committed before it is at or below
+that index.
+A follower asks the leader for such an index. Whoever asked may read once its own state has applied it. Requests that
+arrive while
+a round is under way share the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fluffy.drivers.raft.library import HardenedSyncObj
+from fluffy.drivers.raft.messages import Message
+from fluffy.drivers.raft.transport import RaftTransport
+
+log = logging.getLogger(__name__)
+
+# Gateways keep one barrier in flight each; peers one request a turn. Beyond this a caller hears "no leader" and asks
+# again.
+WAITING_MAX = 4096
+# A leader that gets no majority answer in this time may not be one; the asker tries again.
+ROUND_DEADLINE_S = 2.0
+
+Done = Callable[[bool], None]
+IndexKnown = Callable[[int | None], None]
+
+
+@dataclass(slots=True)
+class _Round:
+    """One confirmation of leadership: answers to messages numbered above `after_seq` count."""
+
+    term: int
+    index: int
+    after_seq: int
+    began_s: float
+    waiting: list[IndexKnown]
+
+
+class LinearizableReads:
+    """Call `barrier` for each read and `step` once a turn, after the library's tick has received messages."""
+
+    def __init__(self, raft: HardenedSyncObj, transport: RaftTransport, clock: Callable[[], float]) -> None:
+        self._raft = raft
+        self._transport = transport
+        self._clock = clock
+        self._round: _Round | None = None
+        self._next: list[IndexKnown] = []
+        self._asked: dict[int, tuple[float, list[Done]]] = {}
+        self._unasked: list[Done] = []
+        self._last_id = 0
+        self._applying: list[tuple[int, Done]] = []
+        transport.extra["read_index"] = self._on_request
+        transport.extra["read_index_answer"] = self._on_answer
+
+    def barrier(self, done: Done) -> None:
+        """`done(True)` once this node's state holds all that was committed before now; `done(False)`: no leader, ask
+        again.
+        """
+        if len(self._unasked) + len(self._applying) >= WAITING_MAX:
+            done(False)
+        else:
+            self._unasked.append(done)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn without incoming messages would still move something."""
+        return bool(self._unasked)
+
+    def step(self) -> None:
+        self._ask()
+        self._lead_round()
+        self._release()
+        self._expire()
+
+    # -- the asking side
+
+    def _ask(self) -> None:
+        if not self._unasked:
+            return
+        waiting, self._unasked = self._unasked, []
+        leader = self._raft.leader_name
+        if self._raft.is_leader:
+            self._next.append(lambda index: self._index_known(index, waiting))
+            return
+        self._last_id += 1
+        if leader is None or not self._transport.send_to(leader, {"type": "read_index", "read_id": self._last_id}):
+            self._index_known(None, waiting)
+            return
+        self._asked[self._last_id] = (self._clock(), waiting)
+
+    def _on_answer(self, _name: str, message: Message) -> None:
+        asked = self._asked.pop(message["read_id"], None)
+        if asked is not None:
+            # Index 0 never exists in the log: the leader could not confirm that it leads.
+            self._index_known(message["index"] or None, asked[1])
+
+    def _index_known(self, index: int | None, waiting: list[Done]) -> None:
+        for done in waiting:
+            if index is None:
+                done(False)
+            else:
+                self._applying.append((index, done))
+
+    def _release(self) -> None:
+        applied = self._raft.last_applied
+        ready = [done for index, done in self._applying if index <= applied]
+        if ready:
+            self._applying = [(index, done) for index, done in self._applying if index > applied]
+            for done in ready:
+                done(True)
+
+    def _expire(self) -> None:
+        oldest = self._clock() - ROUND_DEADLINE_S
+        for read_id in [read_id for read_id, (asked_s, _) in self._asked.items() if asked_s < oldest]:
+            self._index_known(None, self._asked.pop(read_id)[1])
+        if self._round is not None and self._round.began_s < oldest:
+            self._finish_round(None)
+
+    # -- the leading side
+
+    def _on_request(self, name: str, message: Message) -> None:
+        read_id = message["read_id"]
+
+        def answer(index: int | None) -> None:
+            self._transport.send_to(name, {"type": "read_index_answer", "read_id": read_id, "index": index or 0})
+
+        if len(self._next) >= WAITING_MAX or not self._raft.is_leader:
+            answer(None)
+        else:
+            self._next.append(answer)
+
+    def _lead_round(self) -> None:
+        raft = self._raft
+        if not raft.is_leader:
+            self._finish_round(None)
+            waiting, self._next = self._next, []
+            for known in waiting:
+                known(None)
+            return
+        if self._round is not None:
+            self._judge_round(self._round)
+        if self._round is None and self._next and raft.leads_with_authority:
+            waiting, self._next = self._next, []
+            self._round = _Round(raft.term, raft.commit_index, self._transport.sequence(), self._clock(), waiting)
+            raft.heartbeat_now()
+            self._judge_round(self._round)
+
+    def _judge_round(self, current: _Round) -> None:
+        if current.term != self._raft.term:
+            self._finish_round(None)
+            return
+        confirmed = 1 + sum(self._transport.acked_sequence(name) > current.after_seq
+                            for name in self._transport.peer_names())
+        if confirmed >= self._raft.majority:
+            self._finish_round(current.index)
+
+    def _finish_round(self, index: int | None) -> None:
+        if self._round is None:
+            return
+        waiting, self._round = self._round.waiting, None
+        for known in waiting:
+            known(index)

@@ -1,0 +1,208 @@
+"""The hardened node on real journals, databases and sockets: what a cluster of three must do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fluffy.base.checks import InvariantBroken
+from fluffy.base.errors import JournalCorrupt
+from fluffy.base.paths import parse_path
+from fluffy.core.metadata import queries
+from fluffy.core.metadata.outcomes import Accepted, Rejected
+from fluffy.drivers.raft.checkpoints import CheckpointPolicy
+from fluffy.drivers.raft.group_commit import GROUPS_IN_FLIGHT_MAX, WAITING_COMMANDS_MAX, Answered
+from fluffy.wire.log_entries import encode_command
+from tests.drivers.raft.lab import Lab, folder, genesis
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    made = Lab(tmp_path)
+    yield made
+    made.close()
+
+
+def born(lab: Lab) -> None:
+    assert isinstance(lab.propose(lab.leader(), genesis())[0], Accepted)
+
+
+def test_a_command_is_applied_alike_on_all_nodes(lab: Lab) -> None:
+    born(lab)
+    outcomes = lab.propose(lab.leader(), *(folder(f"f{number}") for number in range(300)))
+    assert all(isinstance(outcome, Accepted) for outcome in outcomes)
+    assert len(lab.digests()) == 1
+    assert lab.leader().counters["groups"] < 30, "commands that arrive together share an entry"
+
+
+def test_a_follower_answers_once_its_own_state_shows_the_change(lab: Lab) -> None:
+    born(lab)
+    follower = next(node for node in lab.nodes.values() if not node.raft.is_leader)
+    assert isinstance(lab.propose(follower, folder("x"))[0], Accepted)
+    assert any(entry.path == "admin" for entry in queries.buckets(follower.store.db))
+    seq = follower.store.machine.seq
+    assert seq >= 2
+
+
+def test_a_repeated_request_gets_the_first_answer_also_after_a_restart_of_all(lab: Lab) -> None:
+    born(lab)
+    command = folder("once")
+    first = lab.propose(lab.leader(), command)
+    lab.settle()
+    for name in list(lab.nodes):
+        lab.stop(name)
+    for name in ("one", "two", "three"):
+        lab.start(name)
+    assert lab.propose(lab.leader(), command) == first
+    assert isinstance(lab.propose(lab.leader(), folder("once"))[0], Rejected)
+
+
+def test_a_new_leader_is_found_and_nothing_acknowledged_is_lost(lab: Lab) -> None:
+    born(lab)
+    for round_number in range(3):
+        leader = lab.leader()
+        lab.propose(leader, *(folder(f"r{round_number}-{number}") for number in range(20)))
+        lab.stop(leader.name)
+        lab.propose(lab.leader(), folder(f"meanwhile-{round_number}"))
+        lab.start(leader.name)
+    assert len(lab.digests()) == 1
+    names = {entry.name for entry in queries.list_folder(
+        lab.leader().store.db, parse_path("admin"), None, 1000).entries}
+    assert len(names) == 3 * 21
+
+
+def test_a_follower_that_was_away_too_long_gets_a_checkpoint(lab: Lab) -> None:
+    born(lab)
+    away = next(node.name for node in lab.nodes.values() if not node.raft.is_leader)
+    lab.stop(away)
+    leader = lab.leader()
+    for number in range(5):
+        lab.propose(leader, folder(f"f{number}"))
+    done: list[int | None] = []
+    leader.checkpoints.request(done.append)
+    assert lab.turn(lambda: bool(done)) and done[0] == leader.journal.first_index + 1
+    lab.propose(leader, folder("after"))
+    back = lab.start(away)
+    assert len(lab.digests()) == 1
+    assert back.counters["snapshot_installed"] == 1
+    lab.stop(away)
+    lab.start(away)
+    assert len(lab.digests()) == 1, "what was installed survives a restart"
+
+
+def test_checkpoints_are_made_by_themselves_and_bound_the_log(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, retain_entries=5, policy=CheckpointPolicy(entries_max=20))
+    try:
+        born(lab)
+        for number in range(60):
+            lab.propose(lab.leader(), folder(f"f{number}"))
+        lab.settle()
+        for node in lab.nodes.values():
+            assert node.counters["checkpoint_made"] >= 2
+            assert len(node.journal) < 40
+        assert len(lab.digests()) == 1
+    finally:
+        lab.close()
+
+
+def test_a_database_older_than_the_log_is_restored_from_the_checkpoint(lab: Lab, tmp_path: Path) -> None:
+    born(lab)
+    lab.settle()
+    old = (tmp_path / "one" / "meta.1.db", b"")
+    lab.nodes["one"].store.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    old = (old[0], old[0].read_bytes())
+    lab.propose(lab.leader(), *(folder(f"f{number}") for number in range(30)))
+    lab.settle()
+    done: list[int | None] = []
+    lab.nodes["one"].checkpoints.request(done.append)
+    assert lab.turn(lambda: bool(done))
+    lab.stop("one")
+    for suffix in ("", "-wal", "-shm"):
+        Path(str(old[0]) + suffix).unlink(missing_ok=True)
+    old[0].write_bytes(old[1])
+    lab.start("one")
+    assert len(lab.digests()) == 1
+
+
+def test_a_node_whose_log_does_not_reach_its_state_refuses_to_start(lab: Lab, tmp_path: Path) -> None:
+    born(lab)
+    lab.propose(lab.leader(), folder("x"))
+    lab.settle()
+    lab.stop("one")
+    for file in (tmp_path / "one" / "log").iterdir():
+        file.unlink()
+    with pytest.raises(JournalCorrupt, match="admit the node again"):
+        lab.start("one")
+
+
+def test_a_read_barrier_sees_everything_acknowledged_before_it(lab: Lab) -> None:
+    born(lab)
+    for number in range(10):
+        lab.propose(lab.leader(), folder(f"f{number}"))
+        seq = lab.leader().store.machine.seq
+        for node in lab.nodes.values():
+            seen: list[bool] = []
+            node.reads.barrier(seen.append)
+            assert lab.turn(lambda seen=seen: bool(seen)) and seen == [True]
+            assert node.store.machine.seq >= seq
+
+
+def test_a_leader_without_a_majority_confirms_no_read_and_stops_leading(lab: Lab) -> None:
+    born(lab)
+    leader = lab.leader()
+    for name in [name for name in lab.nodes if name != leader.name]:
+        lab.stop(name)
+    answers: list[bool] = []
+    leader.reads.barrier(answers.append)
+    assert lab.turn(lambda: bool(answers)) and answers == [False]
+    assert lab.turn(lambda: not leader.raft.is_leader, seconds=3)
+
+
+def test_leadership_is_handed_over_without_an_election_timeout(lab: Lab) -> None:
+    born(lab)
+    leader = lab.leader()
+    lab.settle()
+    assert leader.transfer_leadership()
+    others = [node for node in lab.nodes.values() if node is not leader]
+    assert lab.turn(lambda: any(node.raft.leads_with_authority for node in others), 0.15)
+
+
+def test_a_node_that_was_cut_off_does_not_depose_the_leader(lab: Lab) -> None:
+    """Pre-vote: its term does not grow while it is alone."""
+    born(lab)
+    leader = lab.leader()
+    term = leader.raft.term
+    lonely = next(node for node in lab.nodes.values() if not node.raft.is_leader)
+    for name in list(lonely.transport.links._peers):  # type: ignore[attr-defined]
+        lonely.transport.links.drop_peer(name)
+    lab.turn(lambda: False, seconds=1.5)
+    assert lonely.raft.term == term and lonely.counters["pre_vote_rounds"] > 1
+    for name in [other for other in lab.nodes if other != lonely.name]:
+        lonely.transport.links.add_peer(name)
+    lab.propose(leader, folder("x"))
+    lab.settle()
+    assert leader.raft.is_leader and leader.raft.term == term
+
+
+def test_more_proposals_than_the_queue_holds_are_refused_at_once(lab: Lab) -> None:
+    leader = lab.leader()
+    answers: list[Answered] = []
+    command = encode_command(folder("x"))
+    for _ in range(WAITING_COMMANDS_MAX + 10):
+        leader.proposals.offer(command, answers.append)
+    assert [answer.error for answer in answers] == ["Overloaded"] * 10
+    assert GROUPS_IN_FLIGHT_MAX * 512 < WAITING_COMMANDS_MAX
+
+
+def test_an_answer_that_raises_stops_the_process_instead_of_applying_twice(lab: Lab) -> None:
+    born(lab)
+    leader = lab.leader()
+
+    def bad(_answered: Answered) -> None:
+        raise ValueError("boom")
+
+    leader.proposals.offer(encode_command(folder("x")), bad)
+    with pytest.raises(InvariantBroken, match="boom"):
+        lab.turn(lambda: False, seconds=2)
