@@ -1,13 +1,21 @@
-"""The pages tell the truth where a program can check it."""
+"""The pages tell the truth where a program can check it.
+
+Tables between `<!-- begin NAME -->` and `<!-- end NAME -->` are made from the code: `REWRITE=1` writes them anew.
+"""
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from fluffy.apps import settings
+from fluffy.base.errors import ERRORS_BY_CODE, StartRefused
+from fluffy.gateways.native.routes import BUILT, LATER
+from fluffy.gateways.native.table import Route
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -48,3 +56,40 @@ def test_every_file_that_a_page_names_exists(page: Path) -> None:
 def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def errors_table() -> list[str]:
+    rows = [(code, cls) for code, cls in ERRORS_BY_CODE.items()
+            if cls.http_status < 500 or cls.http_status in (501, 503, 507)]
+    leaves = [(cls.http_status, code, cls.sentence) for code, cls in rows
+              if not cls.__subclasses__() and not issubclass(cls, StartRefused)]
+    return ["| status | code | sentence |", "|---|---|---|",
+            *(f"| {status} | `{code}` | {sentence} |" for status, code, sentence in sorted(leaves))]
+
+
+def routes_table(routes: Sequence[Route] = BUILT) -> list[str]:
+    lines = ["| method and path | parameters | meaning |", "|---|---|---|"]
+    for route in routes:
+        parameters = ", ".join(f"`{parameter.name}`" for parameter in route.query)
+        lines.append(f"| `{route.method} {route.pattern}` | {parameters} | {route.doc} |")
+    return lines
+
+
+def later_table() -> list[str]:
+    return ["| method and path | meaning |", "|---|---|",
+            *(f"| `{route.method} {route.pattern}` | {route.doc} |" for route in LATER)]
+
+
+@pytest.mark.parametrize("name, make", [("errors", errors_table), ("routes", routes_table), ("later", later_table)],
+                         ids=["errors", "routes", "later"])
+def test_the_tables_of_the_api_are_those_of_the_code(name: str, make: Callable[[], list[str]]) -> None:
+    page = ROOT / "docs/API.md"
+    text = page.read_text(encoding="utf-8")
+    begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
+    before, rest = text.split(begin)
+    written, after = rest.split(end)
+    made = "\n".join(make()) + "\n"
+    if os.environ.get("REWRITE"):
+        page.write_text(before + begin + made + end + after, encoding="utf-8")
+        return
+    assert written == made, "docs/API.md is behind the code: write its tables anew with REWRITE=1"
