@@ -16,6 +16,7 @@ from typing import Protocol
 
 from fluffy.base.checks import invariant
 from fluffy.base.deadline import Deadline
+from fluffy.base.units import KIB
 from fluffy.core.metadata.model import ChunkRef, FileVersion
 from fluffy.ports import ChunkLease, ChunkSource
 from fluffy.services.groups import first_failure
@@ -24,16 +25,18 @@ from fluffy.wire.ranges import Span
 # One chunk on the way out and two behind it hide the latency of a peer; each costs up to a chunk of memory.
 CHUNKS_AHEAD = 2
 CHUNK_TIMEOUT_S = 20.0
+# Below this a copy through the process is cheaper than the switches to a thread and back.
+SENDFILE_BYTES_MIN = 128 * KIB
 
 
 class BodyOut(Protocol):
-    """Where a door sends the body of an answer."""
+    """Where a door sends the body of an answer. Both raise ConnectionError when the client is gone or takes nothing."""
 
     async def write(self, data: bytes | memoryview) -> None:
-        """Send; when this returns, the memory behind `data` may be used again. Raises ConnectionError."""
+        """Send; when this returns, the memory behind `data` may be used again."""
 
-    async def write_file(self, file_descriptor: int, offset: int, count: int) -> bool:
-        """Send from a file without copying. False, having sent nothing: this connection cannot; use `write`."""
+    async def write_file(self, file_descriptor: int, offset: int, count: int) -> None:
+        """Send from a file without copying. Only where the door said that it can (`sends_files`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +69,11 @@ class Downloads:
     def __init__(self, source: ChunkSource) -> None:
         self._source = source
 
-    async def open(self, version: FileVersion, parts: tuple[Span | bytes, ...]) -> Download:
+    async def open(self, version: FileVersion, parts: tuple[Span | bytes, ...], *, sends_files: bool) -> Download:
         """Get ready to send `parts` of a version in order: spans of the file, and bytes of our own between them.
 
-        Raises AllCopiesBad when the first chunk cannot be had. The caller must `close` what it got.
+        `sends_files`: the connection can send from files. Raises AllCopiesBad when the first chunk cannot be had. The
+        caller must `close` what it got.
         """
         steps: list[Piece | bytes] = []
         for part in parts:
@@ -79,7 +83,7 @@ class Downloads:
                 steps.append(version.inline[part.start:part.start + part.count])
             else:
                 steps.extend(plan_pieces(version.chunks, part))
-        download = Download(self._source, deque(steps))
+        download = Download(self._source, deque(steps), sends_files)
         await download.prepare()
         return download
 
@@ -87,8 +91,9 @@ class Downloads:
 class Download:
     """One body, ready to be sent once."""
 
-    def __init__(self, source: ChunkSource, steps: deque[Piece | bytes]) -> None:
+    def __init__(self, source: ChunkSource, steps: deque[Piece | bytes], sends_files: bool) -> None:
         self._source = source
+        self._sends_files = sends_files
         self._steps = steps
         self._first: AbstractContextManager[ChunkLease] | None = None
 
@@ -138,14 +143,17 @@ class Download:
 
     async def _open(self, piece: Piece) -> AbstractContextManager[ChunkLease]:
         chunk = piece.chunk
-        return await self._source.open(chunk.chunk_id, chunk.length, chunk.replicas, Deadline.after(CHUNK_TIMEOUT_S))
+        return await self._source.open(
+            chunk.chunk_id, chunk.length, chunk.replicas, Deadline.after(CHUNK_TIMEOUT_S), offset=piece.offset,
+            want=piece.count, in_memory=not self._sends_files or piece.count < SENDFILE_BYTES_MIN)
 
 
 async def _send_piece(lease: ChunkLease, piece: Piece, out: BodyOut) -> None:
     file = lease.file
-    if file is not None and await out.write_file(file[0], file[1] + piece.offset, piece.count):
-        return
-    await out.write(lease.data[piece.offset:piece.offset + piece.count])
+    if file is not None:
+        await out.write_file(file[0], file[1], piece.count)
+    else:
+        await out.write(lease.data)
 
 
 async def _drop(ahead: deque[asyncio.Task[AbstractContextManager[ChunkLease]]]) -> None:

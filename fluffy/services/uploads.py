@@ -27,7 +27,7 @@ from fluffy.base.hashing import etag_of
 from fluffy.base.units import KIB
 from fluffy.core.metadata.commands import Header, PutFile
 from fluffy.core.metadata.outcomes import Accepted
-from fluffy.ports import ChunkSink, MetadataLog, WrittenChunk
+from fluffy.ports import Buffer, Buffers, ChunkSink, MetadataLog, WrittenChunk
 from fluffy.services.groups import first_failure
 
 # 10 Gbit/s x 10 ms = 12.5 MB: two chunks fill the wire, two more hide hash and fsync.
@@ -60,18 +60,6 @@ class BodySource(Protocol):
         """
 
 
-class ChunkBuffer(Protocol):
-    @property
-    def view(self) -> memoryview: ...
-    def release(self) -> None: ...
-
-
-class ChunkBuffers(Protocol):
-    """Reused memory, one chunk each; waiting for one is the backpressure."""
-
-    async def acquire(self, deadline: Deadline) -> ChunkBuffer: ...
-
-
 @dataclass(frozen=True, slots=True)
 class PutOrder:
     """What the client wants, apart from the bytes. `md5`, `blake3`: what it promises about them; None: nothing."""
@@ -100,7 +88,7 @@ class StoredFile:
 class Uploads:
     """Makes versions out of bodies. One per gateway; any number of `put`s at once, held back by the buffers."""
 
-    def __init__(self, log: MetadataLog, sink: ChunkSink, buffers: ChunkBuffers, hashers: Executor, *,
+    def __init__(self, log: MetadataLog, sink: ChunkSink, buffers: Buffers, hashers: Executor, *,
                  chunk_size: int, inline_max: int) -> None:
         self._log = log
         self.sink = sink
@@ -145,7 +133,7 @@ class Uploads:
         outcome = await self._log.propose(command, Deadline.after(COMMIT_AFTER_CHUNKS_TIMEOUT_S))
         return StoredFile(outcome, sent.size, sent.blake3, etag_of(sent.blake3), len(sent.chunks))
 
-    async def acquire_buffer(self) -> ChunkBuffer:
+    async def acquire_buffer(self) -> Buffer:
         return await self._buffers.acquire(Deadline.after(BUFFER_TIMEOUT_S))
 
     def too_large(self) -> TooLarge:
@@ -172,7 +160,7 @@ class _Transfer:
         self._md5 = hashlib.md5() if order.md5 is not None else None
         self._size = 0
 
-    async def run(self, first: ChunkBuffer, count: int) -> _Sent:
+    async def run(self, first: Buffer, count: int) -> _Sent:
         """Send all chunks, beginning with the `count` bytes in `first`, which is released here."""
         try:
             async with asyncio.TaskGroup() as group:
@@ -186,7 +174,7 @@ class _Transfer:
         _check_promises(self._order, digest, self._md5.digest() if self._md5 is not None else None)
         return _Sent(self._size, digest, chunks)
 
-    async def _feed(self, group: asyncio.TaskGroup, buffer: ChunkBuffer, count: int) -> None:
+    async def _feed(self, group: asyncio.TaskGroup, buffer: Buffer, count: int) -> None:
         """Fill buffers in order and start a task for each; a slot is taken before its buffer."""
         chunk_size = self._uploads.chunk_size
         await self._slots.acquire()
@@ -209,7 +197,7 @@ class _Transfer:
         buffer.release()
         raise self._uploads.too_large()
 
-    async def _fill(self, buffer: ChunkBuffer) -> int:
+    async def _fill(self, buffer: Buffer) -> int:
         """Receive the next chunk; the buffer is given back when there is none."""
         count = 0
         try:
@@ -230,7 +218,7 @@ class _Transfer:
         if self._md5 is not None:
             self._md5.update(data)
 
-    async def _store(self, number: int, buffer: ChunkBuffer, data: memoryview, hashed: asyncio.Future[None]) -> None:
+    async def _store(self, number: int, buffer: Buffer, data: memoryview, hashed: asyncio.Future[None]) -> None:
         try:
             self._written[number] = await self._uploads.sink.write(data, Deadline.after(CHUNK_TIMEOUT_S))
             # Not to be filled again while the file's hash reads it. (After a failure it may: that hash is void.)

@@ -1,7 +1,7 @@
 """The HTTP machine in front of the desk: aiohttp's low-level server.
 
-aiohttp parses heads and frames bodies; everything else (routing, rights, errors, logging) is the desk's, so its application,
-router and middlewares are not used. A connection is cut, never ended politely, when an answer cannot be finished.
+aiohttp parses heads and frames bodies; everything else (routing, rights, errors, logging) is the desk's, so its
+application, router and middlewares are not used. A connection is cut, never ended politely, when an answer cannot be finished.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import Executor
-from contextlib import AsyncExitStack
 from typing import Any
 
 from aiohttp import web
@@ -30,8 +29,6 @@ from fluffy.gateways.native.limits import (
     TARGET_BYTES_MAX,
 )
 
-# Below this a copy through the process is cheaper than two thread switches.
-SENDFILE_BYTES_MIN = 128 * KIB
 READ_BUFFER_BYTES = 1024 * KIB
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -51,7 +48,8 @@ class NativeApp:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         began_s = time.monotonic()
         body = RequestBody(request)
-        call = Call(request.method, request.raw_path, request.headers, body, request.remote or "")
+        call = Call(request.method, request.raw_path, request.headers, body, request.remote or "",
+                    sends_files=request.transport is not None and not request.transport.get_extra_info("sslcontext"))
         sent = Sent()
         status = 499
         try:
@@ -157,23 +155,17 @@ class BodyWriter:
         self._sent = sent
         transport = self._transport()
         transport.set_write_buffer_limits(high=0)
-        self._is_plain = transport.get_extra_info("sslcontext") is None
 
     async def write(self, data: bytes | memoryview) -> None:
         await self._stream.write(data)
         self._sent.count += len(data)
         await self._flushed()
 
-    async def write_file(self, file_descriptor: int, offset: int, count: int) -> bool:
-        if not self._is_plain or count < SENDFILE_BYTES_MIN:
-            return False
-        async with AsyncExitStack():
-            await self._stream.write(b"")
+    async def write_file(self, file_descriptor: int, offset: int, count: int) -> None:
         self._request.writer.send_headers()
         await self._flushed()
         await send_file(self._transport(), self._senders, file_descriptor, offset, count, stall_s=SEND_STALL_TIMEOUT_S)
         self._sent.count += count
-        return True
 
     async def _flushed(self) -> None:
         transport = self._transport()

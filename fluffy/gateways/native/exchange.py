@@ -34,7 +34,7 @@ class BodyOut(Protocol):
     """Where a door sends the body of an answer (services.downloads.BodyOut)."""
 
     async def write(self, data: bytes | memoryview) -> None: ...
-    async def write_file(self, file_descriptor: int, offset: int, count: int) -> bool: ...
+    async def write_file(self, file_descriptor: int, offset: int, count: int) -> None: ...
 
 
 class BodyStream(Protocol):
@@ -61,6 +61,7 @@ class Call:
     headers: Mapping[str, str]
     body: BodySource
     remote: str
+    sends_files: bool = False  # the connection can send from files (sendfile)
     request_id: str = ""
     query: dict[str, str] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)

@@ -33,7 +33,7 @@ from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands import DeleteFile
 from fluffy.core.metadata.model import FileVersion
 from fluffy.gateways.native.desk import Desk
-from fluffy.gateways.native.exchange import Answer, BodyOut, Call, Headers, json_answer
+from fluffy.gateways.native.exchange import Answer, BodyOut, Call, Headers, Point, json_answer
 from fluffy.gateways.native.shapes import file_json, folder_json, stored_json
 from fluffy.services.downloads import Download
 from fluffy.services.uploads import PutOrder
@@ -71,7 +71,7 @@ async def put_file(desk: Desk, call: Call) -> Answer:
         except Unavailable as error:
             raise desk.pulse.explain(error) from error
     desk.gate.learned(stored.outcome.seq)
-    call.point = type(call.point)(stored.outcome.seq)
+    call.point = Point(stored.outcome.seq)
     status = 201 if stored.outcome.facts["created"] else 200
     return json_answer(stored_json(str(path), stored), status, [("ETag", f'"{stored.etag}"')])
 
@@ -100,7 +100,7 @@ async def get_file(desk: Desk, call: Call) -> Answer:
         return Answer(status, headers, version.inline if whole else _slice(version.inline, parts[0]))
     with ExitStack() as stack:
         stack.enter_context(desk.downloading)
-        download = await data.downloads.open(version, parts)
+        download = await data.downloads.open(version, parts, sends_files=call.sends_files)
         return Answer(status, headers, _Occupied(download, stack.pop_all()), length)
 
 
@@ -112,7 +112,7 @@ async def delete_file(desk: Desk, call: Call) -> Answer:
     desk.allow(call, Act.WRITE, path)
     purge = call.flag("purge")
     outcome = await desk.propose(DeleteFile(desk.header(call), path.text, purge, _if_match(call)))
-    call.point = type(call.point)(outcome.seq)
+    call.point = Point(outcome.seq)
     return json_answer({"path": str(path), "generation": outcome.facts["generation"], "purged": purge})
 
 

@@ -11,7 +11,7 @@ from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands import MakeFolder, RemoveFolder
 from fluffy.core.metadata.model import Entry, Page
 from fluffy.gateways.native.desk import Desk
-from fluffy.gateways.native.exchange import Answer, Call, json_answer
+from fluffy.gateways.native.exchange import Answer, Call, Point, json_answer
 from fluffy.gateways.native.shapes import entry_json
 
 PAGE_ENTRIES_DEFAULT = 100
@@ -26,7 +26,7 @@ async def make_folder(desk: Desk, call: Call) -> Answer:
     desk.allow(call, Act.WRITE, path)
     parents = call.flag("parents")
     outcome = await desk.propose(MakeFolder(desk.header(call), path.text, parents))
-    call.point = type(call.point)(outcome.seq)
+    call.point = Point(outcome.seq)
     created = bool(outcome.facts.get("created", True))
     return json_answer({"path": str(path), "created": created}, 201 if created else 200)
 
@@ -36,7 +36,7 @@ async def remove_folder(desk: Desk, call: Call) -> Answer:
     path = _folder_path(call)
     desk.allow(call, Act.WRITE, path)
     outcome = await desk.propose(RemoveFolder(desk.header(call), path.text))
-    call.point = type(call.point)(outcome.seq)
+    call.point = Point(outcome.seq)
     return json_answer({"path": str(path), "removed": True})
 
 

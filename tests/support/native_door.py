@@ -1,0 +1,124 @@
+"""The native API on a free port of this machine, over a one-process log: what the gateway tests talk to.
+
+Everything is the product's (desk, routes, HTTP machine, uploads, downloads, state machine, reader); only Raft and the data
+path are replaced, by LocalLog and MemoryChunks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import aiohttp
+
+from fluffy.base.ids import NodeNo
+from fluffy.core.metadata import queries
+from fluffy.drivers.buffers import BufferPool
+from fluffy.gateways.native.access_log import AccessLog
+from fluffy.gateways.native.app import NativeApp
+from fluffy.gateways.native.auth import Tokens
+from fluffy.gateways.native.desk import DataPath, Desk, new_slots
+from fluffy.gateways.native.metrics import Metrics
+from fluffy.gateways.native.pulse import Pulse
+from fluffy.gateways.native.reads import ReadGate
+from fluffy.gateways.native.routes import ROUTES
+from fluffy.gateways.native.table import Table
+from fluffy.services.downloads import Downloads
+from fluffy.services.uploads import Uploads
+from tests.support.local_log import ADMIN_TOKEN, BornCluster, born_cluster, genesis_command
+from tests.support.memory_chunks import MemoryChunks
+
+CHUNK_SIZE = 64 * 1024
+INLINE_MAX = 1024
+
+
+class TestClock:
+    """The real clocks."""
+
+    def now_ms(self) -> int:
+        return int(time.time() * 1000)
+
+    def monotonic_s(self) -> float:
+        return time.monotonic()
+
+
+@dataclass(slots=True)
+class Door:
+    """A running door and a client for it."""
+
+    host: str
+    port: int
+    desk: Desk
+    cluster: BornCluster
+    chunks: MemoryChunks
+    client: aiohttp.ClientSession
+    bugs: list[BaseException]
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    def file_url(self, path: str) -> str:
+        return f"{self.url}/v1/files/{quote(path)}"
+
+    async def put(self, path: str, body: object = b"", **headers: str) -> aiohttp.ClientResponse:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        async with self.client.put(self.file_url(path), data=body, headers=sent) as answer:
+            await answer.read()
+            return answer
+
+    async def get(self, path: str, **headers: str) -> tuple[aiohttp.ClientResponse, bytes]:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        async with self.client.get(self.file_url(path), headers=sent) as answer:
+            return answer, await answer.read()
+
+    def files(self) -> int:
+        """How many files the namespace has."""
+        return self.cluster.reader.read(queries.usage).files
+
+
+@asynccontextmanager
+async def running_door(folder: Path, *, chunks: MemoryChunks | None = None, buffers: int = 8) -> AsyncIterator[Door]:
+    """Start everything, and end it in order."""
+    genesis = genesis_command(chunk_size=CHUNK_SIZE, inline_max=INLINE_MAX)
+    chunks = chunks or MemoryChunks()
+    bugs: list[BaseException] = []
+    with born_cluster(folder, genesis) as cluster, ThreadPoolExecutor(4) as threads:
+        desk = make_desk(cluster, chunks, BufferPool(CHUNK_SIZE, buffers), threads)
+        app = NativeApp(desk, threads, bugs.append)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(desk.gate.run()), group.create_task(desk.pulse.run()),
+                     group.create_task(desk.access_log.run())]
+            server = await asyncio.get_running_loop().create_server(app.server, "127.0.0.1", 0)
+            port = server.sockets[0].getsockname()[1]
+            headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+            async with aiohttp.ClientSession(headers=headers) as client:
+                yield Door("127.0.0.1", port, desk, cluster, chunks, client, bugs)
+            server.close()
+            await app.server.shutdown(1.0)
+            await server.wait_closed()
+            for task in tasks:
+                task.cancel()
+    assert not bugs
+    assert chunks.held == 0, "every chunk lease was given back"
+
+
+def make_desk(cluster: BornCluster, chunks: MemoryChunks, buffers: BufferPool, threads: ThreadPoolExecutor) -> Desk:
+    clock = TestClock()
+    pulse = Pulse(cluster.log, clock)
+    requests, uploading, downloading = new_slots()
+    state = cluster.reader.read(queries.cluster_state)
+    assert state is not None
+    uploads = Uploads(cluster.log, chunks, buffers, threads, chunk_size=CHUNK_SIZE, inline_max=INLINE_MAX)
+    return Desk(
+        node="one", table=Table(ROUTES), log=cluster.log, reader=cluster.reader, clock=clock,
+        gate=ReadGate(cluster.log, cluster.reader, clock, pulse.majority_seen), pulse=pulse,
+        tokens=Tokens(cluster.reader), metrics=Metrics("one", 0, dict), access_log=AccessLog(), consistency="strong",
+        data=DataPath(NodeNo(1), state.settings, uploads, Downloads(chunks)), requests=requests, uploading=uploading,
+        downloading=downloading)
