@@ -97,7 +97,6 @@ class LogProcess:
             log.critical("state.write_failed", extra={"error": str(error)})
             sys.stderr.flush()
             os._exit(EXIT_DISK_FAILED)
-        self.server.step()
         if not self.cluster_uuid:
             self.birth.step()
             self._adopt_cluster()

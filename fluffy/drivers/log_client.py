@@ -13,7 +13,7 @@ import functools
 import os
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import (
@@ -55,8 +55,7 @@ class _Connection(asyncio.Protocol):
         self.lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are not of that class
 
     def data_received(self, data: bytes) -> None:
         try:

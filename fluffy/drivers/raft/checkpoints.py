@@ -230,6 +230,13 @@ class Checkpoints:
         self._complete = incoming.head
         return True
 
+    def close(self) -> None:
+        """Let go of open files; a transfer under way begins anew after the next start."""
+        for outgoing in self._outgoing.values():
+            outgoing.file.close()
+        self._outgoing.clear()
+        self._drop_incoming()
+
     def _drop_incoming(self) -> None:
         if self._incoming is not None:
             self._incoming.file.close()
