@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 SEEDS ?= 200
+DRILLS ?= leader_kills all_kills minority bad_chunks
 
 .PHONY: help run stop test lint bench sim faults clean
 
@@ -52,8 +53,10 @@ bench: $(VENV)/.installed-dev ## speed, each number beside its reference
 sim: $(VENV)/.installed-dev ## the simulated cluster under SEEDS seeds
 	@$(BIN)/python -m fluffy.sim.run --seeds $(SEEDS) $(ARGS)
 
-faults: $(VENV)/.installed-dev ## the tests that kill real processes, at full length
-	@$(BIN)/python -m tests.cluster $(ARGS)
+faults: $(VENV)/.installed-dev ## drills that kill real processes, at full length; DRILLS="..." chooses
+	@for drill in $(DRILLS); do \
+	  echo "== $$drill"; $(BIN)/python -m tests.faults.$$drill $(ARGS) || exit 1; \
+	done
 
 clean: ## remove what was made here (not the data of clusters)
 	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
