@@ -1,0 +1,154 @@
+"""`fluffy up` and `fluffy down` with real nodes, as a person would use them."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import random
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fluffy.apps.local_nodes import end_processes, running_pid
+from fluffy.apps.node_lock import is_alive
+from fluffy.apps.settings import load
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = ("one", "two", "three")
+
+
+def free_base_port() -> int:
+    """A base port whose whole family of ports is free now."""
+    for _ in range(50):
+        base = random.randrange(10_000, 28_000)
+        if all(is_free(base + offset + node) for offset in (101, 201, 301, 401) for node in range(3)):
+            return base
+    raise AssertionError("no free ports")
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def run(command: str, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    code = f"from fluffy.apps.local_cluster import {command}_command; {command}_command()"
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=110,
+                          check=False, input=stdin, cwd="/", env=os.environ | {"PYTHONPATH": str(ROOT)})
+
+
+def status_of(port: int, path: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A cluster's folder; whatever runs in it is ended afterwards."""
+    yield tmp_path
+    pids = [pid for name in NAMES if (pid := running_pid(tmp_path / name)) is not None]
+    assert end_processes(pids) == []
+
+
+def test_a_cluster_is_started_used_damaged_mended_and_ended(folder: Path) -> None:
+    base = free_base_port()
+    up = run("up", "--nodes", "3", "--dir", str(folder), "--base-port", str(base), "--no-supernode", "--detach")
+    assert up.returncode == 0, up.stderr
+    pids = {name: running_pid(folder / name) for name in NAMES}
+    assert None not in pids.values()
+    assert [status_of(base + 101 + node, "/readyz") for node in range(3)] == [200, 200, 200]
+    assert stat.S_IMODE((folder / "admin.token").stat().st_mode) == 0o600
+
+    again = run("up", "--dir", str(folder), "--detach")
+    assert again.returncode == 0
+    assert again.stderr.count("runs already") == 3
+
+    os.kill(pids["two"] or 0, signal.SIGKILL)
+    wait_gone(pids["two"] or 0)
+    mended = run("up", "--node", "two", "--dir", str(folder), "--detach")
+    assert mended.returncode == 0, mended.stderr
+    assert status_of(base + 102, "/readyz") == 200
+    assert running_pid(folder / "one") == pids["one"]
+
+    down = run("down", "--dir", str(folder))
+    assert down.returncode == 0, down.stderr
+    assert "3 nodes" in down.stdout
+    assert [running_pid(folder / name) for name in NAMES] == [None, None, None]
+    for name in NAMES:
+        assert list((folder / name / "run").glob("*.pid")) == []
+    assert run("down", "--dir", str(folder)).returncode == 0
+
+
+def test_one_node_of_a_stopped_cluster_can_be_started_alone_and_waits_for_the_others(folder: Path) -> None:
+    base = free_base_port()
+    run("up", "--nodes", "3", "--dir", str(folder), "--base-port", str(base), "--no-supernode", "--detach")
+    run("down", "--dir", str(folder))
+    first = run("up", "--node", "one", "--dir", str(folder), "--detach")
+    assert first.returncode == 0, first.stderr
+    assert status_of(base + 101, "/readyz") == 503
+    second = run("up", "--node", "three", "--dir", str(folder), "--detach")
+    assert second.returncode == 0, second.stderr
+    assert status_of(base + 103, "/readyz") == 200
+
+
+def test_a_taken_port_is_named_at_once_and_nothing_is_left_running(folder: Path) -> None:
+    base = free_base_port()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", base + 202))
+        other.listen(1)
+        up = run("up", "--nodes", "3", "--dir", str(folder), "--base-port", str(base), "--no-supernode", "--detach")
+    assert up.returncode == 1
+    assert f"cannot use 127.0.0.1:{base + 202} (its raft port)" in up.stderr
+    assert [running_pid(folder / name) for name in NAMES] == [None, None, None]
+
+
+def test_leaving_the_repl_stops_the_cluster(folder: Path) -> None:
+    base = free_base_port()
+    up = run("up", "--nodes", "1", "--dir", str(folder), "--base-port", str(base), "--no-supernode", stdin="exit\n")
+    assert up.returncode == 0, up.stderr
+    assert running_pid(folder / "one") is None
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (("--node", "tow"), "did you mean two?"),
+    (("--nodes", "8"), "8"),
+    (("--nodes", "2"), "has 3 nodes, not 2"),
+])
+def test_a_wrong_wish_is_refused_before_anything_starts(folder: Path, arguments: tuple[str, ...], said: str) -> None:
+    config = folder / "config.yaml"
+    config.write_text("cluster: {name: alpha}\nnodes:\n" + "".join(
+        f"  {name}: {{host: 127.0.0.1, http: {i}, raft: {i + 100}, data: {i + 200}, dir: {name}}}\n"
+        for i, name in enumerate(NAMES, start=9000)))
+    load(config)
+    up = run("up", "--dir", str(folder), "--detach", *arguments)
+    assert up.returncode != 0
+    assert said in up.stderr
+    assert not any((folder / name).exists() for name in NAMES)
+
+
+def test_down_without_a_cluster_says_so(tmp_path: Path) -> None:
+    down = run("down", "--dir", str(tmp_path))
+    assert down.returncode == 1
+    assert "no cluster here" in down.stderr
+
+
+def wait_gone(pid: int) -> None:
+    end_s = time.monotonic() + 10
+    while is_alive(pid):
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
