@@ -63,10 +63,10 @@ class LogProcess:
         self._poller = EpollPoller()
         self._rng = random.Random(secrets.randbits(64))
         library.install(boottime, self._rng)
+        self._log_folder = node.dir / "log"
+        self._disk = RealDisk(self._log_folder, fsync=settings.cluster.fsync)  # taken first: it is the lock
         self.store = StateStore(node.dir)
         self._wal = WalKeeper(lambda: self.store.path)
-        self._log_folder = node.dir / "log"
-        self._log_folder.mkdir(mode=0o700, exist_ok=True)
         self.links = TcpLinks(self._link_settings(), self._poller)
         self.raft = self._make_node()
         self.birth = Birth(settings, self.identity, self.raft, self.links)
@@ -133,7 +133,7 @@ class LogProcess:
             admit=self._admit, clock=boottime)
 
     def _make_node(self) -> RaftNode:
-        journal = SegmentedJournal(RealDisk(self._log_folder), retain_entries=RETAIN_ENTRIES)
+        journal = SegmentedJournal(self._disk, retain_entries=RETAIN_ENTRIES)
         files = CheckpointFiles(self.node.dir / "checkpoints")
         recover_state(self.store, files, journal)
         cluster = self.settings.cluster

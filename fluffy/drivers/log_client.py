@@ -39,6 +39,9 @@ RETRY_MAX_S = 0.2
 QUORUM_PATIENCE_S = 1.5
 # How long a strong read waits for an election to end before it is told that there is no leader.
 BARRIER_PATIENCE_S = 2.0
+# The log process itself ends the wait for a sequence; its answer gets a little longer.
+WAIT_SEQ_MAX_S = 30.0
+WAIT_SEQ_GRACE_S = 1.0
 
 
 class _Connection(asyncio.Protocol):
@@ -165,8 +168,9 @@ class LogClient:
             pause_s = min(RETRY_MAX_S, pause_s * random.uniform(1.2, 2.0))
 
     async def wait_seq(self, seq: int, deadline: Deadline) -> int:
-        wait_ms = int(deadline.left_s * 1000)
-        frame = await self._once({"op": "wait_seq", "seq": seq, "wait_ms": wait_ms}, b"", deadline.at_most(60))
+        wait_s = min(deadline.left_s, WAIT_SEQ_MAX_S)
+        frame = await self._once({"op": "wait_seq", "seq": seq, "wait_ms": int(wait_s * 1000)}, b"",
+                                 Deadline.after(wait_s + WAIT_SEQ_GRACE_S))
         reached = int(_checked(frame).header["seq"])
         if reached < seq:
             raise NotReady(f"this node has applied {reached} of the awaited {seq}; ask another peer")
@@ -220,6 +224,10 @@ class LogClient:
                     connection.waiting.pop(request_id, None)
         except TimeoutError as error:
             raise (ProposalLost() if payload else DeadlineExceeded()) from error
+        except ProposalLost as error:
+            if payload:
+                raise
+            raise NotReady("the node's log process went away") from error
 
     async def _connect(self) -> _Connection:
         if self._connection is not None and not self._connection.lost:

@@ -26,7 +26,7 @@ from typing import Protocol
 from blake3 import blake3
 
 from fluffy.base.checks import invariant
-from fluffy.base.errors import FrameCorrupt
+from fluffy.base.errors import FrameCorrupt, StartRefused
 from fluffy.drivers.raft.messages import MESSAGE_BYTES_MAX, Message, decode_message, encode_message
 from fluffy.drivers.raft.poller import ERROR, READ, WRITE, EpollPoller
 from fluffy.wire.handshake import Handshake, PeerIdentity
@@ -207,6 +207,15 @@ class _Stream:
         del self._in[:start]
 
 
+def _listen(address: tuple[str, int]) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    try:
+        return socket.create_server(address, family=family, backlog=64)
+    except OSError as error:
+        raise StartRefused(f"the raft port {address[0]}:{address[1]} cannot be used ({error.strerror}): another process "
+                           "has it, or the address is not this machine's") from error
+
+
 class TcpLinks:
     """The real `Links`, on this process's poller. Single-threaded: all calls from the log process's loop."""
 
@@ -220,7 +229,7 @@ class TcpLinks:
         self._up: dict[str, _Stream] = {}
         self._dialed_s: dict[str, float] = {}
         self._complained_s: dict[str, float] = {}
-        self._listener = socket.create_server(settings.bind, backlog=64)
+        self._listener = _listen(settings.bind)
         self._listener.setblocking(False)
         poller.subscribe(self._listener.fileno(), self._on_accept, READ)
 

@@ -155,6 +155,8 @@ class LogServer:
             if operation is None:
                 raise QuerySyntax("the log does not know that operation")
             operation(frame, reply)
+        except FrameCorrupt:
+            raise
         except FluffyError as error:
             reply.refuse(error)
 
