@@ -56,6 +56,7 @@ class _Connection(asyncio.Protocol):
         self._readers: list[asyncio.Future[Frame]] = []
         self._round_flying = False
         self.lost = False
+        self.gone = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are not of that class
@@ -73,6 +74,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         self.lost = True
+        self.gone.set()
         waiting, self.waiting = self.waiting, {}
         for future in waiting.values():
             if not future.done():
@@ -141,6 +143,7 @@ class LogClient:
     async def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
+            await self._connection.gone.wait()
 
     async def propose(self, command: Command, deadline: Deadline) -> Accepted:
         payload = encode_command(command)

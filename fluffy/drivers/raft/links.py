@@ -212,8 +212,8 @@ def _listen(address: tuple[str, int]) -> socket.socket:
     try:
         return socket.create_server(address, family=family, backlog=64)
     except OSError as error:
-        raise StartRefused(f"the raft port {address[0]}:{address[1]} cannot be used ({error.strerror}): another process "
-                           "has it, or the address is not this machine's") from error
+        raise StartRefused(f"the raft port {address[0]}:{address[1]} cannot be used ({error.strerror}): another "
+                           "process has it, or the address is not this machine's") from error
 
 
 class TcpLinks:

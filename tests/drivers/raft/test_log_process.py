@@ -180,18 +180,18 @@ BOMBS = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(BOMBS))
-async def test_garbage_closes_that_connection_and_harms_nobody(solo: Solo, name: str) -> None:
+async def test_garbage_closes_that_connection_and_harms_nobody(solo: Solo) -> None:
     client = LogClient(solo.socket_path)
     await ready(client)
-    with raw(solo) as sock:
-        sock.sendall(BOMBS[name])
-        try:
-            while sock.recv(65536):
+    for name in sorted(BOMBS):
+        with raw(solo) as sock:
+            sock.sendall(BOMBS[name])
+            try:
+                while sock.recv(65536):
+                    pass
+            except ConnectionError:
                 pass
-        except ConnectionError:
-            pass
-    await client.propose(folder_command("alive"), Deadline.after(5))
+        await client.propose(folder_command(f"alive after {name}"), Deadline.after(5))
     await client.close()
 
 
