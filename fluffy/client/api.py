@@ -11,7 +11,6 @@ class of `fluffy.base.errors`, with a sentence for people and facts for programs
 
 from __future__ import annotations
 
-import mimetypes
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
@@ -88,9 +87,7 @@ class AsyncFluffy:
         bytes and seekable streams survive a broken connection; an iterator cannot be read twice. `if_match`: only when
         this etag is the present version; `create_only`: only when there is none.
         """
-        checked = parse_file_path(path)
-        guessed = content_type or mimetypes.guess_type(checked.name)[0]
-        options = UploadOptions(guessed, meta, tags, if_match, create_only, request_id)
+        options = UploadOptions(content_type, meta, tags, if_match, create_only, request_id)
         return stored_of(await upload(self._transport, path, await source_of(source), options, progress))
 
     async def get(self, path: str, *, offset: int = 0, length: int | None = None,

@@ -25,6 +25,7 @@ from fluffy.client.download import RemoteHead
 from fluffy.client.results import Entry, EntryPage, Fetched, FileInfo, Stored
 from fluffy.client.sources import Uploadable
 from fluffy.client.transport import Observer
+from fluffy.client.trees import OnFile, TreeResult, delete_tree, get_tree, put_tree
 from fluffy.client.upload import Progress
 
 T = TypeVar("T")
@@ -156,6 +157,18 @@ class Fluffy:
 
     def search(self, query: str) -> Iterator[Entry]:
         return self._pull(self._client.search(query))
+
+    # Whole folders
+
+    def put_tree(self, local: str | os.PathLike[str], remote: str, on_file: OnFile | None = None) -> TreeResult:
+        return self._run(put_tree(self._client, Path(local), remote, on_file))
+
+    def get_tree(self, remote: str, local: str | os.PathLike[str], *, overwrite: bool = False,
+                 on_file: OnFile | None = None) -> TreeResult:
+        return self._run(get_tree(self._client, remote, Path(local), overwrite=overwrite, on_file=on_file))
+
+    def delete_tree(self, remote: str, *, purge: bool = False, on_file: OnFile | None = None) -> TreeResult:
+        return self._run(delete_tree(self._client, remote, purge=purge, on_file=on_file))
 
     # The cluster
 

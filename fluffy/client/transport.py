@@ -273,7 +273,7 @@ class Transport:
         url = URL(peer + call.path + query, encoded=True)
         try:
             async with stall, session.request(call.method, url, headers=headers, data=data,
-                                              allow_redirects=False) as response:
+                                              allow_redirects=False, skip_auto_headers=("Content-Type",)) as response:
                 if response.status >= 300:
                     told = await response.content.read(ERROR_BYTES_MAX)
                     raise error_of_answer(response.status, response.headers, told, peer)

@@ -105,7 +105,9 @@ def _check_stored(document: Mapping[str, Any], digest: bytes, sent_bytes: int, p
 
 
 def _call_for(path: str, source: Source, options: UploadOptions) -> Call:
-    headers: dict[str, str] = {"Content-Type": options.content_type or "application/octet-stream"}
+    headers: dict[str, str] = {}
+    if options.content_type is not None:
+        headers["Content-Type"] = options.content_type
     if source.size is not None:
         headers["Content-Length"] = str(source.size)
     if source.promised is not None:

@@ -1,0 +1,92 @@
+"""`python client.py`, `fluffy`: the shell, composed with the settings of the local cluster and `up` and `down`.
+
+Peers come from the first of these that says anything: `--peer`, `FLUFFY_PEERS`, `config.yaml` with the `iptable.txt`
+beside it, an `iptable.txt` alone. The local cluster's admin token is used for the local cluster only: a peer that the
+configuration does not know gets the user's own token, never that one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fluffy.apps.local_cluster import down_command, up_command
+from fluffy.apps.settings import Settings, find_config, load
+from fluffy.base.errors import ConfigIllegal
+from fluffy.client.credentials import (
+    PEERS_VARIABLE,
+    TOKEN_VARIABLE,
+    find_token,
+    user_config_folder,
+)
+from fluffy.client.peers import parse_peer, parse_peers
+from fluffy.client.shell.main import build_cli, run_command_line
+from fluffy.client.shell.output import EXIT_INTERRUPTED
+from fluffy.client.shell.session import Connection, ConnectOptions
+from fluffy.client.shell.table import ShellGroup, Spec
+from fluffy.wire.iptable import parse_iptable
+
+IPTABLE_NAME = "iptable.txt"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command or the REPL, and exit with its code."""
+    code = run_command_line(make_cli(), sys.argv[1:] if arguments is None else arguments)
+    if code == EXIT_INTERRUPTED:
+        # A thread may still be inside a read of standard input that never returns: do not wait for it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def make_cli() -> ShellGroup:
+    """All commands of the shell, and those for a cluster on this machine."""
+    cli = build_cli(connect)
+    cli.add_spec(Spec("up", "machine", up_command))
+    cli.add_spec(Spec("down", "machine", down_command))
+    return cli
+
+
+def connect(options: ConnectOptions) -> Connection:
+    """Find peers and token. Raises ConfigIllegal, QuerySyntax, LocalFileFailed."""
+    given = (parse_peer(options.peer),) if options.peer else parse_peers(os.environ.get(PEERS_VARIABLE, ""))
+    settings = _settings(options.config, needed=not given)
+    known = tuple(node.url for node in settings.nodes.values()) if settings is not None else _iptable_peers()
+    is_local = not given or {_same_host(peer) for peer in given} <= {_same_host(peer) for peer in known}
+    files: tuple[Path, ...] = ()
+    if settings is not None and (is_local or options.config is not None):
+        files = (settings.cluster.admin_token_file, settings.path.parent / "admin.token")
+    peers = tuple(dict.fromkeys((*given, *known))) if is_local else given
+    places = ("--token", TOKEN_VARIABLE, *map(str, files), str(user_config_folder(os.environ) / "token"))
+    return Connection(peers, find_token(options.token, os.environ, files),
+                      settings.tls.ca if settings is not None else None, places)
+
+
+def _same_host(peer: str) -> str:
+    """People write `localhost` for what the configuration calls 127.0.0.1."""
+    return peer.replace("//localhost:", "//127.0.0.1:")
+
+
+def _settings(path: Path | None, *, needed: bool) -> Settings | None:
+    """The configuration; None when there is none, or one that nobody needs and nobody can read."""
+    if path is None and find_config() is None:
+        return None
+    try:
+        return load(path)
+    except ConfigIllegal:
+        if path is not None or needed:
+            raise
+        return None
+
+
+def _iptable_peers() -> tuple[str, ...]:
+    try:
+        text = Path(IPTABLE_NAME).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigIllegal(f"{IPTABLE_NAME} cannot be read: {error}") from error
+    return tuple(address.url for address in parse_iptable(text))

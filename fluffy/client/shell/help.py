@@ -1,0 +1,117 @@
+"""`help`, `exit`, and the rows of the contract (docs/API.md section 3) that later versions bring."""
+
+from __future__ import annotations
+
+import click
+
+from fluffy.base.errors import NotFound
+from fluffy.client.shell.session import Session
+from fluffy.client.shell.table import GROUPS, ShellGroup, Spec, later, row
+
+LATER: tuple[Spec, ...] = (
+    later("files", "head", "Show the beginning of a file"),
+    later("files", "touch", "Make an empty file, or renew its time"),
+    later("files", "append", "Append bytes to a file"),
+    later("files", "edit", "Edit a file in your editor"),
+    later("folders", "mv", "Move or rename files and folders"),
+    later("folders", "cp", "Copy files and folders"),
+    later("folders", "tree", "Show a folder as a tree"),
+    later("folders", "du", "Show how much space folders use"),
+    later("folders", "find", "Find files by name, size or time below a folder"),
+    later("sync", "push", "Send what changed in a local folder"),
+    later("sync", "pull", "Fetch what changed in a remote folder"),
+    later("sync", "import", "Bring a local tree in"),
+    later("sync", "export", "Bring a remote tree out"),
+    later("sync", "sync", "Make two folders equal"),
+    later("safety", "versions", "Show the versions of a file"),
+    later("safety", "restore", "Bring an older version back"),
+    later("safety", "trash", "Show or empty the trash"),
+    later("safety", "undelete", "Bring a deleted file back"),
+    later("safety", "lock", "Lock a file against other writers"),
+    later("safety", "unlock", "Give a lock back"),
+    later("safety", "locks", "Show the locks"),
+    later("safety", "verify", "Read every copy of a file and check it"),
+    later("safety", "tag", "Set tags of a file"),
+    later("safety", "share", "Make a link that lets others download a file"),
+    later("cluster", "jobs", "Show repairs and other work"),
+    later("cluster", "explain", "Say where each copy of a file is, and why"),
+    later("cluster", "doctor", "Look for trouble"),
+    later("cluster", "recover", "Fill a node again"),
+    later("cluster", "drain", "Empty a node before it leaves"),
+    later("cluster", "scrub", "Check all stored bytes"),
+    later("cluster", "watch", "Follow the changes as they happen"),
+    later("federation", "clusters", "Show the clusters that the supernode knows"),
+    later("federation", "use", "Switch to another cluster"),
+    later("federation", "catalog", "List files of another cluster"),
+    later("people", "login", "Become another user"),
+    later("people", "whoami", "Show who you are"),
+    later("people", "users", "Show and manage users"),
+    later("people", "grant", "Let somebody read or write a bucket"),
+    later("people", "revoke", "Take a grant back"),
+    later("people", "token", "Make and revoke tokens"),
+    later("people", "key", "Make and revoke S3 keys"),
+    later("people", "quota", "Show and set quotas"),
+)
+
+
+@row("session", takes="command", name="help", params=(click.Argument(["command"], required=False),), examples=(
+    ("help", "all commands"), ("help upload", "one command, with examples")))
+def help_command(session: Session, command: str | None) -> None:
+    """Show all commands, or one with its options and examples."""
+    ctx = click.get_current_context()
+    top = ctx.find_root()
+    group = top.command
+    assert isinstance(group, ShellGroup)
+    if command is not None:
+        found = group.get_command(top, command)
+        if found is None:
+            raise NotFound(f"there is no command '{command}'; 'help' lists all")
+        session.output.line(found.get_help(click.Context(found, info_name=command, parent=_shown_parent(ctx, session))))
+        return
+    if session.output.json:
+        session.output.document({"commands": [
+            {"name": spec.name, "aliases": list(spec.aliases), "group": spec.group, "available": spec.built,
+             "summary": _summary(spec.command)} for spec in group.specs.values()]})
+        return
+    for line in help_lines(group):
+        session.output.line(session.output.style(line, bold=True) if line.endswith(":") else line)
+
+
+def _shown_parent(ctx: click.Context, session: Session) -> click.Context | None:
+    """In a session a command is typed without `fluffy` before it."""
+    return None if session.interactive else ctx.find_root()
+
+
+def help_lines(group: ShellGroup) -> list[str]:
+    """The whole table, by group; what is not built yet in one line at the end of its group."""
+    lines: list[str] = []
+    for name in (*GROUPS, *sorted({spec.group for spec in group.specs.values()} - set(GROUPS))):
+        specs = [spec for spec in group.specs.values() if spec.group == name]
+        built = [spec for spec in specs if spec.built]
+        planned = [spec.name for spec in specs if not spec.built]
+        if specs:
+            lines.append(f"{name}:")
+        for spec in built:
+            names = ", ".join((spec.name, *spec.aliases))
+            lines.append(f"  {names:<16} {_summary(spec.command)}")
+        if planned:
+            lines += _wrapped("  not yet: " + ", ".join(planned))
+    lines.append("'help COMMAND' shows options and examples.")
+    return lines
+
+
+def _wrapped(text: str) -> list[str]:
+    return click.wrap_text(text, width=100, initial_indent="", subsequent_indent="           ").splitlines()
+
+
+def _summary(command: click.Command) -> str:
+    return command.get_short_help_str(limit=90)
+
+
+@row("session", name="exit", aliases=("quit",), examples=(("exit", "or Ctrl-D"),))
+def exit_command(session: Session) -> None:
+    """Leave the session."""
+    session.leaving = True
+
+
+HELP_SPECS: tuple[Spec, ...] = (help_command, exit_command)

@@ -1,0 +1,123 @@
+"""One table of commands, two ways in: once from the command line, or again and again in the REPL.
+
+The composition root (`fluffy/apps/client.py`) gives `build_cli` a factory that knows where peers and token are; this
+room knows neither settings nor processes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fluffy import __version__
+from fluffy.base.errors import FluffyError, QuerySyntax, StartRefused
+from fluffy.client.shell import cluster, files, folders
+from fluffy.client.shell.help import HELP_SPECS, LATER
+from fluffy.client.shell.output import (
+    EXIT_DONE,
+    EXIT_INTERRUPTED,
+    EXIT_REFUSED,
+    EXIT_USAGE,
+    Output,
+    exit_code_of,
+)
+from fluffy.client.shell.repl import Repl
+from fluffy.client.shell.session import ConnectOptions, ContextFactory, Session
+from fluffy.client.shell.table import ShellGroup, Spec
+
+SPECS: tuple[Spec, ...] = (*files.SPECS, *folders.SPECS, *cluster.SPECS, *LATER, *HELP_SPECS)
+
+
+def build_cli(context_factory: ContextFactory) -> ShellGroup:
+    """All commands. The composition root may add its own (`up`, `down`) to the group."""
+    group = ShellGroup(SPECS, name="fluffy", invoke_without_command=True, params=[
+        click.Option(["--json", "as_json"], is_flag=True, help="Answer with one JSON document."),
+        click.Option(["--peer"], metavar="URL", help="Ask this peer first."),
+        click.Option(["--token"], metavar="TOKEN", help="Who is asking; by default FLUFFY_TOKEN or the local admin."),
+        click.Option(["--config"], metavar="FILE", help="Another config.yaml."),
+        click.Option(["--upload"], metavar="FILE", multiple=True, help="Upload this file into your home folder."),
+        click.Option(["--download"], metavar="PATH", multiple=True, help="Download this file into this folder."),
+    ], help="Files in a Fluffy cluster. Without a command: a session with prompt, history and completion.")
+    group.params.append(_version_option())
+
+    @click.pass_context
+    def begin(ctx: click.Context, as_json: bool, peer: str | None, token: str | None, config: str | None,
+              upload: tuple[str, ...], download: tuple[str, ...]) -> Any:
+        session = ctx.obj
+        if session is None:
+            session = ctx.obj = Session(context_factory)
+            ctx.call_on_close(session.close)
+        session.connect_with(ConnectOptions(peer, token, Path(config) if config else None))
+        ctx.with_resource(session.output.as_json(as_json))
+        if upload or download:
+            return _transfer_options(ctx, session, upload, download)
+        if ctx.invoked_subcommand is None and not session.interactive:
+            ctx.exit(Repl(group, session, _run_words).run())
+        return None
+    group.callback = begin
+    return group
+
+
+def _version_option() -> click.Option:
+    def show(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+        if wanted and not ctx.resilient_parsing:
+            click.echo(f"fluffy {__version__}")
+            ctx.exit()
+    return click.Option(["--version"], is_flag=True, expose_value=False, is_eager=True, callback=show,
+                        help="Show the version.")
+
+
+def _transfer_options(ctx: click.Context, session: Session, upload: tuple[str, ...], download: tuple[str, ...]) -> None:
+    """`--upload FILE` and `--download PATH`, as the systems before this one had them."""
+    if ctx.invoked_subcommand is not None:
+        raise click.UsageError("--upload and --download stand alone; otherwise use the commands of the same names")
+    for spec, words in ((files.upload, upload), (files.download, download)):
+        if words:
+            # `--` before, and the present folder after: each of these words is a file.
+            last = ["--to", f"/{session.user}/"] if spec is files.upload else []
+            tail = [] if spec is files.upload else ["."]
+            with spec.command.make_context(spec.name, [*last, "--", *words, *tail], parent=ctx) as sub:
+                spec.command.invoke(sub)
+
+
+def run_command_line(group: ShellGroup, arguments: Sequence[str], *, session: Session | None = None) -> int:
+    """Run one command line (or, without a command, the REPL) and return the process's exit code."""
+    output = session.output if session is not None else Output()
+    prog_name = "fluffy" if session is None else ""
+    try:
+        code = group.main(args=list(arguments), prog_name=prog_name, standalone_mode=False, obj=session)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else EXIT_DONE
+    except FluffyError as error:
+        with output.as_json("--json" in arguments):
+            output.error(error)
+        is_usage = isinstance(error, StartRefused | QuerySyntax) and "status" not in error.facts
+        return EXIT_USAGE if is_usage else exit_code_of(error)
+    except click.ClickException as error:
+        error.show(output.err)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        output.note("interrupted")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; what is left in the buffer has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_REFUSED
+
+
+def _run_words(group: ShellGroup, words: Sequence[str], session: Session) -> int:
+    return run_command_line(group, words, session=session)
+
+
+def run_repl(context_factory: ContextFactory, options: ConnectOptions | None = None) -> int:
+    """The session with a prompt; returns the exit code."""
+    session = Session(context_factory, options)
+    try:
+        return Repl(build_cli(context_factory), session, _run_words).run()
+    finally:
+        session.close()

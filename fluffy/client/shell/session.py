@@ -1,0 +1,222 @@
+"""One user's session: the connection, the present folder, and what words on the command line mean there.
+
+A session is made before anything is known, and connects when a command first needs the cluster: `help` works without
+one. Relative remote paths are relative to the present folder, which is the user's home `/USERNAME` at the start.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import posixpath
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from fluffy.base.errors import FluffyError, LocalFileFailed, NotFound, QuerySyntax
+from fluffy.base.paths import parse_path
+from fluffy.client.shell.output import Output
+from fluffy.client.shell.words import is_pattern, local_pattern, pattern_of, unmask
+from fluffy.client.sync import Fluffy
+
+# More remote names than a command line can sensibly mean.
+MATCHES_MAX = 10_000
+# Somebody waits in front of the screen: unreachable peers are told about soon, a busy cluster gets its time.
+REACH_S = 5.0
+PATIENCE_S = 30.0
+# Hiccups shorter than this are not worth a word.
+TELL_AFTER_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectOptions:
+    """What the command line said about the connection; None: nothing."""
+
+    peer: str | None = None
+    token: str | None = None
+    config: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where and as whom to connect. `token_places`: where a token was looked for, to say so when there was none."""
+
+    peers: tuple[str, ...]
+    token: str | None
+    ca_file: Path | None = None
+    token_places: tuple[str, ...] = field(default=())
+
+
+ContextFactory = Callable[[ConnectOptions], Connection]
+"""Made by the composition root: finds peers and token in settings, files and the environment."""
+
+
+class Session:
+    """State between the commands of one REPL, or of one one-shot command."""
+
+    def __init__(self, factory: ContextFactory, options: ConnectOptions | None = None, *, interactive: bool = False,
+                 output: Output | None = None) -> None:
+        self.interactive = interactive
+        self.leaving = False
+        self.output = output or Output()
+        self.previous = ""
+        self._factory = factory
+        self._options = options or ConnectOptions()
+        self._client: Fluffy | None = None
+        self._cwd: str | None = None
+        self._user = ""
+        self._cluster = ""
+        self._teller = _Teller(self.output)
+
+    def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def connect_with(self, options: ConnectOptions) -> None:
+        """Options that stood after the command. Raises QuerySyntax once connected."""
+        if options == ConnectOptions():
+            return
+        if self.interactive or self._client is not None:
+            raise QuerySyntax("--peer, --token and --config are given when the client starts; "
+                              "in a session use the command 'peer URL'")
+        old = self._options
+        self._options = replace(old, peer=options.peer or old.peer, token=options.token or old.token,
+                                config=options.config or old.config)
+
+    @property
+    def client(self) -> Fluffy:
+        """The connected client. Raises StartRefused for a config nobody can use."""
+        if self._client is None:
+            found = self._factory(self._options)
+            self._client = Fluffy(found.peers, found.token, patience_s=PATIENCE_S, reach_s=REACH_S,
+                                  ca_file=found.ca_file, observer=self._teller)
+            if found.token is None:
+                places = ", ".join(found.token_places) or "--token, FLUFFY_TOKEN"
+                self.output.note(f"no token found (looked at {places})")
+        self._teller.begin()
+        return self._client
+
+    @property
+    def is_connected(self) -> bool:
+        return self._client is not None
+
+    @property
+    def user(self) -> str:
+        """The name behind the token, asked once."""
+        if not self._user:
+            self._introduce()
+        return self._user
+
+    @property
+    def cluster(self) -> str:
+        if not self._cluster:
+            self._introduce()
+        return self._cluster
+
+    def _introduce(self) -> None:
+        status = self.client.status()
+        user, cluster = status.get("user"), status.get("cluster")
+        self._user = str(user.get("name") if isinstance(user, dict) else user or "admin")
+        self._cluster = str(cluster.get("name") if isinstance(cluster, dict) else cluster or "cluster")
+
+    # Remote paths
+
+    @property
+    def cwd(self) -> str:
+        if self._cwd is None:
+            self._cwd = f"/{self.user}"
+        return self._cwd
+
+    def change_folder(self, path: str) -> None:
+        self.previous, self._cwd = self.cwd, path
+
+    def path(self, text: str) -> str:
+        """The absolute path of literal `text`, with `.` and `..` resolved. Raises NameIllegal."""
+        if text.startswith("/"):
+            joined = text
+        else:
+            joined = posixpath.join(self.cwd, text)
+        normal = "/" + posixpath.normpath(joined).strip("/").removeprefix(".")
+        return str(parse_path(normal))
+
+    def remote(self, words: Iterable[str]) -> list[str]:
+        """The paths that masked words mean, patterns expanded. Raises NotFound for a pattern that nothing fits."""
+        found: list[str] = []
+        for word in words:
+            found += self._expand(word) if is_pattern(word) else [self.path(unmask(word))]
+        return list(dict.fromkeys(found))
+
+    def _expand(self, word: str) -> list[str]:
+        absolute = word if word.startswith("/") else f"{self.cwd}/{word}"
+        segments = [segment for segment in absolute.split("/") if segment not in ("", ".")]
+        bases = ["/"]
+        for number, segment in enumerate(segments):
+            if segment == "..":
+                bases = [posixpath.dirname(base) for base in bases]
+            elif not is_pattern(segment):
+                bases = [posixpath.join(base, unmask(segment)) for base in bases]
+            else:
+                is_last = number == len(segments) - 1
+                bases = [match for base in bases for match in self._matches(base, segment, folders_only=not is_last)]
+            if len(bases) > MATCHES_MAX:
+                raise QuerySyntax(f"{unmask(word)} fits more than {MATCHES_MAX} names; narrow it down")
+        if not bases:
+            raise NotFound(f"nothing fits {unmask(word)}", path=unmask(word))
+        return bases
+
+    def _matches(self, folder: str, segment: str, *, folders_only: bool) -> list[str]:
+        wanted = pattern_of(segment)
+        hidden_too = segment.startswith(".")
+        found: list[str] = []
+        try:
+            for entry in self.client.ls(folder):
+                if (wanted.match(entry.name) and (hidden_too or not entry.name.startswith("."))
+                        and (entry.is_folder or not folders_only)):
+                    found.append(entry.path)
+                    if len(found) > MATCHES_MAX:
+                        break
+        except NotFound:
+            return []
+        return found
+
+    # Local paths
+
+    def local(self, words: Iterable[str]) -> list[Path]:
+        """The local files that masked words mean. Raises LocalFileFailed for a pattern that nothing fits."""
+        found: list[Path] = []
+        for word in words:
+            bare = os.path.expanduser(word) if word.startswith("~") else word
+            # In a one-shot command the user's own shell has expanded its patterns; what is left is meant as it stands.
+            if self.interactive and is_pattern(bare):
+                matches = sorted(glob.glob(local_pattern(bare)))
+                if not matches:
+                    raise LocalFileFailed(f"no local file fits {unmask(word)}")
+                found += [Path(match) for match in matches]
+            else:
+                found.append(Path(unmask(bare)))
+        return found
+
+
+class _Teller:
+    """Says on standard error what a call that takes long is waiting for; each thing once a command."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._told: set[str] = set()
+        self._since_s = 0.0
+
+    def begin(self) -> None:
+        self._told.clear()
+        self._since_s = time.monotonic()
+
+    def retrying(self, error: FluffyError, wait_s: float) -> None:
+        if time.monotonic() - self._since_s >= TELL_AFTER_S and error.message not in self._told:
+            self._told.add(error.message)
+            self._output.note(f"trying again: {error.message}")
+
+    def stale(self, age_s: int) -> None:
+        if "stale" not in self._told:
+            self._told.add("stale")
+            self._output.note(f"no majority of the cluster is alive: this answer may be {age_s} s old, or more")

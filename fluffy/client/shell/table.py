@@ -1,0 +1,168 @@
+"""The table of commands: one list for the REPL, for one-shot commands, for `help`, and for completion.
+
+A row is a `click` command with its group, its other names and its examples. Commands that the contract names and
+that are not built yet stand in the same table, so that `help` and a mistyped name tell the truth about them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from fluffy.base.errors import NotSupported
+from fluffy.client.shell.session import ConnectOptions, Session
+from fluffy.client.shell.words import unmask
+
+Takes = Literal["remote", "folder", "local", "local-then-remote", "remote-then-local", "command", "nothing"]
+GROUPS = ("files", "folders", "sync", "safety", "cluster", "federation", "people", "session", "machine")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    line: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A row. `takes`: what its words are, for completion. `built` is False for rows of the contract still to come."""
+
+    name: str
+    group: str
+    command: click.Command
+    aliases: tuple[str, ...] = ()
+    examples: tuple[Example, ...] = ()
+    takes: Takes = "nothing"
+    built: bool = True
+
+
+class RemoteWord(click.types.StringParamType):
+    """A remote path or pattern; kept masked until the session gives it its meaning."""
+
+    name = "remote path"
+
+
+class LocalWord(click.types.StringParamType):
+    """A local path or pattern; kept masked until the session gives it its meaning."""
+
+    name = "local path"
+
+
+REMOTE = RemoteWord()
+LOCAL = LocalWord()
+
+
+class ShellCommand(click.Command):
+    """A command with the common options, which may stand after it, and with examples in its help."""
+
+    spec: Spec | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += [
+            click.Option(["--json", "as_json"], is_flag=True, help="Answer with one JSON document."),
+            click.Option(["--peer", "common_peer"], metavar="URL", help="Ask this peer first.", hidden=True),
+            click.Option(["--token", "common_token"], metavar="TOKEN", help="Who is asking.", hidden=True),
+            click.Option(["--config", "common_config"], metavar="FILE", help="Another config.yaml.", hidden=True),
+        ]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        session = ctx.obj
+        if not isinstance(session, Session):
+            raise click.UsageError("this command needs a session")
+        given = ctx.params
+        peer, token, config = given.pop("common_peer"), given.pop("common_token"), given.pop("common_config")
+        as_json = given.pop("as_json")
+        for param in self.params:
+            if param.name in given and not isinstance(param.type, RemoteWord | LocalWord):
+                given[param.name] = _unmasked(given[param.name])
+        with session.output.as_json(as_json):
+            session.connect_with(ConnectOptions(peer, token, Path(config) if config else None))
+            return super().invoke(ctx)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.spec is not None and self.spec.examples:
+            with formatter.section("Examples"):
+                formatter.write_dl([(example.line, example.meaning) for example in self.spec.examples])
+
+
+def _unmasked(value: Any) -> Any:
+    if isinstance(value, str):
+        return unmask(value)
+    if isinstance(value, tuple):
+        return tuple(_unmasked(item) for item in value)
+    return value
+
+
+def row(group: str, *, takes: Takes = "nothing", aliases: Sequence[str] = (),
+        examples: Sequence[tuple[str, str]] = (), params: Sequence[click.Parameter] = (),
+        name: str | None = None) -> Callable[[Callable[..., Any]], Spec]:
+    """Make a row of a function `(session, **params)`; its docstring is the help, its first line the summary."""
+    def make(function: Callable[..., Any]) -> Spec:
+        def callback(**given: Any) -> Any:
+            return function(click.get_current_context().obj, **given)
+        command = ShellCommand(name or function.__name__.removesuffix("_command"), callback=callback,
+                               params=list(params), help=function.__doc__)
+        shown = tuple(Example(*pair) for pair in examples)
+        spec = Spec(command.name or "", group, command, tuple(aliases), shown, takes)
+        command.spec = spec
+        return spec
+    return make
+
+
+def later(group: str, name: str, summary: str, aliases: tuple[str, ...] = ()) -> Spec:
+    """A row for a command of the contract that is not built yet."""
+    def refuse(session: Session, words: tuple[str, ...]) -> None:
+        raise NotSupported(f"'{name}' is not available yet in this version of Fluffy; 'help' lists what is")
+
+    def callback(**given: Any) -> None:
+        refuse(click.get_current_context().obj, given["words"])
+    command = ShellCommand(
+        name, callback=callback, help=f"{summary} (Not available yet.)",
+        context_settings={"ignore_unknown_options": True},
+        params=[click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)])
+    spec = Spec(name, group, command, aliases, built=False)
+    command.spec = spec
+    return spec
+
+
+class ShellGroup(click.Group):
+    """All commands; other names lead to the same row, and a mistyped one to the nearest."""
+
+    def __init__(self, specs: Sequence[Spec], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.specs: dict[str, Spec] = {}
+        self._others: dict[str, str] = {}
+        for spec in specs:
+            self.add_spec(spec)
+
+    def add_spec(self, spec: Spec) -> None:
+        self.specs[spec.name] = spec
+        self.add_command(spec.command, spec.name)
+        for alias in spec.aliases:
+            self._others[alias] = spec.name
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names and other names, sorted."""
+        return tuple(sorted({*self.commands, *self._others}))
+
+    def spec_of(self, name: str) -> Spec | None:
+        return self.specs.get(self._others.get(name, name))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, self._others.get(cmd_name, cmd_name))
+
+    def resolve_command(self, ctx: click.Context,
+                        args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        name = unmask(args[0])
+        if self.get_command(ctx, name) is None:
+            near = difflib.get_close_matches(name, self.names, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else "'help' lists all"
+            raise click.UsageError(f"there is no command '{name}'; {hint}", ctx)
+        return super().resolve_command(ctx, [name, *args[1:]])
