@@ -21,6 +21,7 @@ from fluffy.base.ids import NodeNo, UserNo, new_request_id
 from fluffy.core.metadata.commands import Header, MakeFolder, PutFile
 from fluffy.drivers.log_client import LogClient
 from fluffy.wire.frames import HEADER_BYTES_MAX, LOG_PAYLOAD_BYTES_MAX, PREFIX, FrameReader, encode_frame
+from fluffy.wire.log_entries import encode_command
 
 CONFIG = """
 cluster: {{name: solo, replication: 1, write_quorum: 1, secret_file: solo.secret}}
@@ -176,7 +177,7 @@ BOMBS = {
     "not a map": PREFIX.pack(2, 0) + msgpack.packb([1]),
     "no number": encode_frame({"op": "status"}),
     "number of the wrong kind": encode_frame({"i": "1", "op": "status"}),
-    "garbage command": encode_frame({"i": 1, "op": "propose"}, os.urandom(1000)),
+    "garbage command": encode_frame({"i": 1, "op": "propose"}, encode_command(folder_command("x"))[:-3]),
 }
 
 
