@@ -23,7 +23,6 @@ from fluffy.client.shell.output import (
     EXIT_INTERRUPTED,
     EXIT_REFUSED,
     EXIT_USAGE,
-    Output,
     exit_code_of,
 )
 from fluffy.client.shell.repl import Repl
@@ -35,7 +34,7 @@ SPECS: tuple[Spec, ...] = (*files.SPECS, *folders.SPECS, *cluster.SPECS, *LATER,
 
 def build_cli(context_factory: ContextFactory) -> ShellGroup:
     """All commands. The composition root may add its own (`up`, `down`) to the group."""
-    group = ShellGroup(SPECS, name="fluffy", invoke_without_command=True, params=[
+    group = ShellGroup(SPECS, context_factory, name="fluffy", invoke_without_command=True, params=[
         click.Option(["--json", "as_json"], is_flag=True, help="Answer with one JSON document."),
         click.Option(["--peer"], metavar="URL", help="Ask this peer first."),
         click.Option(["--token"], metavar="TOKEN", help="Who is asking; by default FLUFFY_TOKEN or the local admin."),
@@ -48,10 +47,9 @@ def build_cli(context_factory: ContextFactory) -> ShellGroup:
     @click.pass_context
     def begin(ctx: click.Context, as_json: bool, peer: str | None, token: str | None, config: str | None,
               upload: tuple[str, ...], download: tuple[str, ...]) -> Any:
-        session = ctx.obj
+        session = ctx.find_object(Session)
         if session is None:
-            session = ctx.obj = Session(context_factory)
-            ctx.call_on_close(session.close)
+            raise click.UsageError("run_command_line makes the session")
         session.connect_with(ConnectOptions(peer, token, Path(config) if config else None))
         ctx.with_resource(session.output.as_json(as_json))
         if upload or download:
@@ -87,15 +85,24 @@ def _transfer_options(ctx: click.Context, session: Session, upload: tuple[str, .
 
 def run_command_line(group: ShellGroup, arguments: Sequence[str], *, session: Session | None = None) -> int:
     """Run one command line (or, without a command, the REPL) and return the process's exit code."""
-    output = session.output if session is not None else Output()
-    prog_name = "fluffy" if session is None else ""
+    if session is not None:
+        return _run_in(group, arguments, session, prog_name="")
+    session = Session(group.context_factory)
+    try:
+        return _run_in(group, arguments, session, prog_name="fluffy")
+    finally:
+        session.close()
+
+
+def _run_in(group: ShellGroup, arguments: Sequence[str], session: Session, *, prog_name: str) -> int:
+    output = session.output
     try:
         code = group.main(args=list(arguments), prog_name=prog_name, standalone_mode=False, obj=session)
         sys.stdout.flush()
         return code if isinstance(code, int) else EXIT_DONE
     except FluffyError as error:
         with output.as_json("--json" in arguments):
-            output.error(error)
+            output.error(session.explained(error))
         is_usage = isinstance(error, StartRefused | QuerySyntax) and "status" not in error.facts
         return EXIT_USAGE if is_usage else exit_code_of(error)
     except click.ClickException as error:

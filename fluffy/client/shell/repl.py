@@ -42,7 +42,7 @@ class Repl:
         try:
             cwd = self._session.cwd
         except FluffyError as error:
-            self._session.output.error(error)
+            self._session.output.error(self._session.explained(error))
             return exit_code_of(error)
         if not sys.stdin.isatty():
             return self._run_lines(sys.stdin)

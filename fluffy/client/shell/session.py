@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fluffy.base.errors import FluffyError, LocalFileFailed, NotFound, QuerySyntax
+from fluffy.base.errors import FluffyError, LocalFileFailed, NotFound, QuerySyntax, Unauthenticated
 from fluffy.base.paths import parse_path
 from fluffy.client.shell.output import Output
 from fluffy.client.shell.words import is_pattern, local_pattern, pattern_of, unmask
@@ -67,6 +67,7 @@ class Session:
         self._cwd: str | None = None
         self._user = ""
         self._cluster = ""
+        self._places: str | None = None
         self._teller = _Teller(self.output)
 
     def close(self) -> None:
@@ -92,15 +93,15 @@ class Session:
             found = self._factory(self._options)
             self._client = Fluffy(found.peers, found.token, patience_s=PATIENCE_S, reach_s=REACH_S,
                                   ca_file=found.ca_file, observer=self._teller)
-            if found.token is None:
-                places = ", ".join(found.token_places) or "--token, FLUFFY_TOKEN"
-                self.output.note(f"no token found (looked at {places})")
+            self._places = None if found.token else ", ".join(found.token_places) or "--token and FLUFFY_TOKEN"
         self._teller.begin()
         return self._client
 
-    @property
-    def is_connected(self) -> bool:
-        return self._client is not None
+    def explained(self, error: FluffyError) -> FluffyError:
+        """The error with what this session knows about its cause: that no token was sent, because none was found."""
+        if isinstance(error, Unauthenticated) and self._places is not None:
+            return Unauthenticated(f"no token was found (looked at {self._places})", **error.facts)
+        return error
 
     @property
     def user(self) -> str:

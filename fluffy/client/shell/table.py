@@ -15,7 +15,7 @@ from typing import Any, Literal
 import click
 
 from fluffy.base.errors import NotSupported
-from fluffy.client.shell.session import ConnectOptions, Session
+from fluffy.client.shell.session import ConnectOptions, ContextFactory, Session
 from fluffy.client.shell.words import unmask
 
 Takes = Literal["remote", "folder", "local", "local-then-remote", "remote-then-local", "command", "nothing"]
@@ -134,8 +134,9 @@ def later(group: str, name: str, summary: str, aliases: tuple[str, ...] = ()) ->
 class ShellGroup(click.Group):
     """All commands; other names lead to the same row, and a mistyped one to the nearest."""
 
-    def __init__(self, specs: Sequence[Spec], **kwargs: Any) -> None:
+    def __init__(self, specs: Sequence[Spec], context_factory: ContextFactory, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.context_factory = context_factory
         self.specs: dict[str, Spec] = {}
         self._others: dict[str, str] = {}
         for spec in specs:
