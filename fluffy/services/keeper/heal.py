@@ -14,16 +14,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
+from fluffy.base.checks import invariant
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import ChunkCorrupt, ChunkNotFound, DiskFull, FluffyError
 from fluffy.base.hashing import chunk_id_of, xxh3_of
 from fluffy.base.ids import ChunkId, NodeNo
-from fluffy.base.units import MIB
 from fluffy.core.health.pacing import Pace, TokenBucket
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.model import MissingChunk, PlacementMap
 from fluffy.core.repair.heal import healers, most_endangered_first, sources
-from fluffy.ports import ChunkStore, Clock, MetadataReader, NodeClient
+from fluffy.ports import Buffer, Buffers, ChunkStore, Clock, MetadataReader, NodeClient
 from fluffy.services.condition import Condition
 from fluffy.services.replica_reports import ReplicaReporter
 
@@ -37,6 +37,8 @@ SCAN_TIMEOUT_S = 10.0
 # A chunk of 64 MiB over a wire of 10 MiB/s takes 7 s; a holder slower than that is no use now.
 FETCH_TIMEOUT_S = 20.0
 FLUSH_TIMEOUT_S = 15.0
+# A slot is free at the latest when every holder of the chunk in it has been tried.
+SLOT_TIMEOUT_S = 10 * FETCH_TIMEOUT_S
 REACHABLE_STATES = frozenset({"up", "suspect", "draining", "joining"})
 
 # (chunk, map) -> all eligible nodes in the chunk's placement order.
@@ -47,7 +49,8 @@ class Healer:
     """Call `one_round` every few seconds; True means that there is more to do at once."""
 
     def __init__(self, own_no: NodeNo, reader: MetadataReader, store: ChunkStore, peers: NodeClient,
-                 reports: ReplicaReporter, candidates: Candidates, clock: Clock, pace: Pace, disk: Executor) -> None:
+                 reports: ReplicaReporter, candidates: Candidates, clock: Clock, pace: Pace, disk: Executor,
+                 buffers: Buffers) -> None:
         self._own_no = own_no
         self._reader = reader
         self._store = store
@@ -57,10 +60,7 @@ class Healer:
         self._clock = clock
         self._disk = disk
         self._bucket = TokenBucket(pace.bytes_per_s, clock.monotonic_s())
-        # Slots are the buffers: as many as copies may run at a time, grown to the largest chunk seen.
-        self._buffers: asyncio.LifoQueue[bytearray] = asyncio.LifoQueue()
-        for _ in range(pace.copies_max):
-            self._buffers.put_nowait(bytearray(MIB))
+        self._buffers = buffers
         self._after: ChunkId | None = None
         self._away: set[NodeNo] = set()
         self._disk_condition = Condition("room for repaired copies")
@@ -94,6 +94,7 @@ class Healer:
 
     def _is_ours(self, chunk: MissingChunk, placement: PlacementMap) -> bool:
         """Ours by placement; or nobody holds it any more, and our disk may still."""
+        invariant(chunk.length <= self._buffers.buffer_bytes, "a chunk fits a buffer: the catalog bounds its length")
         if self._own_no in chunk.replicas:
             return False
         return not chunk.replicas or self._own_no in healers(chunk, self._candidates(chunk.chunk_id, placement))
@@ -102,22 +103,19 @@ class Healer:
         reachable = {node.node_no for node in placement.nodes if node.state in REACHABLE_STATES}
         async with asyncio.TaskGroup() as group:
             for chunk in chunks:
-                buffer = await self._buffers.get()
+                # The buffers are the slots: as many copies run at a time as there are buffers.
+                buffer = await self._buffers.acquire(Deadline.after(SLOT_TIMEOUT_S))
                 group.create_task(self._copy(chunk, frozenset(reachable - self._away), buffer))
 
-    async def _copy(self, chunk: MissingChunk, alive: frozenset[NodeNo], buffer: bytearray) -> None:
+    async def _copy(self, chunk: MissingChunk, alive: frozenset[NodeNo], buffer: Buffer) -> None:
         """Take or fetch one chunk. Failures leave it missing: the next round tries again."""
-        try:
-            if len(buffer) < chunk.length:
-                buffer = bytearray(chunk.length)
-            with memoryview(buffer)[:chunk.length] as out:
-                if (await self._in_disk_thread(self._own_copy_is_good, chunk, out)
-                        or await self._fetch(chunk, alive, out)):
-                    self._reports.gained(chunk.chunk_id, self._own_no)
-                    self.copied += 1
-                    self.copied_bytes += chunk.length
-        finally:
-            self._buffers.put_nowait(buffer)
+        with buffer:
+            out = buffer.view[:chunk.length]
+            if (await self._in_disk_thread(self._own_copy_is_good, chunk, out)
+                    or await self._fetch(chunk, alive, out)):
+                self._reports.gained(chunk.chunk_id, self._own_no)
+                self.copied += 1
+                self.copied_bytes += chunk.length
 
     def _own_copy_is_good(self, chunk: MissingChunk, out: memoryview) -> bool:
         """The file may already be there: a write acknowledged late, or a report that was lost. Blocking."""

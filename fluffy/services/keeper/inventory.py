@@ -1,7 +1,7 @@
 """Comparing the disk with the catalog, slowly and for ever, in both directions.
 
 *Catalog without file*: a copy that the catalog counts on this node but whose file is gone is reported lost, and so
-becomes a missing chunk that the heal loop makes again. Only names and lengths are looked at; re-reading is scrub's.
+becomes a missing chunk that the heal loop makes again. Only the files' own records are read; the rest is scrub's work.
 
 *File without catalog* (an upload that was never committed, or a forgotten chunk) is removed. Removing is the one thing
 here that could lose bytes, so four conditions hold together:
@@ -24,12 +24,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
-from fluffy.base.checks import invariant
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import ChunkCorrupt, ChunkNotFound
 from fluffy.base.ids import ChunkId, NodeNo
-from fluffy.base.units import DAY_MS, HOUR_MS
 from fluffy.core.metadata import queries
+from fluffy.core.repair.retention import ORPHAN_RULES, OrphanRules
 from fluffy.ports import ChunkStore, Clock, MetadataLog, MetadataReader, StoredChunk
 from fluffy.services.replica_reports import ReplicaReporter
 
@@ -40,25 +39,10 @@ R = TypeVar("R")
 SLICE_CHUNKS = 500
 # Between two passes over everything.
 PASS_REST_S = 600.0
-ORPHAN_GRACE_MS = 1 * DAY_MS
-# No request lives longer than this between storing its first chunk and its commit (gateways: idle and total deadlines).
-UPLOAD_LIFETIME_MAX_MS = 6 * HOUR_MS
 # 32 bytes and change each: 10 MB. More orphans than that are found in later passes.
 SUSPECTS_MAX = 65_536
 BARRIER_TIMEOUT_S = 5.0
 SCAN_TIMEOUT_S = 10.0
-invariant(ORPHAN_GRACE_MS > 2 * UPLOAD_LIFETIME_MAX_MS, "an upload in progress is never an orphan")
-
-
-@dataclass(frozen=True, slots=True)
-class OrphanRules:
-    """`grace_ms`: age of the file; `watched_ms`: how long this process must have known it as unknown."""
-
-    grace_ms: int = ORPHAN_GRACE_MS
-    watched_ms: int = UPLOAD_LIFETIME_MAX_MS
-
-
-ORPHAN_RULES = OrphanRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,25 +85,22 @@ class Inventory:
         after = self._counted_after
         page = await self._reader.read_in_thread(
             lambda db: queries.chunks_of_node(db, self._own_no, after, SLICE_CHUNKS), Deadline.after(SCAN_TIMEOUT_S))
-        lost = await self._in_disk_thread(
-            lambda: [ref.chunk_id for ref in page if not self._has(ref.chunk_id, ref.length)])
+        lost = await self._in_disk_thread(lambda: [chunk_id for chunk_id in page if not self._has(chunk_id)])
         for chunk_id in lost:
             self._reports.lost(chunk_id, self._own_no)
         if lost:
             log.warning("copies.missing", extra={"copies": len(lost), "first": lost[0].hex()[:16]})
-        self._counted_after = page[-1].chunk_id if len(page) == SLICE_CHUNKS else None
+        self._counted_after = page[-1] if len(page) == SLICE_CHUNKS else None
         if self._counted_after is None:
             self._counted_from_s = self._clock.monotonic_s() + self._pass_rest_s
 
-    def _has(self, chunk_id: ChunkId, length: int) -> bool:
-        """Blocking. A file of the wrong length is quarantined: it can never be served."""
+    def _has(self, chunk_id: ChunkId) -> bool:
+        """Blocking. The store looks at the file's record, and quarantines one that is damaged or short."""
         try:
-            is_whole = self._store.length(chunk_id) == length
+            self._store.length(chunk_id)
         except (ChunkNotFound, ChunkCorrupt):
             return False
-        if not is_whole:
-            self._store.quarantine(chunk_id, "its length is not the catalog's")
-        return is_whole
+        return True
 
     async def _check_files(self) -> None:
         """One slice of the files on the disk."""

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from fluffy.base.ids import NodeNo
 from fluffy.core.health.failure_detector import PING_EVERY_MS, Patience
 from fluffy.core.health.pacing import Pace
-from fluffy.ports import ChunkStore, Clock, MetadataLog, MetadataReader, NodeClient
+from fluffy.core.repair.retention import OrphanRules
+from fluffy.ports import Buffers, ChunkStore, Clock, MetadataLog, MetadataReader, NodeClient
 from fluffy.services.keeper.heal import Candidates, Healer
-from fluffy.services.keeper.inventory import Inventory, OrphanRules
+from fluffy.services.keeper.inventory import Inventory
 from fluffy.services.keeper.leadership import Leadership
 from fluffy.services.keeper.rounds import run_rounds
 from fluffy.services.keeper.tidy import Tidier
@@ -39,7 +40,7 @@ class KeeperRules:
 
 @dataclass(frozen=True, slots=True)
 class KeeperWorld:
-    """The ports of one node."""
+    """The ports of one node. `buffers` hold any chunk; their number is how many copies are made at a time."""
 
     own_no: NodeNo
     own_name: str
@@ -50,6 +51,7 @@ class KeeperWorld:
     clock: Clock
     candidates: Candidates
     disk: Executor
+    buffers: Buffers
 
 
 async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
@@ -60,7 +62,7 @@ async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
         world.own_no, leadership, world.log, world.reader, world.peers, world.clock, rules.patience)
     tidier = Tidier(world.own_no, leadership, world.log, world.reader, world.clock, rules.forget_grace_ms)
     healer = Healer(world.own_no, world.reader, world.store, world.peers, reports, world.candidates, world.clock,
-                    rules.pace, world.disk)
+                    rules.pace, world.disk, world.buffers)
     inventory = Inventory(world.own_no, world.log, world.reader, world.store, reports, world.clock, world.disk,
                           rules.orphans, rules.inventory_rest_s)
     async with asyncio.TaskGroup() as group:

@@ -65,10 +65,11 @@ class Tidier:
         if term is None:
             return False
         accepted = await self._propose(ExpireVersions(self._header(), term, EXPIRE_VERSIONS_MAX))
-        purged = 0 if accepted is None else int(accepted.facts.get("purged", 0))
-        if purged:
-            log.info("versions.expired", extra={"versions": purged})
-        return purged >= EXPIRE_VERSIONS_MAX
+        if accepted is None:
+            return False
+        if accepted.facts["freed"]:
+            log.info("versions.expired", extra={"versions": accepted.facts["freed"]})
+        return bool(accepted.facts["more"])
 
     async def _forget(self) -> bool:
         term = self._leadership.term
@@ -85,5 +86,5 @@ class Tidier:
         accepted = await self._propose(ForgetChunks(self._header(), term, chunk_ids, self._forget_grace_ms))
         if accepted is None:
             return False
-        log.info("chunks.forgotten", extra={"chunks": accepted.facts.get("forgotten", 0)})
+        log.info("chunks.forgotten", extra={"chunks": accepted.facts["forgotten"]})
         return len(chunk_ids) >= FORGET_CHUNKS_MAX

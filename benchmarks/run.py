@@ -1,0 +1,73 @@
+"""`make bench`: every promised figure beside its reference, as a table and as JSON.
+
+    python -m benchmarks [--rounds 5] [--only log|large|small] [--json FILE] [--compare] [--write-baseline]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import figures_http, figures_log
+from benchmarks.report import Figure, compare, table, write_baseline
+from tests.support.cluster import Cluster
+
+BASELINE = Path(__file__).parent / "baseline.json"
+GROUPS = ("log", "small", "large")
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def measure(arguments: argparse.Namespace, folder: Path) -> list[Figure]:
+    """All asked groups on one fresh cluster with the product's own settings."""
+    figures: list[Figure] = []
+    groups = arguments.only or GROUPS
+    with Cluster(folder / "cluster", cluster={"repair": {"mode": "balanced", "down_after": "10s", "grace": "10m"}},
+                 ) as cluster:
+        cluster.start_ready()
+        if "log" in groups:
+            figures += figures_log.commits(cluster, folder, arguments.rounds, arguments.seconds, say)
+        if "small" in groups:
+            figures += figures_http.small(cluster, arguments.rounds, arguments.seconds, say)
+        if "large" in groups:
+            figures += figures_http.bulk(cluster, folder, arguments.rounds, arguments.mib << 20, say)
+        cluster.stop()
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="each figure is the median of so many")
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of one measurement of small requests")
+    parser.add_argument("--mib", type=int, default=1024, help="size of the large file")
+    parser.add_argument("--only", action="append", choices=GROUPS)
+    parser.add_argument("--json", type=Path, help="write all rounds there")
+    parser.add_argument("--compare", action="store_true", help="fail on a regression against baseline.json")
+    parser.add_argument("--tolerance", type=float, default=0.3, help="how much worse a ratio may be (0.3: 30 %%)")
+    parser.add_argument("--write-baseline", action="store_true")
+    parser.add_argument("--dir", type=Path, help="where to work (default: a temporary folder)")
+    arguments = parser.parse_args()
+    started_s = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="fluffy-bench-", dir=arguments.dir) as folder:
+        figures = measure(arguments, Path(folder))
+    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {arguments.rounds} rounds, "
+          f"{time.monotonic() - started_s:.0f} s\n")
+    print(table(figures))
+    if arguments.json:
+        arguments.json.write_text(json.dumps({figure.name: figure.as_json() for figure in figures}, indent=2) + "\n")
+    if arguments.write_baseline:
+        write_baseline(figures, BASELINE)
+    if arguments.compare and not compare(figures, BASELINE, arguments.tolerance, print):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""The keeper process of a node: the ports are made here, `services/keeper` does the work.
+
+It starts before the cluster is born, so it first waits until the catalog knows its node.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import uvloop
+
+from fluffy.apps.identity import load_or_create_identity
+from fluffy.apps.process import run_process
+from fluffy.apps.settings import NodeSettings, Settings
+from fluffy.base.errors import NotReady, PeerUnreachable
+from fluffy.base.ids import ChunkId, NodeNo
+from fluffy.base.units import parse_duration_ms
+from fluffy.core.health.failure_detector import patience_for
+from fluffy.core.health.pacing import PACES
+from fluffy.core.metadata import queries
+from fluffy.core.metadata.model import PlacementMap
+from fluffy.core.placement import place
+from fluffy.core.repair.retention import ORPHAN_GRACE_MS, OrphanRules
+from fluffy.drivers.buffers import BufferPool
+from fluffy.drivers.chunk_files import ChunkFiles
+from fluffy.drivers.clock import SystemClock
+from fluffy.drivers.data_port.client import DataPortClient
+from fluffy.drivers.log_client import LogClient
+from fluffy.drivers.meta_reader import MetaReader
+from fluffy.services.groups import first_failure
+from fluffy.services.keeper.keeper import KeeperRules, KeeperWorld, run_keeper
+from fluffy.services.keeper.tidy import FORGET_GRACE_MS
+from fluffy.wire.frames import CHUNK_PAYLOAD_BYTES_MAX
+from fluffy.wire.handshake import PeerIdentity
+
+log = logging.getLogger("fluffy.keeper")
+
+BIRTH_POLL_S = 0.5
+# Reading records, hashing and storing: two keep one disk busy without starving the gateways' threads.
+DISK_THREADS = 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--orphan-grace", type=parse_duration_ms, default=ORPHAN_GRACE_MS,
+                        help="age at which a file unknown to the catalog may be removed, like 24h")
+    parser.add_argument("--forget-grace", type=parse_duration_ms, default=FORGET_GRACE_MS,
+                        help="how long unreferenced chunks stay in the catalog, like 1h")
+    parser.add_argument("--inventory-rest", type=parse_duration_ms, default=600_000,
+                        help="rest between two comparisons of disk and catalog, like 10m")
+    parser.add_argument("--tidy-every", type=parse_duration_ms, default=60_000,
+                        help="rest between two rounds of expiry and forgetting, like 60s")
+
+
+def serve(settings: Settings, node: NodeSettings, arguments: argparse.Namespace) -> None:
+    """Run until SIGTERM."""
+    try:
+        uvloop.run(_until_stopped(settings, node, arguments))
+    except BaseExceptionGroup as group:
+        raise first_failure(group) from group
+
+
+async def _until_stopped(settings: Settings, node: NodeSettings, arguments: argparse.Namespace) -> None:
+    keeper = asyncio.current_task()
+    assert keeper is not None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, keeper.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await _keep(settings, node, arguments)
+    log.info("keeper.stopped")
+
+
+async def _keep(settings: Settings, node: NodeSettings, arguments: argparse.Namespace) -> None:
+    reader = MetaReader(node.dir)
+    own_no = await _wait_for_birth(reader, node)
+    identity = load_or_create_identity(settings, node)
+    state = reader.read(queries.cluster_state)
+    peers = DataPortClient(
+        lambda no: _data_address(settings, reader, no), settings.secret(),
+        PeerIdentity(node.name, identity.disk_uuid, "" if state is None else state.cluster_uuid))
+    pace = PACES[settings.cluster.repair_mode]
+    log_client = LogClient(node.dir / "run" / "log.sock")
+    with ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="keeper-disk") as disk:
+        world = KeeperWorld(
+            own_no=own_no, own_name=node.name, log=log_client, reader=reader,
+            store=ChunkFiles(node.dir, settings.cluster.fsync), peers=peers, clock=SystemClock(),
+            candidates=_candidates, disk=disk, buffers=BufferPool(CHUNK_PAYLOAD_BYTES_MAX, pace.copies_max))
+        rules = KeeperRules(
+            patience=patience_for(settings.cluster.down_after_ms), pace=pace,
+            orphans=OrphanRules(arguments.orphan_grace),
+            forget_grace_ms=arguments.forget_grace, tidy_every_s=arguments.tidy_every / 1000,
+            inventory_rest_s=arguments.inventory_rest / 1000)
+        log.info("keeper.started", extra={"node_no": own_no})
+        try:
+            await run_keeper(world, rules)
+        finally:
+            await log_client.close()
+            await peers.close()
+
+
+async def _wait_for_birth(reader: MetaReader, node: NodeSettings) -> NodeNo:
+    """This node's number, once the catalog knows it."""
+    while True:
+        try:
+            for record in reader.read(queries.node_records):
+                if record.name == node.name:
+                    return record.node_no
+        except NotReady:
+            pass  # the log process has not made the database yet
+        await asyncio.sleep(BIRTH_POLL_S)
+
+
+def _data_address(settings: Settings, reader: MetaReader, node_no: NodeNo) -> tuple[str, int]:
+    """Where the configuration says the node is, else where it was when it joined."""
+    for record in reader.read(queries.node_records):
+        if record.node_no == node_no:
+            configured = next((one for one in settings.nodes.values() if one.name == record.name), None)
+            return (record.host, record.data) if configured is None else (configured.host, configured.data)
+    raise PeerUnreachable("the catalog does not know that node", node_no=node_no)
+
+
+def _candidates(chunk_id: ChunkId, placement: PlacementMap) -> list[NodeNo]:
+    return place(chunk_id, placement, 1, None)
+
+
+def main() -> None:
+    run_process("keeper", serve, add_arguments)
+
+
+if __name__ == "__main__":
+    main()
