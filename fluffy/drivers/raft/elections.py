@@ -82,5 +82,6 @@ class Elections:
         self._raft.election_deadline_s = -1.0
 
     def _on_leader_lost(self) -> None:
+        self._raft.abandon_forwarded()
         soon = self._clock() + self._rng.uniform(LEADER_LOST_MIN_S, LEADER_LOST_MAX_S)
         self._raft.election_deadline_s = min(self._raft.election_deadline_s, soon)

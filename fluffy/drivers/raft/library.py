@@ -250,6 +250,10 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
     def majority(self) -> int:
         return (len(self._SyncObj__otherNodes) + 1) // 2 + 1
 
+    def abandon_forwarded(self) -> None:
+        """The link to the leader broke: whether forwarded groups were appended is unknown, and no answer will come."""
+        self._SyncObj__onLeaderChanged()
+
     def heartbeat_now(self) -> None:
         """Send what each peer lacks, or an empty message: their answers confirm this leadership."""
         self._SyncObj__sendAppendEntries()
@@ -358,6 +362,11 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
         super()._SyncObj__deleteEntriesFrom(from_index)
 
     # -- overrides: compaction and snapshots
+
+    def _SyncObj__onNodeDisconnected(self, node: RaftPeer) -> None:
+        """A transfer ends with its stream: what comes after a reconnection would not fit what was lost before it."""
+        super()._SyncObj__onNodeDisconnected(node)
+        self.parts.snapshots.cancelTransmisstion(node)
 
     def _SyncObj__tryLogCompaction(self) -> None:
         self.parts.snapshots.step()
