@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,9 +24,9 @@ from fluffy.client.credentials import (
 )
 from fluffy.client.peers import parse_peer, parse_peers
 from fluffy.client.shell.main import build_cli, run_command_line
-from fluffy.client.shell.output import EXIT_INTERRUPTED
 from fluffy.client.shell.session import Connection, ConnectOptions
 from fluffy.client.shell.table import ShellGroup, Spec
+from fluffy.client.sources import UPLOAD_THREADS
 from fluffy.wire.iptable import parse_iptable
 
 IPTABLE_NAME = "iptable.txt"
@@ -34,8 +35,8 @@ IPTABLE_NAME = "iptable.txt"
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command or the REPL, and exit with its code."""
     code = run_command_line(make_cli(), sys.argv[1:] if arguments is None else arguments)
-    if code == EXIT_INTERRUPTED:
-        # A thread may still be inside a read of standard input that never returns: do not wait for it.
+    if any(thread.name.startswith(UPLOAD_THREADS) for thread in threading.enumerate()):
+        # After Ctrl-C: still inside a read of a pipe or of the terminal that may never return. Do not wait for it.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

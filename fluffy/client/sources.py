@@ -14,7 +14,7 @@ import stat
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 
 from blake3 import blake3
 
@@ -25,8 +25,14 @@ from fluffy.base.units import MIB
 BLOCK_BYTES = 1 * MIB
 # Up to here the whole body is read and hashed first, and the hash is promised in the request's head.
 SMALL_BYTES = 1 * MIB
+# How the threads are named that read local files: one may be stuck in a read of a pipe.
+UPLOAD_THREADS = "fluffy-upload"
 
 Uploadable = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO | AsyncIterable[bytes] | Iterable[bytes]
+
+
+class Readable(Protocol):
+    def read(self, wanted: int, /) -> bytes: ...
 
 
 class Body(Protocol):
@@ -69,7 +75,7 @@ async def source_of(thing: Uploadable) -> Source:
     if isinstance(thing, AsyncIterable):
         return IteratorSource(thing)
     if isinstance(thing, Iterable):
-        return StreamSource(_reader_of(thing), size=None)
+        return StreamSource(_IteratorFile(thing), size=None)
     raise RequestError(f"cannot upload a {type(thing).__name__}: give bytes, a path, a binary file or an iterator")
 
 
@@ -141,15 +147,15 @@ class PathSource:
         self.repeatable = size is not None
 
     async def open(self) -> Body:
-        try:
-            file = await asyncio.to_thread(open, self._path, "rb", 0)
-        except OSError as error:
-            raise local_failure(self._path, error) from error
+        return BlockingBody(self._open, self.size, str(self._path), owned=True)
+
+    def _open(self) -> BinaryIO:
+        file = open(self._path, "rb", buffering=0)  # noqa: SIM115 - closed by the body that owns it
         status = os.fstat(file.fileno())
         if self.size is not None and (status.st_size, status.st_mtime_ns) != (self.size, self._mtime_ns):
             file.close()
             raise LocalFileFailed(f"{self._path} changed while it was being uploaded; upload it again")
-        return BlockingBody(file.read, self.size, str(self._path), close=file.close)
+        return cast(BinaryIO, file)
 
 
 class StreamSource:
@@ -157,14 +163,11 @@ class StreamSource:
 
     promised: bytes | None = None
 
-    def __init__(self, read: Callable[[int], bytes], size: int | None, file: BinaryIO | None = None,
-                 start: int = 0) -> None:
-        self._read = read
+    def __init__(self, file: Readable, size: int | None, start: int | None = None) -> None:
         self._file = file
         self._start = start
-        self._opened = False
         self.size = size
-        self.repeatable = file is not None
+        self.repeatable = start is not None
 
     @classmethod
     def of(cls, file: BinaryIO) -> StreamSource:
@@ -172,32 +175,33 @@ class StreamSource:
             if file.seekable():
                 start = file.tell()
                 size = file.seek(0, os.SEEK_END) - start
-                file.seek(start)
-                return cls(file.read, size, file, start)
+                return cls(file, size, start)
         except OSError as error:
             raise local_failure(getattr(file, "name", "the stream"), error) from error
-        return cls(file.read, None)
+        return cls(file, None)
 
     async def open(self) -> Body:
-        if self._opened and self._file is not None:
-            self._file.seek(self._start)
-        self._opened = True
-        return BlockingBody(self._read, self.size, "the stream", close=None)
+        return BlockingBody(self._rewound, self.size, "the stream", owned=False)
+
+    def _rewound(self) -> Readable:
+        if self._start is not None:
+            cast(BinaryIO, self._file).seek(self._start)
+        return self._file
 
 
 class BlockingBody:
-    """Blocks from a blocking `read`, one read ahead, hashed in the same thread."""
+    """Blocks from a file whose reads block, one read ahead, hashed in the same thread. `owned`: closed at the end."""
 
-    def __init__(self, read: Callable[[int], bytes], size: int | None, name: str, *,
-                 close: Callable[[], None] | None) -> None:
-        self._read = read
+    def __init__(self, opener: Callable[[], Readable], size: int | None, name: str, *, owned: bool) -> None:
+        self._opener = opener
+        self._file: Readable | None = None
         self._size = size
         self._name = name
-        self._close = close
+        self._owned = owned
         self._hash = blake3()
         self._read_bytes = 0
-        # A thread of its own keeps reads, and the closing after them, in order, also when nobody waits any more.
-        self._thread = ThreadPoolExecutor(1, "fluffy-upload")
+        # A thread of its own keeps opening, reads and closing in order, also when nobody waits any more.
+        self._thread = ThreadPoolExecutor(1, UPLOAD_THREADS)
         self._ahead: asyncio.Future[bytes] | None = None
         self.sent_bytes = 0
         self.failure: Exception | None = None
@@ -218,8 +222,10 @@ class BlockingBody:
             yield block
 
     def _next_block(self) -> bytes:
+        if self._file is None:
+            self._file = self._opener()
         wanted = BLOCK_BYTES if self._size is None else min(BLOCK_BYTES, self._size - self._read_bytes)
-        block = self._read(wanted) if wanted else b""
+        block = self._file.read(wanted) if wanted else b""
         if not isinstance(block, bytes | bytearray):
             raise LocalFileFailed(f"{self._name} gives no bytes; open it in binary mode")
         if not block and wanted and self._size is not None:
@@ -235,9 +241,14 @@ class BlockingBody:
         """Give up the file behind the last read. Does not wait: a read from a terminal may never return."""
         if self._ahead is not None:
             self._ahead.add_done_callback(_retrieve)
-        if self._close is not None:
+        if self._owned:
             self._thread.submit(self._close)
         self._thread.shutdown(wait=False)
+
+
+    def _close(self) -> None:
+        if self._file is not None:
+            cast(BinaryIO, self._file).close()
 
 
 class IteratorSource:
@@ -297,12 +308,11 @@ def _retrieve(ahead: asyncio.Future[bytes]) -> None:
         ahead.exception()
 
 
-def _reader_of(blocks: Iterable[bytes]) -> Callable[[int], bytes]:
-    iterator = iter(blocks)
+class _IteratorFile:
+    """An iterator of bytes, read as a file: each read gives its next block."""
 
-    def read(_: int) -> bytes:
-        for block in iterator:
-            if block:
-                return bytes(block)
-        return b""
-    return read
+    def __init__(self, blocks: Iterable[bytes]) -> None:
+        self._blocks = iter(blocks)
+
+    def read(self, wanted: int, /) -> bytes:
+        return next((bytes(block) for block in self._blocks if block), b"")

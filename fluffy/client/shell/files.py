@@ -94,6 +94,8 @@ def _remote_name(local: Path) -> str:
 
 
 def _upload_stdin(session: Session, place: str, folder: bool, new: bool) -> Mapping[str, Any]:
+    if session.interactive:
+        raise LocalFileFailed("standard input is where you type; upload from it with a command outside of the session")
     if folder:
         raise LocalFileFailed("standard input has no name: give the remote file, like 'upload - /admin/name'")
     with TransferBar(session.output, "standard input") as bar:

@@ -1,0 +1,122 @@
+"""The blocking face: the same answers, one loop thread, Ctrl-C that tidies up."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import fluffy
+from fluffy import AsyncFluffy, Fluffy
+from fluffy.base.errors import FileNotFound, LocalFileFailed
+from fluffy.client.credentials import find_token
+from tests.client.faulty_peer import FaultyPeer, refusal
+from tests.client.shell_door import peer_in_thread
+
+
+@pytest.fixture
+def remote() -> Iterator[FaultyPeer]:
+    with peer_in_thread() as peer:
+        yield peer
+
+
+def test_it_has_every_method_of_the_async_face() -> None:
+    def public(cls: type) -> set[str]:
+        return {name for name in vars(cls) if not name.startswith("_")}
+    assert public(AsyncFluffy) <= public(Fluffy)
+    for name in public(AsyncFluffy):
+        one, other = getattr(AsyncFluffy, name), getattr(Fluffy, name)
+        if callable(one):
+            assert list(inspect.signature(one).parameters) == list(inspect.signature(other).parameters)
+
+
+def test_the_package_offers_both_and_nothing_else() -> None:
+    assert fluffy.Fluffy is Fluffy
+    with pytest.raises(AttributeError):
+        _ = fluffy.Nonsense  # type: ignore[attr-defined]
+
+
+def test_files_go_in_and_out_from_many_threads(remote: FaultyPeer, tmp_path: Path) -> None:
+    with Fluffy(remote.url, "good-token") as client, ThreadPoolExecutor(8) as threads:
+        def there_and_back(number: int) -> bytes:
+            client.put(f"/admin/{number}", str(number).encode())
+            return client.get(f"/admin/{number}")
+        assert list(threads.map(there_and_back, range(40))) == [str(number).encode() for number in range(40)]
+        client.put("/admin/lines", (block for block in (b"a", b"", b"b")))
+        assert remote.files["/admin/lines"] == b"ab"
+        written: list[bytes] = []
+        client.write_to("/admin/lines", written.append)
+        assert b"".join(written) == b"ab"
+        with pytest.raises(FileNotFound):
+            client.download("/admin/none", tmp_path)
+    client.close()
+    with pytest.raises(RuntimeError):
+        client.get("/admin/lines")
+
+
+@pytest.mark.parametrize("call", ["download", "put"])
+def test_ctrl_c_ends_a_call_and_tidies_up(remote: FaultyPeer, tmp_path: Path, call: str) -> None:
+    remote.files["/admin/big"] = os.urandom(1_000_000)
+    remote.faults.cut_downloads_after = [400_000]
+    remote.faults.refuse = []
+    began = threading.Event()
+
+    def progress(done: int, total: int | None) -> None:
+        remote.faults.refuse = [(503, refusal("NoLeader", "later"), {"Retry-After": "9"})] * 3
+        began.set()
+
+    def interrupt() -> None:
+        began.wait(10)
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGINT)
+    typist = threading.Thread(target=interrupt)
+    typist.start()
+    with Fluffy(remote.url, "good-token") as client:
+        calls: dict[str, Callable[[], object]] = {
+            "download": lambda: client.download("/admin/big", tmp_path, progress=progress),
+            "put": lambda: client.put("/admin/new", _endless(began))}
+        with pytest.raises(KeyboardInterrupt):
+            calls[call]()
+        typist.join()
+        if call == "download":
+            kept = (tmp_path / "big.fluffy-part").read_bytes()
+            assert remote.files["/admin/big"].startswith(kept)
+            assert len(kept) > 100_000
+            remote.faults.refuse = []
+            client.download("/admin/big", tmp_path)
+            assert (tmp_path / "big").read_bytes() == remote.files["/admin/big"]
+        assert "/admin/new" not in remote.files
+
+
+def _endless(began: threading.Event) -> Iterator[bytes]:
+    while True:
+        began.set()
+        time.sleep(0.01)
+        yield b"x" * 1000
+
+
+def test_the_token_is_looked_for_where_people_put_it(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path)}
+    file = tmp_path / "admin.token"
+    assert find_token(None, environ, [file]) is None
+    own = tmp_path / ".config" / "fluffy" / "token"
+    own.parent.mkdir(parents=True)
+    own.write_text("own\n")
+    assert find_token(None, environ, [file]) == "own"
+    file.write_text("  local \n")
+    assert find_token(None, environ, [file]) == "local"
+    assert find_token(None, {**environ, "FLUFFY_TOKEN": "environment"}, [file]) == "environment"
+    assert find_token("given", {**environ, "FLUFFY_TOKEN": "environment"}, [file]) == "given"
+
+
+@pytest.mark.parametrize("text", ["two words", "x" * 600, "grün", "new\nline"])
+def test_what_is_no_token_is_refused(text: str) -> None:
+    with pytest.raises(LocalFileFailed):
+        find_token(text, {}, [])
