@@ -1,0 +1,1 @@
+"""The data port: chunks between nodes, framed, authenticated, straight from and into pooled memory."""
