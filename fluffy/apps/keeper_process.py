@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import logging
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -65,12 +64,13 @@ def serve(settings: Settings, node: NodeSettings, arguments: argparse.Namespace)
 
 
 async def _until_stopped(settings: Settings, node: NodeSettings, arguments: argparse.Namespace) -> None:
-    keeper = asyncio.current_task()
-    assert keeper is not None
+    stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, keeper.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await _keep(settings, node, arguments)
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with asyncio.TaskGroup() as group:
+        work = group.create_task(_keep(settings, node, arguments))
+        await stop.wait()
+        work.cancel()
     log.info("keeper.stopped")
 
 
@@ -105,13 +105,18 @@ async def _keep(settings: Settings, node: NodeSettings, arguments: argparse.Name
 async def _wait_for_birth(reader: MetaReader, node: NodeSettings) -> NodeNo:
     """This node's number, once the catalog knows it."""
     while True:
-        try:
-            for record in reader.read(queries.node_records):
-                if record.name == node.name:
-                    return record.node_no
-        except NotReady:
-            pass  # the log process has not made the database yet
+        node_no = _number_of(reader, node)
+        if node_no is not None:
+            return node_no
         await asyncio.sleep(BIRTH_POLL_S)
+
+
+def _number_of(reader: MetaReader, node: NodeSettings) -> NodeNo | None:
+    try:
+        records = reader.read(queries.node_records)
+    except NotReady:
+        return None  # the log process has not made the database yet
+    return next((record.node_no for record in records if record.name == node.name), None)
 
 
 def _data_address(settings: Settings, reader: MetaReader, node_no: NodeNo) -> tuple[str, int]:

@@ -1,0 +1,89 @@
+"""One node's keeper without processes: real catalog, real chunk files, a clock that the test moves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fluffy.base.ids import ChunkId, NodeNo
+from fluffy.core.health.pacing import PACES
+from fluffy.core.metadata import queries
+from fluffy.core.metadata.commands import PutFile
+from fluffy.core.placement import place
+from fluffy.drivers.buffers import BufferPool
+from fluffy.services.keeper.heal import Healer
+from fluffy.services.keeper.inventory import Inventory
+from fluffy.services.replica_reports import ReplicaReporter
+from tests.support.local_log import BornCluster, born_cluster, header
+from tests.support.node_stores import NodeStores, node_stores, put_bytes
+
+START_MS = 1_700_000_000_000
+BUFFER_BYTES = 1 << 20
+
+
+@dataclass(slots=True)
+class ManualClock:
+    """Both clocks move by hand, together or (`wall_ms`) apart."""
+
+    wall_ms: int = START_MS
+    mono_s: float = 1000.0
+
+    def now_ms(self) -> int:
+        return self.wall_ms
+
+    def monotonic_s(self) -> float:
+        return self.mono_s
+
+    def advance(self, seconds: float) -> None:
+        self.wall_ms += round(seconds * 1000)
+        self.mono_s += seconds
+
+
+@dataclass(slots=True)
+class KeeperWorld:
+    cluster: BornCluster
+    stores: NodeStores
+    clock: ManualClock
+    reports: ReplicaReporter
+    disk: ThreadPoolExecutor
+
+    def healer(self, own: int) -> Healer:
+        return Healer(NodeNo(own), self.cluster.reader, self.stores.stores[NodeNo(own)], self.stores, self.reports,
+                      lambda chunk_id, placement: place(chunk_id, placement, 1, None), self.clock, PACES["fast"],
+                      self.disk, BufferPool(BUFFER_BYTES, 2))
+
+    def inventory(self, own: int) -> Inventory:
+        return Inventory(NodeNo(own), self.cluster.log, self.cluster.reader, self.stores.stores[NodeNo(own)],
+                         self.reports, self.clock, self.disk, pass_rest_s=0.0)
+
+    def commit(self, name: str, data: bytes, replicas: tuple[int, ...],
+               stored: tuple[int, ...] | None = None) -> ChunkId:
+        """A file of one chunk: the catalog counts `replicas`, the bytes are on `stored` (the same by default)."""
+        chunk_ids = [put_bytes(self.stores.stores[NodeNo(no)], data) for no in (replicas if stored is None else stored)]
+        chunk_id = chunk_ids[0]
+        self.cluster.log.apply(PutFile(
+            header(), f"admin/{name}", len(data), chunk_id, "e", "a/b", {}, {}, None, ((chunk_id, len(data)),),
+            (tuple(NodeNo(no) for no in replicas),)))
+        return chunk_id
+
+    def replicas(self, chunk_id: ChunkId) -> tuple[int, ...]:
+        found = self.cluster.reader.read(lambda db: queries.chunk_replicas(db, [chunk_id]))
+        return tuple(found[chunk_id])
+
+    def holds(self, node: int, chunk_id: ChunkId) -> bool:
+        return self.stores.stores[NodeNo(node)].path_of(chunk_id).exists()
+
+
+@asynccontextmanager
+async def keeper_world(folder: Path, nodes: int = 3) -> AsyncIterator[KeeperWorld]:
+    clock = ManualClock()
+    with born_cluster(folder) as cluster, ThreadPoolExecutor(2) as disk:
+        reports = ReplicaReporter(cluster.log, clock, NodeNo(1))
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(reports.run())
+            yield KeeperWorld(cluster, node_stores(folder, nodes), clock, reports, disk)
+            task.cancel()
