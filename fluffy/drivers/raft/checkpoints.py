@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from typing import BinaryIO, Protocol
 import xxhash
 
 from fluffy.base.checks import invariant
-from fluffy.base.errors import FrameCorrupt
+from fluffy.base.errors import Corruption, FrameCorrupt
 from fluffy.base.units import MIB
 from fluffy.drivers.raft.checkpoint_files import CheckpointFiles, CheckpointHead, Copied, Entry, copy_state, decode_head
 from fluffy.drivers.raft.journal import SegmentedJournal
@@ -129,7 +130,7 @@ class Checkpoints:
     def _look_at_job(self, job: Job) -> None:
         try:
             copied = job.poll()
-        except OSError as error:
+        except (OSError, sqlite3.Error) as error:  # no room, or a received checkpoint replaced the database meanwhile
             self._end_job(None)
             log.error("checkpoint.failed", extra={"error": str(error)})
             return
@@ -264,12 +265,24 @@ class Checkpoints:
 
 
 def recover_state(store: StateStore, files: CheckpointFiles, journal: SegmentedJournal) -> None:
-    """At start: when the database is older than the log's beginning (power cut), go on from the newest checkpoint."""
+    """At start: when the database is older than the log's beginning (power cut), go on from the newest checkpoint.
+
+    A checkpoint beyond the log's end was received just before a crash: then its install is finished here. Without a
+    usable checkpoint nothing is done, and library.py refuses to start with a sentence.
+    """
     if max(1, store.applied_index) >= journal.first_index:
         return
-    head = files.newest()
-    if head is None or not journal.first_index <= head.index <= journal.last_index:
-        return  # library.py then refuses to start with a sentence
-    files.verify(head)
-    log.warning("state.restored_from_checkpoint", extra={"index": head.index, "was_at": store.applied_index})
-    store.restore(files.db_path(head.index))
+    for index in reversed(files.indexes()):
+        head = files.head(index)
+        if head.index < journal.first_index:
+            return
+        try:
+            files.verify(head)
+        except Corruption as error:
+            log.error("checkpoint.damaged", extra={"index": head.index, "reason": error.message})
+            continue
+        log.warning("state.restored_from_checkpoint", extra={"index": head.index, "was_at": store.applied_index})
+        if head.index > journal.last_index:
+            journal.reset(*head.entries)
+        store.restore(files.db_path(head.index))
+        return

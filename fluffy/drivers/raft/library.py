@@ -278,6 +278,8 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
     def _SyncObj__onBecomeLeader(self) -> None:
         self.counters["became_leader"] += 1
         self.parts.transport.forget_acks()
+        for node in sorted(self._SyncObj__otherNodes, key=str):
+            self.parts.snapshots.cancelTransmisstion(node)  # begun when this node led before; its answers were dropped
         super()._SyncObj__onBecomeLeader()
         self.journal.sync()  # the library counts the leader's own copy in this very tick
         log.info("raft.leader", extra={"term": self.term})

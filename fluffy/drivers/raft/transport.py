@@ -152,6 +152,8 @@ class RaftTransport(Transport):  # type: ignore[misc]
         """A new leadership begins: earlier answers do not count."""
         self._acked_seq.clear()
         self._reset_seq.clear()
+        self._part_sent = {name: (transfer, 0) for name, (transfer, _sent) in self._part_sent.items()}
+        self._part_acked.clear()
 
     def parts_in_flight(self, name: str) -> int:
         """Snapshot bytes sent to `name` and not yet answered."""
