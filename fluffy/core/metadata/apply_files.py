@@ -75,9 +75,7 @@ def _put(work: Working, command: PutFile, place: Place, current: Current | None,
              folder.no, place.name))
         work.file_bytes += command.size - current.size
         versions.retire(work, current.version_no)
-        versions.condemn(work, current.file_no, generation_max=generation - work.settings.versions_max)
-        versions.sweep(work, retired_ms_max=versions.CONDEMNED_MS, versions_max=versions.SWEEP_VERSIONS_BY_UPDATE,
-                       chunks_max=versions.SWEEP_CHUNKS_BY_UPDATE)
+        _keep_few(work, current.file_no, generation)
     changes.record(work, changes.FILE_PUT, place.path, generation=generation, size=command.size, owner_no=owner_no)
     return Accepted(work.seq, {"generation": generation, "created": current is None, "modified_ms": work.clock_ms})
 
@@ -96,7 +94,16 @@ def _insert(work: Working, command: PutFile, folder: Folder, name: str, manifest
     work.folders.touch(folder).entries += 1
     work.files += 1
     work.file_bytes += command.size
+    if tomb is not None:
+        _keep_few(work, file_no, generation)
     return generation
+
+
+def _keep_few(work: Working, file_no: int, generation: int) -> None:
+    """Condemn what `versions_max` does not keep beside the new generation, and pay for freeing it bit by bit."""
+    versions.condemn(work, file_no, generation_max=generation - work.settings.versions_max)
+    versions.sweep(work, retired_ms_max=versions.CONDEMNED_MS, versions_max=versions.SWEEP_VERSIONS_BY_UPDATE,
+                   chunks_max=versions.SWEEP_CHUNKS_BY_UPDATE)
 
 
 def delete_file(work: Working, command: DeleteFile) -> Outcome:

@@ -44,9 +44,8 @@ invariant(EVICT_BATCH * 10 <= REQUESTS_MAX, "the window is never cut to a small 
 class RequestWindow:
     """The window of one open state. `lookup` before a command, `remember` after it."""
 
-    def __init__(self, work: Working, requests_max: int = REQUESTS_MAX) -> None:
+    def __init__(self, work: Working) -> None:
         self._work = work
-        self._requests_max = requests_max
         self._no_by_id: dict[bytes, int] = {
             request_id: no for no, request_id in work.db.execute("SELECT no, request_id FROM requests ORDER BY no")}
         first = work.db.execute("SELECT min(no) FROM requests").fetchone()[0]
@@ -79,7 +78,7 @@ class RequestWindow:
         work = self._work
         young = work.db.execute("SELECT no FROM requests WHERE at_ms > ? ORDER BY no LIMIT 1",
                                 (work.clock_ms - REQUESTS_AGE_MAX_MS,)).fetchone()
-        keep_from = max(work.request_no - self._requests_max + 1, young[0])
+        keep_from = max(work.request_no - REQUESTS_MAX + 1, young[0])
         if keep_from <= self._first_no:
             return
         for (request_id,) in work.db.execute("SELECT request_id FROM requests WHERE no < ?", (keep_from,)):

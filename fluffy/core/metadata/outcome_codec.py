@@ -31,7 +31,7 @@ def encode_outcome(outcome: Outcome) -> bytes:
 
 def decode_outcome(data: bytes) -> Outcome:
     """The outcome of bytes that this program encoded, or ValueError. Bytes from a socket: `wire.log_entries`."""
-    values: Any = msgpack.unpackb(data, strict_map_key=True, max_ext_len=0, max_buffer_size=OUTCOME_BYTES_MAX)
+    values: Any = msgpack.unpackb(data, strict_map_key=True, max_ext_len=0)
     match values:
         case [0, int(seq), dict(facts)]:
             return Accepted(seq, facts)

@@ -1,0 +1,124 @@
+"""Hypothesis strategies for commands: mostly sensible, so that they meet each other, partly nonsense."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from hypothesis import strategies as st
+
+from fluffy.base.ids import ChunkId, ClusterUuid, NodeNo, RequestId, UserNo
+from fluffy.base.units import DAY_MS
+from fluffy.core.metadata.commands import (
+    AddToken,
+    Command,
+    DeleteFile,
+    ExpireVersions,
+    ForgetChunks,
+    Genesis,
+    Header,
+    MakeFolder,
+    NodeRecord,
+    NodeState,
+    PublishPlacement,
+    PutFile,
+    RemoveFolder,
+    ReplicasChanged,
+    SetFeatureLevel,
+)
+
+T = TypeVar("T")
+INT_MAX = (1 << 63) - 1
+
+
+def mostly(good: st.SearchStrategy[T], bad: st.SearchStrategy[T]) -> st.SearchStrategy[T]:
+    """`bad` once in ten. (`one_of` drops repeated branches, so it cannot weigh.)"""
+    return st.integers(0, 9).flatmap(lambda draw: bad if draw == 9 else good)
+
+
+WILD_TEXT = st.text(max_size=12) | st.sampled_from(["\ud800", "a" * 600, "x" * 2000, "a//b", "a/../b", "a/\x00", "/", "ü/日本"])
+PATHS = st.sampled_from(["admin/a", "admin/b", "admin/d/a", "admin/d/e/a", "new/a", "new/d/a", "admin/a/x"])
+FOLDERS = st.sampled_from(["admin", "admin/d", "admin/d/e", "new", "new/d", "admin/a", "admin/f"])
+FILE_PATHS = mostly(PATHS, WILD_TEXT)
+FOLDER_PATHS = mostly(FOLDERS, WILD_TEXT)
+CHUNK_IDS = st.sampled_from([ChunkId(bytes([i]) * 32) for i in range(6)])
+WILD_CHUNK_IDS = mostly(CHUNK_IDS, st.binary(max_size=33).map(ChunkId))
+LENGTHS = {bytes([i]) * 32: 100 + i for i in range(6)}
+NODES = st.integers(1, 3).map(NodeNo)
+WILD_NODES = mostly(NODES, st.sampled_from([0, 4, 1 << 14, INT_MAX]).map(NodeNo))
+WILD_INTS = st.sampled_from([0, 1, 2, 3, 1000, INT_MAX]) | st.integers(0, INT_MAX)
+TIMES = st.sampled_from([0, 1, 500, 1000, DAY_MS, 3 * DAY_MS, 10 * DAY_MS, 40 * DAY_MS, INT_MAX]) | st.integers(0, 10**6)
+REQUEST_IDS = mostly(
+    st.just(RequestId(b"")) | st.integers(0, 255).map(lambda i: RequestId(bytes([i]) * 16)),
+    st.binary(max_size=20).map(RequestId))
+USERS = mostly(st.just(1), st.sampled_from([0, 2, INT_MAX])).map(UserNo)
+TERMS = mostly(st.just(1), st.sampled_from([0, 2, INT_MAX]))
+TEXTS = st.dictionaries(WILD_TEXT, WILD_TEXT, max_size=2) | st.just({str(i): "" for i in range(80)})
+OPTIONAL_ETAGS = mostly(st.none(), st.sampled_from(["*", "00ff", "plain", "\ud800"]))
+
+
+def headers(users: st.SearchStrategy[UserNo] = USERS) -> st.SearchStrategy[Header]:
+    return st.builds(Header, request_id=REQUEST_IDS, at_ms=TIMES, proposer=WILD_NODES, user_no=users)
+
+
+def _inline_put(path: str, header: Header, data: bytes, etag: str, if_match: str | None, none: bool,
+                parents: bool) -> PutFile:
+    return PutFile(header, path, len(data), bytes([len(data)]) * 32, etag, "text/plain", {}, {}, data, (), (),
+                   if_match, none, parents)
+
+
+def _chunked_put(path: str, header: Header, uses: list[tuple[ChunkId, list[NodeNo]]], etag: str) -> PutFile:
+    chunks = tuple((chunk_id, LENGTHS[chunk_id]) for chunk_id, _ in uses)
+    size = sum(length for _, length in chunks)
+    return PutFile(header, path, size, bytes([size % 256]) * 32, etag, "application/pdf", {}, {}, None, chunks,
+                   tuple(tuple(nodes) for _, nodes in uses))
+
+
+ETAGS = st.sampled_from(["00ff", "plain", ""])
+MOSTLY = mostly(st.just(True), st.just(False))
+RARELY = mostly(st.just(False), st.just(True))
+INLINE_PUTS = st.builds(_inline_put, path=FILE_PATHS, header=headers(), data=st.binary(max_size=3), etag=ETAGS,
+                        if_match=OPTIONAL_ETAGS, none=RARELY, parents=MOSTLY)
+CHUNKED_PUTS = st.builds(
+    _chunked_put, path=FILE_PATHS, header=headers(), etag=ETAGS,
+    uses=st.lists(st.tuples(CHUNK_IDS, mostly(st.just([NodeNo(1), NodeNo(2)]), st.lists(NODES, max_size=3))),
+                  min_size=1, max_size=4))
+WILD_PUTS = st.builds(
+    PutFile, header=headers(), path=FILE_PATHS, size=WILD_INTS, blake3=st.binary(max_size=33), etag=WILD_TEXT,
+    content_type=WILD_TEXT, meta=TEXTS, tags=TEXTS, inline=st.none() | st.binary(max_size=3),
+    chunks=st.lists(st.tuples(WILD_CHUNK_IDS, WILD_INTS), max_size=3).map(tuple),
+    replicas=st.lists(st.lists(WILD_NODES, max_size=3).map(tuple), max_size=3).map(tuple))
+PAIRS = st.lists(st.tuples(WILD_CHUNK_IDS, WILD_NODES), max_size=4).map(tuple)
+GOOD_PAIRS = st.lists(st.tuples(CHUNK_IDS, NODES), max_size=4).map(tuple)
+WILD_RECORDS = st.builds(NodeRecord, node_no=WILD_NODES, name=WILD_TEXT, disk_uuid=WILD_TEXT, zone=WILD_TEXT,
+                         host=WILD_TEXT, http=WILD_INTS, raft=WILD_INTS, data=WILD_INTS, s3=WILD_INTS)
+NODE_STATES = st.builds(NodeState, node_no=WILD_NODES, state=st.sampled_from(["up", "down", "draining", "gone"]),
+                        zone=st.sampled_from(["a", "b", ""]), weight=WILD_INTS)
+WILD_GENESES = st.builds(
+    Genesis, header=headers(), cluster_uuid=WILD_TEXT.map(ClusterUuid), cluster_name=WILD_TEXT,
+    nodes=st.lists(WILD_RECORDS, max_size=3).map(tuple), admin_name=WILD_TEXT, admin_token_hash=st.binary(max_size=33),
+    replication=WILD_INTS, write_quorum=WILD_INTS, chunk_size=WILD_INTS, inline_max=WILD_INTS, trash_days=WILD_INTS,
+    versions_max=WILD_INTS)
+
+PUTS = INLINE_PUTS | CHUNKED_PUTS | WILD_PUTS
+NAMES = st.one_of(
+    st.builds(DeleteFile, header=headers(), path=FILE_PATHS, purge=st.booleans(), if_match=OPTIONAL_ETAGS),
+    st.builds(MakeFolder, header=headers(), path=FOLDER_PATHS, parents=st.booleans()),
+    st.builds(RemoveFolder, header=headers(), path=FOLDER_PATHS))
+# Level 1 is what this program knows; above it apply must stop the process, which has a test of its own.
+OTHERS = st.one_of(
+    st.builds(PublishPlacement, header=headers(), term=TERMS, epoch=st.integers(0, 5),
+              nodes=st.lists(NODE_STATES, max_size=3).map(tuple)),
+    st.builds(ReplicasChanged, header=headers(), added=GOOD_PAIRS, removed=GOOD_PAIRS),
+    st.builds(ReplicasChanged, header=headers(), added=PAIRS, removed=PAIRS),
+    st.builds(ForgetChunks, header=headers(), term=TERMS, chunk_ids=st.lists(WILD_CHUNK_IDS, max_size=6).map(tuple),
+              grace_ms=st.sampled_from([0, 0, 1000, INT_MAX])),
+    st.builds(ExpireVersions, header=headers(), term=TERMS, limit=st.sampled_from([0, 1, 2, 100, INT_MAX])),
+    st.builds(SetFeatureLevel, header=headers(), level=st.integers(0, 1)),
+    st.builds(AddToken, header=headers(), user=st.just("admin") | WILD_TEXT,
+              token_hash=st.sampled_from([b"t" * 32, b"u" * 32, b""]), label=WILD_TEXT),
+    WILD_GENESES)
+COMMANDS: st.SearchStrategy[Command] = PUTS | NAMES | OTHERS
+
+
+def command_lists(max_size: int = 40) -> st.SearchStrategy[list[Command]]:
+    return st.lists(COMMANDS, max_size=max_size)
