@@ -91,8 +91,8 @@ async def test_promised_hashes_are_checked_before_anything_is_stored(door: Door,
     body = body_of(size)
     md5 = base64.b64encode(hashlib.md5(body).digest()).decode()
     wrong = base64.b64encode(hashlib.md5(b"other").digest()).decode()
-    for headers in ({"Content_MD5": wrong}, {"Fluffy_Blake3": blake3(b"other").hexdigest()}, {"Content_MD5": "nonsense!"},
-                    {"Fluffy_Blake3": "00"}):
+    for headers in ({"Content_MD5": wrong}, {"Fluffy_Blake3": blake3(b"other").hexdigest()},
+                    {"Content_MD5": "nonsense!"}, {"Fluffy_Blake3": "00"}):
         answer = await door.put("/admin/f", body, **headers)
         assert answer.status == 400
         assert (await answer.json())["error"]["code"] == "DigestMismatch"

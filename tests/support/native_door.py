@@ -1,7 +1,7 @@
 """The native API on a free port of this machine, over a one-process log: what the gateway tests talk to.
 
-Everything is the product's (desk, routes, HTTP machine, uploads, downloads, state machine, reader); only Raft and the data
-path are replaced, by LocalLog and MemoryChunks.
+Everything is the product's (desk, routes, HTTP machine, uploads, downloads, state machine, reader); only Raft and the
+data path are replaced, by LocalLog and MemoryChunks.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ import aiohttp
 from fluffy.base.ids import NodeNo
 from fluffy.core.metadata import queries
 from fluffy.drivers.buffers import BufferPool
+from fluffy.gateways.http.server import HttpServer
 from fluffy.gateways.native.access_log import AccessLog
-from fluffy.gateways.native.app import NativeApp
 from fluffy.gateways.native.auth import Tokens
 from fluffy.gateways.native.desk import DataPath, Desk, new_slots
+from fluffy.gateways.native.exchange import Call
 from fluffy.gateways.native.metrics import Metrics
 from fluffy.gateways.native.pulse import Pulse
 from fluffy.gateways.native.reads import ReadGate
@@ -55,6 +56,7 @@ class Door:
     host: str
     port: int
     desk: Desk
+    server: HttpServer[Call]
     cluster: BornCluster
     chunks: MemoryChunks
     client: aiohttp.ClientSession
@@ -91,18 +93,18 @@ async def running_door(folder: Path, *, chunks: MemoryChunks | None = None, buff
     bugs: list[BaseException] = []
     with born_cluster(folder, genesis) as cluster, ThreadPoolExecutor(4) as threads:
         desk = make_desk(cluster, chunks, BufferPool(CHUNK_SIZE, buffers), threads)
-        app = NativeApp(desk, threads, bugs.append)
+        server = HttpServer(desk, threads, bugs.append)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(desk.gate.run()), group.create_task(desk.pulse.run()),
-                     group.create_task(desk.access_log.run())]
-            server = await asyncio.get_running_loop().create_server(app.server, "127.0.0.1", 0)
-            port = server.sockets[0].getsockname()[1]
+                     group.create_task(desk.access_log.run()), group.create_task(server.run())]
+            await asyncio.sleep(0)
+            listener = await asyncio.get_running_loop().create_server(server.new_connection, "127.0.0.1", 0)
+            port = listener.sockets[0].getsockname()[1]
             headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
             async with aiohttp.ClientSession(headers=headers) as client:
-                yield Door("127.0.0.1", port, desk, cluster, chunks, client, bugs)
-            server.close()
-            await app.server.shutdown(1.0)
-            await server.wait_closed()
+                yield Door("127.0.0.1", port, desk, server, cluster, chunks, client, bugs)
+            listener.close()
+            await server.drain(1.0)
             for task in tasks:
                 task.cancel()
     assert not bugs

@@ -9,9 +9,10 @@ from fluffy.base.deadline import Deadline
 from fluffy.base.errors import NotReady, NotSupported
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.model import Member
+from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.desk import Desk
 from fluffy.gateways.native.errors import answer_of
-from fluffy.gateways.native.exchange import Answer, Call, json_answer
+from fluffy.gateways.native.exchange import Call, json_answer
 from fluffy.gateways.native.openapi import openapi_document
 from fluffy.gateways.native.pulse import readiness
 from fluffy.ports import LogStatus

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fluffy.base.checks import InvariantBroken
@@ -20,10 +21,11 @@ from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands import Command, Header
 from fluffy.core.metadata.model import ClusterSettings, User
 from fluffy.core.metadata.outcomes import Accepted
+from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.access_log import AccessLog, Visit
 from fluffy.gateways.native.auth import Tokens, token_hash_of
 from fluffy.gateways.native.errors import answer_of, answer_of_bug
-from fluffy.gateways.native.exchange import Answer, Call, Point, parse_query, split_target
+from fluffy.gateways.native.exchange import Call, Point, parse_query, split_target
 from fluffy.gateways.native.limits import DOWNLOADS_MAX, REQUESTS_MAX, UPLOADS_MAX, Slots
 from fluffy.gateways.native.metrics import Metrics
 from fluffy.gateways.native.pulse import Pulse
@@ -31,7 +33,7 @@ from fluffy.gateways.native.reads import ReadGate, parse_consistency, parse_min_
 from fluffy.gateways.native.table import Match, Route, Table
 from fluffy.ports import Clock, MetadataLog, MetadataReader
 from fluffy.services.downloads import Downloads
-from fluffy.services.uploads import Uploads
+from fluffy.services.uploads import BodySource, Uploads
 
 log = logging.getLogger("fluffy.gateway")
 
@@ -71,6 +73,14 @@ class Desk:
     requests: Slots
     uploading: Slots
     downloading: Slots
+
+    def receive(self, method: str, target: str, headers: Mapping[str, str], body: BodySource, remote: str,
+                sends_files: bool) -> Call:
+        return Call(method, target, headers, body, remote, sends_files)
+
+    def refuse(self, error: FluffyError) -> Answer:
+        """The answer to bytes that never became a request."""
+        return answer_of(error, os.urandom(8).hex())
 
     async def answer(self, call: Call) -> Answer:
         """The answer to a request; failures are answers too. Raises only CancelledError and InvariantBroken."""

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from fluffy.base.errors import FluffyError, Overloaded, QuorumLost
-from fluffy.gateways.native.exchange import Answer, Headers, json_answer
+from fluffy.gateways.http.exchange import Answer, Headers
+from fluffy.gateways.native.exchange import json_answer
 
 # A new leader is there within two seconds; a full gateway has room again as soon as a request ends.
 RETRY_AFTER_S = 1

@@ -1,22 +1,19 @@
-"""One request and its answer, as the native API's handlers see them: free of any HTTP library.
-
-A door (`app.py`) parses bytes into a `Call`, asks `Desk.answer` for an `Answer`, and sends it. So the handlers can be
-served by more than one HTTP machine, and tested without any. Header names in a `Call` are looked up in lower case.
-"""
+"""One request to the native API, and the small parts its answers are made of."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import NameIllegal, QuerySyntax
 from fluffy.base.ids import UserNo
 from fluffy.core.metadata.model import User
+from fluffy.gateways.http.exchange import Answer, Headers, Request
 from fluffy.services.uploads import BodySource
 
 # More parameters than any route has.
@@ -27,22 +24,6 @@ NOBODY = User(UserNo(0), "", "readonly")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPED_SLASH = re.compile(r"%2[fF]")
 
-Headers = list[tuple[str, str]]
-
-
-class BodyOut(Protocol):
-    """Where a door sends the body of an answer (services.downloads.BodyOut)."""
-
-    async def write(self, data: bytes | memoryview) -> None: ...
-    async def write_file(self, file_descriptor: int, offset: int, count: int) -> None: ...
-
-
-class BodyStream(Protocol):
-    """A body sent piece by piece. The door calls `send` at most once, and `close` in any case at the end."""
-
-    async def send(self, out: BodyOut) -> None: ...
-    def close(self) -> None: ...
-
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -52,23 +33,21 @@ class Point:
     age_s: int | None = None
 
 
-@dataclass(slots=True)
-class Call:
-    """A request. The fields below `body` are set by the desk before the handler runs."""
+class Call(Request):
+    """A request to the native API. What a handler needs beyond HTTP is set by the desk before the handler runs."""
 
-    method: str
-    target: str  # as it was sent: percent-encoded, with the query
-    headers: Mapping[str, str]
-    body: BodySource
-    remote: str
-    sends_files: bool = False  # the connection can send from files (sendfile)
-    request_id: str = ""
-    query: dict[str, str] = field(default_factory=dict)
-    params: dict[str, str] = field(default_factory=dict)
-    user: User = NOBODY
-    point: Point = Point(0)
-    deadline: Deadline = NEVER
-    pattern: str = "-"  # of the route, for counting; "-": none was found
+    __slots__ = ("deadline", "params", "pattern", "point", "query", "request_id", "user")
+
+    def __init__(self, method: str, target: str, headers: Mapping[str, str], body: BodySource, remote: str,
+                 sends_files: bool) -> None:
+        super().__init__(method, target, headers, body, remote, sends_files)
+        self.request_id = ""
+        self.query: dict[str, str] = {}
+        self.params: dict[str, str] = {}
+        self.user = NOBODY
+        self.point = Point(0)
+        self.deadline = NEVER
+        self.pattern = "-"  # of the route, for counting; "-": none was found
 
     @property
     def tail(self) -> str:
@@ -92,21 +71,6 @@ class Call:
         if not (text.isascii() and text.isdigit() and len(text) <= 18) or int(text) < least:
             raise QuerySyntax(f"parameter {name} is a number of at least {least}, not {text[:40]!r}")
         return min(int(text), largest)
-
-
-@dataclass(slots=True)
-class Answer:
-    """What to send. `length` counts for a stream; with HEAD nothing of the body is sent, but its length is said."""
-
-    status: int
-    headers: Headers
-    body: bytes | BodyStream = b""
-    length: int = 0
-    must_close: bool = False
-
-    @property
-    def content_length(self) -> int:
-        return len(self.body) if isinstance(self.body, bytes) else self.length
 
 
 def to_json(value: Any) -> bytes:

@@ -32,10 +32,11 @@ from fluffy.core.access.policy import Act
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands import DeleteFile
 from fluffy.core.metadata.model import FileVersion
+from fluffy.gateways.http.exchange import Answer, Headers
 from fluffy.gateways.native.desk import Desk
-from fluffy.gateways.native.exchange import Answer, BodyOut, Call, Headers, Point, json_answer
+from fluffy.gateways.native.exchange import Call, Point, json_answer
 from fluffy.gateways.native.shapes import file_json, folder_json, stored_json
-from fluffy.services.downloads import Download
+from fluffy.services.downloads import BodyOut, Download
 from fluffy.services.uploads import PutOrder
 from fluffy.wire.conditions import ReadConditions, evaluate, http_date, parse_tags, range_applies
 from fluffy.wire.ranges import Span, content_range, multipart_ranges, parse_range, unsatisfied_range

@@ -10,8 +10,9 @@ from fluffy.core.access.policy import Act, sees_bucket
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands import MakeFolder, RemoveFolder
 from fluffy.core.metadata.model import Entry, Page
+from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.desk import Desk
-from fluffy.gateways.native.exchange import Answer, Call, Point, json_answer
+from fluffy.gateways.native.exchange import Call, Point, json_answer
 from fluffy.gateways.native.shapes import entry_json
 
 PAGE_ENTRIES_DEFAULT = 100

@@ -9,8 +9,9 @@ from fluffy.base.errors import NotReady, QuerySyntax
 from fluffy.core.access.policy import sees_bucket
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.model import Change, Entry, Page
+from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.desk import Desk
-from fluffy.gateways.native.exchange import Answer, Call, json_answer
+from fluffy.gateways.native.exchange import Call, json_answer
 from fluffy.gateways.native.folders import page_answer, page_of
 from fluffy.gateways.native.shapes import change_json
 

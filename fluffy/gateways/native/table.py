@@ -14,7 +14,8 @@ from typing import Any, Literal
 from fluffy.base.checks import invariant
 from fluffy.base.errors import MethodNotAllowed, NotFound
 from fluffy.core.access.policy import Act
-from fluffy.gateways.native.exchange import Answer, Call, decode_path
+from fluffy.gateways.http.exchange import Answer
+from fluffy.gateways.native.exchange import Call, decode_path
 
 Handler = Callable[[Any, Call], Awaitable[Answer]]
 BodyKind = Literal["none", "bytes", "json"]
