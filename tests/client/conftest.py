@@ -37,6 +37,6 @@ def shell(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes],
     monkeypatch.chdir(here)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     with door_in_thread(tmp_path / "node") as door:
-        shell = Shell(door.url, capsysbinary, monkeypatch)
+        shell = Shell(door, capsysbinary, monkeypatch)
         yield shell
         shell.sdk.close()

@@ -88,9 +88,10 @@ class Said:
 class Shell:
     """Runs one-shot command lines, and lines of a session, against one door."""
 
-    def __init__(self, url: str, capsys: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-        self.connection = Connection((url,), ADMIN_TOKEN)
-        self.sdk = Fluffy(url, ADMIN_TOKEN)
+    def __init__(self, door: Door, capsys: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.door = door
+        self.connection = Connection((door.url,), ADMIN_TOKEN)
+        self.sdk = self.client_of(door.url)
         self._capsys = capsys
         self._monkeypatch = monkeypatch
 
@@ -100,6 +101,10 @@ class Shell:
         code = run_command_line(build_cli(lambda _: self.connection), arguments)
         said = self._capsys.readouterr()
         return Said(code, said.out.decode(), said.err.decode())
+
+    @staticmethod
+    def client_of(url: str, patience_s: float = 30.0) -> Fluffy:
+        return Fluffy(url, ADMIN_TOKEN, patience_s=patience_s)
 
     def raw(self, *arguments: str) -> bytes:
         """Standard output of a command that succeeds, as bytes."""
