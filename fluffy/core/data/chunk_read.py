@@ -53,11 +53,13 @@ class ChunkRead:
             return [self._fetch_next()]
         return [] if self._asked else [OutOfCopies(dict(self._failures))]
 
+    @property
+    def can_hedge(self) -> bool:
+        return bool(self._unused) and len(self._asked) < ASKED_AT_ONCE_MAX
+
     def hedge_due(self) -> list[ReadStep]:
         """The first request takes unusually long."""
-        if self._unused and len(self._asked) < ASKED_AT_ONCE_MAX:
-            return [self._fetch_next()]
-        return []
+        return [self._fetch_next()] if self.can_hedge else []
 
     def _fetch_next(self) -> Fetch:
         node = self._unused.popleft()

@@ -55,8 +55,12 @@ class ChunkWrite:
         self._working: set[NodeNo] = set()
         self._slow: set[NodeNo] = set()
         self._stored: list[NodeNo] = []
-        self._failures: dict[NodeNo, str] = {}
+        self.failures: dict[NodeNo, str] = {}
         self._ended = False
+
+    @property
+    def stored_on(self) -> tuple[NodeNo, ...]:
+        return tuple(sorted(self._stored))
 
     @property
     def quorum_reached(self) -> bool:
@@ -81,7 +85,7 @@ class ChunkWrite:
         if self._ended or node not in self._working:
             return []
         self._working.discard(node)
-        self._failures[node] = code
+        self.failures[node] = code
         steps: list[WriteStep] = []
         if self._unused and node not in self._slow:  # a slow one has got its stand-in already
             steps.append(self._send_next())
@@ -109,11 +113,11 @@ class ChunkWrite:
         within_reach = len(self._stored) + len(self._working) + len(self._unused)
         if within_reach < self._quorum:
             self._ended = True
-            only_full = bool(self._failures) and set(self._failures.values()) == {DiskFull.code()}
+            only_full = bool(self.failures) and set(self.failures.values()) == {DiskFull.code()}
             code = DiskFull.code() if only_full else NotEnoughCopies.code()
-            return [GiveUp(code, dict(self._failures), tuple(sorted(self._stored)))]
+            return [GiveUp(code, dict(self.failures), self.stored_on)]
         return []
 
     def _finish(self) -> list[WriteStep]:
         self._ended = True
-        return [Finish(tuple(sorted(self._stored)))]
+        return [Finish(self.stored_on)]
