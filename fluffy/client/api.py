@@ -24,11 +24,13 @@ from fluffy.client.peers import PeerList, parse_peer
 from fluffy.client.results import Entry, EntryPage, Fetched, FileInfo, Stored, info_of, page_of, stored_of
 from fluffy.client.sinks import MemorySink, StreamSink
 from fluffy.client.sources import Uploadable, source_of
-from fluffy.client.transport import COMMIT_S, Call, Observer, Transport
+from fluffy.client.transport import Call, Observer, Transport
 from fluffy.client.upload import Progress, UploadOptions, new_request_id, remote_url, upload
 
 # A leader's loss is over in 2 s, a node's restart in 10 s.
 PATIENCE_S = 30.0
+# A million files are copied and synced in 10 s; the server's own deadline is 60 s.
+CHECKPOINT_S = 65.0
 # The largest page the servers give.
 PAGE_ENTRIES = 1000
 
@@ -193,7 +195,7 @@ class AsyncFluffy:
 
     async def checkpoint(self) -> Mapping[str, Any]:
         """Make a checkpoint of the metadata now."""
-        return await self._write("POST", "/v1/admin/checkpoint", answer_s=COMMIT_S)
+        return await self._write("POST", "/v1/admin/checkpoint", answer_s=CHECKPOINT_S)
 
     async def _read(self, url: str, **query: object) -> Mapping[str, Any]:
         return (await self._transport.ask(Call("GET", url, query=_given(**query)))).document

@@ -32,7 +32,7 @@ from fluffy.base.paths import parse_file_path
 from fluffy.client.retry import Persistence
 from fluffy.client.sinks import PartFile, Sink, exists_already
 from fluffy.client.sources import local_failure
-from fluffy.client.transport import ANSWER_S, STALL_S, Call, StallGuard, Transport, stale_age
+from fluffy.client.transport import STALL_S, Call, StallGuard, Transport, stale_age
 from fluffy.client.upload import Progress, quoted, remote_url
 
 # One damaged transfer is an accident, and the second comes from another peer; the third is the file's own hash.
@@ -78,8 +78,8 @@ async def remote_head(transport: Transport, path: str, generation: int | None = 
     """HEAD: what version is there. Raises FileNotFound."""
     call = Call("HEAD", remote_url("files", parse_file_path(path).text), query=_generation(generation))
 
-    async def once(peer: str, _: Persistence) -> RemoteHead:
-        async with transport.open(peer, call, StallGuard(ANSWER_S)) as response:
+    async def once(peer: str, patience: Persistence) -> RemoteHead:
+        async with transport.open(peer, call, StallGuard(patience.answer_s)) as response:
             return head_of(response.headers, peer)
     try:
         return await transport.persist(once)
@@ -109,12 +109,13 @@ class Fetch:
         version = self._version
         if version is None or self._sink.offset < version.size or version.size == 0:
             version = await self._receive(peer, patience)
-        await self._verify(version, peer)
+        await self._verify(version, peer, patience)
         return version
 
     async def _receive(self, peer: str, patience: Persistence) -> RemoteHead:
-        stall = StallGuard(STALL_S)
+        stall = StallGuard(patience.answer_s)
         async with self._transport.open(peer, self._call(), stall) as response:
+            stall.moved(seconds=STALL_S)
             version = await self._begin(response, peer)
             async for block in response.content.iter_any():
                 stall.moved()
@@ -144,8 +145,8 @@ class Fetch:
         self._version = version
         return version
 
-    async def _verify(self, version: RemoteHead, peer: str) -> None:
-        wanted = version.blake3 or await self._hash_of(version, peer)
+    async def _verify(self, version: RemoteHead, peer: str, patience: Persistence) -> None:
+        wanted = version.blake3 or await self._hash_of(version, peer, patience.answer_s)
         found = await self._sink.digest()
         if found.hex() == wanted and self._sink.offset == version.size:
             return
@@ -156,10 +157,10 @@ class Fetch:
             f"the bytes of {self._path} that came from {peer} do not match the file's hash; nothing was kept",
             retry="never" if self._damaged >= DAMAGED_MAX else "other-replica", peer_asked=peer)
 
-    async def _hash_of(self, version: RemoteHead, peer: str) -> str:
+    async def _hash_of(self, version: RemoteHead, peer: str, answer_s: float) -> str:
         """The BLAKE3 from `/v1/info`, for peers that do not send it along with the bytes."""
         call = Call("GET", remote_url("info", self._path.text), query=_generation(self._generation))
-        answer = await self._transport.ask_peer(peer, call, answer_s=ANSWER_S)
+        answer = await self._transport.ask_peer(peer, call, answer_s=answer_s)
         if quoted(str(answer.document.get("etag", ""))) != version.etag:
             self._version = None
             await self._sink.restart()

@@ -21,6 +21,9 @@ BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 2.0
 # A server that asks for more is not believed: its overload is over sooner, or another peer takes its place.
 RETRY_AFTER_MAX_S = 10.0
+# The servers answer or refuse within 3 s when the cluster has lost its majority.
+ANSWER_FIRST_S = 5.0
+ANSWER_MAX_S = 30.0
 # A peer's own bug (HTTP 500) may be a passing one, or hit one peer only; it does not mend by asking for long.
 BUGS_MAX = 3
 # Requests of one call, over all rounds: at BACKOFF_MAX_S a round this outlasts every sensible patience.
@@ -63,6 +66,7 @@ class Persistence:
         self._backoff_s = BACKOFF_FIRST_S
         self._left: list[str] | None = None
         self._attempts = 0
+        self._rounds = 0
         self._bugs = 0
         self._retry_after_s: float | None = None
         self._unknown: FluffyError | None = None
@@ -98,6 +102,14 @@ class Persistence:
                 least = self._retry_after_s
                 self._retry_after_s = float(wanted) if least is None else min(least, float(wanted))
 
+    @property
+    def answer_s(self) -> float:
+        """How long the next attempt may wait for an answer: longer each round.
+
+        A frozen peer looks like a slow one: while others are untried it is left soon; when all are slow, each gets time.
+        """
+        return min(ANSWER_FIRST_S * 2.0 ** min(self._rounds, 8), ANSWER_MAX_S)
+
     def next(self, now_s: float) -> Instruction:
         if self._final is not None:
             return GiveUp(self._final)
@@ -108,7 +120,8 @@ class Persistence:
             if not self._left:
                 return GiveUp(PeerUnreachable("no peer of the cluster is known: give one with --peer, FLUFFY_PEERS, "
                                               "iptable.txt or config.yaml"))
-        if self._left and (self._attempts == 0 or now_s < self._give_up_at_s):
+        # In the first round everybody is asked, however long the others took to fail.
+        if self._left and (self._rounds == 0 or now_s < self._give_up_at_s):
             self._attempts += 1
             return Try(self._left.pop(0))
         return self._pause(now_s)
@@ -125,6 +138,7 @@ class Persistence:
         if now_s + wait_s >= self._give_up_at_s:
             return GiveUp(self._reason())
         self._left, self._retry_after_s = None, None
+        self._rounds += 1
         self._backoff_s = min(2 * self._backoff_s, BACKOFF_MAX_S)
         return Wait(wait_s)
 

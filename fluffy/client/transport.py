@@ -49,10 +49,6 @@ T = TypeVar("T")
 
 # A machine on the other side of the world answers a SYN in 0.3 s; two lost SYNs fit in as well.
 CONNECT_S = 3.0
-# The servers answer or refuse within their own deadlines, which are shorter.
-ANSWER_S = 15.0
-# A commit at the end of a long upload waits for the slowest disk of the quorum.
-COMMIT_S = 60.0
 # A body that does not move for so long will not move any more; another peer is faster.
 STALL_S = 15.0
 STALL_TICK_S = 0.5
@@ -197,10 +193,13 @@ class Transport:
         if session is not None:
             await session.close()
 
-    async def ask(self, call: Call, *, answer_s: float = ANSWER_S) -> Answer:
-        """Persist until a peer has answered `call` with a whole JSON document; raises its refusal as our error."""
+    async def ask(self, call: Call, *, answer_s: float | None = None) -> Answer:
+        """Persist until a peer has answered `call` with a whole JSON document; raises its refusal as our error.
+
+        `answer_s`: how long this answer may take, when it is known to take long.
+        """
         async def once(peer: str, patience: Persistence) -> Answer:
-            return await self.ask_peer(peer, call, answer_s=answer_s)
+            return await self.ask_peer(peer, call, answer_s=answer_s or patience.answer_s)
         return await self.persist(once)
 
     async def ask_peer(self, peer: str, call: Call, *, answer_s: float) -> Answer:
@@ -211,9 +210,10 @@ class Transport:
 
     async def ask_bytes(self, call: Call) -> bytes:
         """The body of the answer as it is: for parts of files, of which no hash is known."""
-        async def once(peer: str, _: Persistence) -> bytes:
-            stall, body = StallGuard(STALL_S), bytearray()
+        async def once(peer: str, patience: Persistence) -> bytes:
+            stall, body = StallGuard(patience.answer_s), bytearray()
             async with self.open(peer, call, stall) as response:
+                stall.moved(seconds=STALL_S)
                 async for block in response.content.iter_any():
                     stall.moved()
                     body += block

@@ -14,13 +14,17 @@ from urllib.parse import quote, urlencode
 
 from fluffy.base.errors import FluffyError, RequestError, TransferCorrupt, Unavailable
 from fluffy.base.paths import parse_file_path
+from fluffy.base.units import MIB
 from fluffy.client.retry import Persistence
 from fluffy.client.sources import Body, Source
-from fluffy.client.transport import COMMIT_S, STALL_S, Call, StallGuard, Transport, read_document
+from fluffy.client.transport import STALL_S, Call, StallGuard, Transport, read_document
 
 Progress = Callable[[int, int | None], None]
 """Called with (bytes so far, bytes in all or None), on the client's loop. Falls back when a transfer starts again."""
 
+# What is still on its way to the disks of the quorum when the last byte has left us, at the pace of an old hard disk.
+SLOW_DISK_BYTES_PER_S = 64 * MIB
+COMMIT_MAX_S = 60.0
 # Each cut after bytes had flowed costs the whole body again: so often a line does not break by accident.
 CUTS_MAX = 10
 
@@ -52,11 +56,11 @@ async def upload(transport: Transport, path: str, source: Source, options: Uploa
     call = _call_for(path, source, options)
     cuts = 0
 
-    async def once(peer: str, _: Persistence) -> dict[str, Any]:
+    async def once(peer: str, patience: Persistence) -> dict[str, Any]:
         nonlocal cuts
         body = await source.open()
         try:
-            return await _send(transport, peer, call, source, body, progress)
+            return await _send(_Sending(transport, source, body, progress, patience.answer_s), peer, call)
         except FluffyError as error:
             cuts += body.sent_bytes > 0
             if body.sent_bytes and not (source.repeatable and cuts < CUTS_MAX):
@@ -67,13 +71,32 @@ async def upload(transport: Transport, path: str, source: Source, options: Uploa
     return await transport.persist(once)
 
 
-async def _send(transport: Transport, peer: str, call: Call, source: Source, body: Body,
-                progress: Progress | None) -> dict[str, Any]:
-    stall = StallGuard(STALL_S)
-    empty = source.size == 0
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """One attempt. `answer_s`: how long a commit may take that has nothing left to write."""
+
+    transport: Transport
+    source: Source
+    body: Body
+    progress: Progress | None
+    answer_s: float
+
+    async def blocks(self, stall: StallGuard) -> AsyncIterator[bytes]:
+        """The body's blocks; each one asked for proves that the one before it has left."""
+        async for block in self.body:
+            stall.moved()
+            yield block
+            if self.progress is not None:
+                self.progress(self.body.sent_bytes, self.source.size)
+        stall.moved(seconds=min(COMMIT_MAX_S, self.answer_s + self.body.sent_bytes / SLOW_DISK_BYTES_PER_S))
+
+
+async def _send(sending: _Sending, peer: str, call: Call) -> dict[str, Any]:
+    body, is_empty = sending.body, sending.source.size == 0
+    stall = StallGuard(sending.answer_s if is_empty else STALL_S)
+    data = b"" if is_empty else sending.blocks(stall)
     try:
-        async with transport.open(peer, call, stall, body=b"" if empty else _watched(body, source, stall, progress)
-                                  ) as response:
+        async with sending.transport.open(peer, call, stall, body=data) as response:
             document = await read_document(response, peer)
     except FluffyError:
         if body.failure is not None:
@@ -81,16 +104,6 @@ async def _send(transport: Transport, peer: str, call: Call, source: Source, bod
         raise
     _check_stored(document, await body.digest(), body.sent_bytes, peer)
     return document
-
-
-async def _watched(body: Body, source: Source, stall: StallGuard, progress: Progress | None) -> AsyncIterator[bytes]:
-    """The body's blocks; each one asked for proves that the one before it has left."""
-    async for block in body:
-        stall.moved()
-        yield block
-        if progress is not None:
-            progress(body.sent_bytes, source.size)
-    stall.moved(seconds=COMMIT_S)
 
 
 def _check_stored(document: Mapping[str, Any], digest: bytes, sent_bytes: int, peer: str) -> None:

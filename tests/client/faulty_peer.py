@@ -132,6 +132,8 @@ class FaultyPeer:
                                       "etag": digest[:32], "blake3": digest})
         if request.path == "/v1/status":
             return web.json_response({"cluster": {"name": "alpha"}, "user": {"name": "admin"}, "node": "one"})
+        if request.path.startswith("/v1/dirs/") and request.method == "PUT":
+            return web.json_response({"path": request.path, "created": True}, status=201)
         return _error(404, "NotFound")
 
 

@@ -201,3 +201,23 @@ def test_a_stale_answer_tells_its_age() -> None:
     assert stale_age({"Fluffy-Stale": "true", "Age": "12"}) == 12
     assert stale_age({"Fluffy-Stale": "true"}) == 0
     assert stale_age({"Age": "12"}) is None
+
+
+def test_everybody_is_asked_once_however_long_the_first_one_hangs() -> None:
+    patience = persistence(A, B)
+    assert patience.next(0.0) == Try(A)
+    patience.failed(A, unreachable(A), 1000.0)
+    assert patience.next(1000.0) == Try(B)
+
+
+def test_a_slow_answer_gets_more_time_in_each_round() -> None:
+    patience = persistence(A)
+    times = []
+    for now_s in range(8):
+        times.append(patience.answer_s)
+        patience.next(float(now_s))
+        patience.failed(A, NoLeader(), float(now_s))
+        patience.next(float(now_s))
+    assert times == sorted(times)
+    assert times[0] == 5.0
+    assert times[-1] == 30.0

@@ -24,8 +24,9 @@ from fluffy.base.errors import (
 )
 from fluffy.client import AsyncFluffy
 from fluffy.client import download as download_module
+from fluffy.client import retry as retry_module
 from fluffy.client import transport as transport_module
-from tests.client.faulty_peer import FaultyPeer, refusal
+from tests.client.faulty_peer import FaultyPeer, refusal, serving
 
 MIB = 1024 * 1024
 BIG = os.urandom(3 * MIB + 17)
@@ -362,3 +363,23 @@ async def test_parts_of_a_file_can_be_had(peer: FaultyPeer, client: AsyncFluffy)
     assert await client.get("/admin/x", offset=3, length=4) == b"3456"
     assert await client.get("/admin/x", offset=8) == b"89"
     assert await client.get("/admin/x", offset=8, length=0) == b""
+
+
+async def test_a_frozen_peer_is_left_for_another(peer: FaultyPeer, second: FaultyPeer, tmp_path: Path,
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry_module, "ANSWER_FIRST_S", 0.3)
+    second.files["/admin/x"] = b"there"
+    small = tmp_path / "small"
+    small.write_bytes(b"small")
+
+    async def freeze(request: object) -> None:
+        await asyncio.sleep(30)
+    peer.handle = freeze  # type: ignore[method-assign, assignment]
+    for number, call in enumerate(["get", "put", "mkdir"]):
+        async with serving(peer), AsyncFluffy([peer.url, second.url], "good-token", patience_s=5.0) as client:
+            calls = {"get": lambda: client.get("/admin/x"), "put": lambda: client.put("/admin/y", small),
+                     "mkdir": lambda: client.mkdir("/admin/folder")}
+            began = asyncio.get_running_loop().time()
+            await calls[call]()
+            assert 0.2 < asyncio.get_running_loop().time() - began < 3.0, number
+            assert client.peer == second.url

@@ -139,8 +139,7 @@ class Session:
             joined = text
         else:
             joined = posixpath.join(self.cwd, text)
-        normal = "/" + posixpath.normpath(joined).strip("/").removeprefix(".")
-        return str(parse_path(normal))
+        return str(parse_path(posixpath.normpath(joined)))
 
     def remote(self, words: Iterable[str]) -> list[str]:
         """The paths that masked words mean, patterns expanded. Raises NotFound for a pattern that nothing fits."""
