@@ -106,7 +106,7 @@ class Persistence:
     def answer_s(self) -> float:
         """How long the next attempt may wait for an answer: longer each round.
 
-        A frozen peer looks like a slow one: while others are untried it is left soon; when all are slow, each gets time.
+        A frozen peer looks like a slow one: while others are untried it is left soon; when all are slow, they get time.
         """
         return min(ANSWER_FIRST_S * 2.0 ** min(self._rounds, 8), ANSWER_MAX_S)
 
