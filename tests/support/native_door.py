@@ -30,6 +30,7 @@ from fluffy.gateways.native.pulse import Pulse
 from fluffy.gateways.native.reads import ReadGate
 from fluffy.gateways.native.routes import ROUTES
 from fluffy.gateways.native.table import Table
+from fluffy.gateways.native.version_cache import VersionCache
 from fluffy.services.downloads import Downloads
 from fluffy.services.uploads import Uploads
 from tests.support.local_log import ADMIN_TOKEN, BornCluster, born_cluster, genesis_command
@@ -122,5 +123,6 @@ def make_desk(cluster: BornCluster, chunks: MemoryChunks, buffers: BufferPool, t
         node="one", table=Table(ROUTES), log=cluster.log, reader=cluster.reader, clock=clock,
         gate=ReadGate(cluster.log, cluster.reader, clock, pulse.majority_seen), pulse=pulse,
         tokens=Tokens(cluster.reader), metrics=Metrics("one", 0, dict), access_log=AccessLog(), consistency="strong",
+        versions=VersionCache(),
         data=DataPath(NodeNo(1), state.settings, uploads, Downloads(chunks)), requests=requests, uploading=uploading,
         downloading=downloading)

@@ -40,13 +40,17 @@ class BodyStream(Protocol):
 
 @dataclass(slots=True)
 class Answer:
-    """What to send. `length` counts for a stream; to a HEAD nothing of the body is sent, but its length is said."""
+    """What to send. `length` counts for a stream; to a HEAD nothing of the body is sent, but its length is said.
+
+    `prepared`: header lines that were rendered before (heads.render_lines), for answers that are given often.
+    """
 
     status: int
     headers: Headers
     body: bytes | BodyStream = b""
     length: int = 0
     must_close: bool = False
+    prepared: bytes = b""
 
     @property
     def content_length(self) -> int:

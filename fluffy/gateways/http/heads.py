@@ -6,7 +6,7 @@ import time
 from http import HTTPStatus
 
 from fluffy.base.checks import invariant
-from fluffy.gateways.http.exchange import Headers
+from fluffy.gateways.http.exchange import Answer, Headers
 from fluffy.wire.conditions import http_date
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -32,15 +32,17 @@ class DateLine:
         return self._text
 
 
-def render_head(status: int, headers: Headers, length: int, connection: str | None, date: str) -> bytes:
-    """Status line and headers. `connection`: `close`, `keep-alive`, or None where HTTP/1.1's own rule holds."""
-    lines = [f"{name}: {value}\r\n" for name, value in headers]
-    if status not in BODILESS:
-        lines.append(f"Content-Length: {length}\r\n")
-    if connection is not None:
-        lines.append(f"Connection: {connection}\r\n")
-    text = f"{_STATUS_LINES[status]}{date}{''.join(lines)}\r\n"
-    # No stored name or value may smuggle in a line of its own.
-    breaks = len(lines) + 3
-    invariant(text.count("\n") == breaks == text.count("\r") and "\0" not in text, "a header value is one line")
+def render_lines(headers: Headers) -> bytes:
+    """Header lines as bytes. No stored name or value may smuggle in a line of its own."""
+    text = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    invariant(text.count("\n") == len(headers) == text.count("\r") and "\0" not in text, "a header value is one line")
     return text.encode("utf-8", "surrogateescape")
+
+
+def render_head(answer: Answer, connection: str | None, date: str) -> bytes:
+    """Status line and headers. `connection`: `close`, `keep-alive`, or None where HTTP/1.1's own rule holds."""
+    status = answer.status
+    length = "" if status in BODILESS else f"Content-Length: {answer.content_length}\r\n"
+    last = "\r\n" if connection is None else f"Connection: {connection}\r\n\r\n"
+    return b"".join((f"{_STATUS_LINES[status]}{date}{length}".encode(), answer.prepared, render_lines(answer.headers),
+                     last.encode()))

@@ -76,7 +76,7 @@ class HttpServer(Generic[R]):
             answer = self._service.refuse(Overloaded(
                 "this node has as many connections as it can hold; try again shortly or ask another peer"))
             assert isinstance(answer.body, bytes)
-            head = render_head(answer.status, answer.headers, len(answer.body), "close", self._date.text())
+            head = render_head(answer, "close", self._date.text())
             connection.transport.write(head + answer.body)
             connection.transport.close()
             return
@@ -153,7 +153,7 @@ class HttpServer(Generic[R]):
     def _write_small(self, connection: Connection, answer: Answer, *, is_head: bool,
                      connection_line: str | None) -> int:
         assert isinstance(answer.body, bytes)
-        head = render_head(answer.status, answer.headers, len(answer.body), connection_line, self._date.text())
+        head = render_head(answer, connection_line, self._date.text())
         if is_head or answer.status in BODILESS:
             connection.outlet.write(head)
             return 0
@@ -163,7 +163,7 @@ class HttpServer(Generic[R]):
     async def _write_stream(self, connection: Connection, answer: Answer, body: BodyStream, is_head: bool,
                             connection_line: str | None) -> int:
         """Send a long body. A body that cannot be finished ends in a cut: only that tells the client."""
-        head = render_head(answer.status, answer.headers, answer.length, connection_line, self._date.text())
+        head = render_head(answer, connection_line, self._date.text())
         if is_head:
             connection.outlet.write(head)
             return 0

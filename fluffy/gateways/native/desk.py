@@ -31,6 +31,7 @@ from fluffy.gateways.native.metrics import Metrics
 from fluffy.gateways.native.pulse import Pulse
 from fluffy.gateways.native.reads import ReadGate, parse_consistency, parse_min_seq
 from fluffy.gateways.native.table import Match, Route, Table
+from fluffy.gateways.native.version_cache import VersionCache
 from fluffy.ports import Clock, MetadataLog, MetadataReader
 from fluffy.services.downloads import Downloads
 from fluffy.services.uploads import BodySource, Uploads
@@ -70,6 +71,7 @@ class Desk:
     access_log: AccessLog
     consistency: str
     data: DataPath | None
+    versions: VersionCache
     requests: Slots
     uploading: Slots
     downloading: Slots

@@ -33,9 +33,11 @@ from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands import DeleteFile
 from fluffy.core.metadata.model import FileVersion
 from fluffy.gateways.http.exchange import Answer, Headers
+from fluffy.gateways.http.heads import render_lines
 from fluffy.gateways.native.desk import Desk
 from fluffy.gateways.native.exchange import Call, Point, json_answer
 from fluffy.gateways.native.shapes import file_json, folder_json, stored_json
+from fluffy.gateways.native.version_cache import CachedVersion
 from fluffy.services.downloads import BodyOut, Download
 from fluffy.services.uploads import PutOrder
 from fluffy.wire.conditions import ReadConditions, evaluate, http_date, parse_tags, range_applies
@@ -54,6 +56,7 @@ LOOP_FILE_BYTES_MAX = 1024 * 1024 * 1024
 # A page opened from here must not act as a page of ours: its scripts do not run.
 SANDBOX: Headers = [("X-Content-Type-Options", "nosniff"), ("Content-Security-Policy", "sandbox")]
 META_PREFIX = "fluffy-meta-"
+_CONDITIONAL = frozenset({"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"})
 
 
 async def put_file(desk: Desk, call: Call) -> Answer:
@@ -79,30 +82,43 @@ async def put_file(desk: Desk, call: Call) -> Answer:
 
 async def get_file(desk: Desk, call: Call) -> Answer:
     """GET and HEAD /v1/files/{path}"""
-    path = parse_file_path(call.tail)
     data = desk.data_path()
-    desk.allow(call, Act.READ, path)
-    version = await _find_version(desk, call, path)
-    headers = _headers_of(version)
+    found = await _lookup(desk, call)
+    version = found.version
     conditions = _conditions_of(call)
-    status = evaluate(conditions, etag=version.etag, modified_s=version.modified_ms // 1000)
+    status = 200 if conditions is None else evaluate(
+        conditions, etag=version.etag, modified_s=version.modified_ms // 1000)
     if status == 304:
-        return Answer(304, [line for line in headers if line[0] not in ("Content-Type", "Content-Length")])
+        return Answer(304, [], prepared=found.lines)
     if status == 412:
         raise PreconditionFailed(etag=version.etag, generation=version.generation)
-    if call.flag("download"):
-        headers.append(("Content-Disposition", f"attachment; filename*=UTF-8''{quote(path.name, safe='')}"))
+    headers: Headers = []
+    if call.query and call.flag("download"):
+        headers.append(("Content-Disposition", f"attachment; filename*=UTF-8''{quote(found.path.name, safe='')}"))
     status, parts, length = _parts_of(call, conditions, version, headers)
     if call.method == "HEAD" or length == 0:
-        return Answer(status, headers, _Nothing(), length)
+        return Answer(status, headers, _Nothing(), length, prepared=found.lines)
     if version.inline is not None and len(parts) == 1:
-        span = parts[0]
-        whole = isinstance(span, bytes) or span.count == version.size
-        return Answer(status, headers, version.inline if whole else _slice(version.inline, parts[0]))
+        return Answer(status, headers, _slice(version.inline, parts[0]), prepared=found.lines)
     with ExitStack() as stack:
         stack.enter_context(desk.downloading)
         download = await data.downloads.open(version, parts, sends_files=call.sends_files)
-        return Answer(status, headers, _Occupied(download, stack.pop_all()), length)
+        return Answer(status, headers, _Occupied(download, stack.pop_all()), length, prepared=found.lines)
+
+
+async def _lookup(desk: Desk, call: Call) -> CachedVersion:
+    """The version to send, from memory when nothing has changed. Raises FileNotFound, IsFolder, AccessDenied."""
+    cached = None if call.query else desk.versions.get(call.tail, call.point.seq)
+    if cached is not None:
+        desk.allow(call, Act.READ, cached.path)
+        return cached
+    path = parse_file_path(call.tail)
+    desk.allow(call, Act.READ, path)
+    version = await _find_version(desk, call, path)
+    found = CachedVersion(call.point.seq, path, version, render_lines(_headers_of(version)))
+    if not call.query:
+        desk.versions.put(call.tail, found)
+    return found
 
 
 async def delete_file(desk: Desk, call: Call) -> Answer:
@@ -157,13 +173,14 @@ def _small_version(db: sqlite3.Connection, path: RemotePath, generation: int | N
     return queries.file_version(db, path, generation) or False
 
 
-def _parts_of(call: Call, conditions: ReadConditions, version: FileVersion,
+def _parts_of(call: Call, conditions: ReadConditions | None, version: FileVersion,
               headers: Headers) -> tuple[int, tuple[Span | bytes, ...], int]:
     """Status, parts and length of the body; adds Content-Type and Content-Range. Raises RangeIllegal."""
     asked = call.headers.get("range")
     spans: tuple[Span, ...] | None = None
+    if_range = None if conditions is None else conditions.if_range
     if asked is not None and call.method == "GET" and range_applies(
-            conditions.if_range, etag=version.etag, modified_s=version.modified_ms // 1000):
+            if_range, etag=version.etag, modified_s=version.modified_ms // 1000):
         try:
             spans = parse_range(asked, version.size)
         except RangeIllegal as error:
@@ -196,14 +213,19 @@ def _headers_of(version: FileVersion) -> Headers:
     return headers
 
 
-def _conditions_of(call: Call) -> ReadConditions:
+def _conditions_of(call: Call) -> ReadConditions | None:
+    """The conditional headers; None when there is none."""
     get = call.headers.get
+    if _CONDITIONAL.isdisjoint(call.headers):
+        return None
     return ReadConditions(get("if-match"), get("if-none-match"), get("if-modified-since"), get("if-unmodified-since"),
                           get("if-range"))
 
 
 def _slice(data: bytes, span: Span | bytes) -> bytes:
-    return span if isinstance(span, bytes) else data[span.start:span.start + span.count]
+    if isinstance(span, bytes) or span.count == len(data):
+        return span if isinstance(span, bytes) else data
+    return data[span.start:span.start + span.count]
 
 
 class _Nothing:
