@@ -11,6 +11,7 @@ read at.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -58,6 +59,8 @@ class Checks:
     acked_seq: int = 0
     reads: list[Read] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
+    counters: Counter[str] = field(default_factory=Counter)
+    _requests: set[bytes] = field(default_factory=set)
     _leaders: dict[int, str] = field(default_factory=dict)
     _votes: dict[tuple[str, int], str] = field(default_factory=dict)
     _entries: dict[int, tuple[int, bytes]] = field(default_factory=dict)
@@ -102,10 +105,19 @@ class Checks:
             if index != after + 1 and after > 0:
                 self.violated(f"{name} applies entry {index} after {after}")
             after = index
+            if index not in self._entries:
+                self._count_repeated(group)
             first_term, first_group = self._entries.setdefault(index, (term, group))
             if (first_term, first_group) != (term, group):
                 self.violated(f"{name} applies another entry {index} (term {term}) than a node before it (term "
                               f"{first_term}): {self._lost(first_group, group)}")
+
+    def _count_repeated(self, group: bytes) -> None:
+        """Requests that the log has a second time: the state must answer them from its window."""
+        for blob in decode_group(group) if group else []:
+            request_id = decode_command(blob).header.request_id
+            self.counters["dedup_hits"] += request_id in self._requests
+            self._requests.add(request_id)
 
     def _lost(self, first_group: bytes, group: bytes) -> str:
         """Which acknowledged writes were in the entry that is gone."""

@@ -19,10 +19,9 @@ from fluffy.sim.clock import World
 from fluffy.sim.member import Member
 from fluffy.wire.log_entries import decode_outcome, encode_command
 
-ANSWER_TIMEOUT_S = 2.0
-RETRY_S = 0.1
+ANSWER_TIMEOUT_S = 1.0
+RETRY_S = 0.05
 SHARED_PATHS = 5
-CONTENT_BYTES_MAX = 1500
 ADMIN = UserNo(1)
 
 
@@ -33,6 +32,7 @@ class Workload:
     clients: int
     think_s: float
     until_s: float
+    content_bytes_max: int
 
 
 class Clients:
@@ -101,7 +101,7 @@ class Clients:
                 return DeleteFile(header, path)
             case "mkdir":
                 return MakeFolder(header, path)
-        content = content_of(write.number, rng.randrange(CONTENT_BYTES_MAX))
+        content = content_of(write.number, rng.randrange(self._load.content_bytes_max))
         blake3 = bytes(chunk_id_of(content))
         return PutFile(header, path, len(content), blake3, etag_of(blake3), "text/plain", {}, {}, content, (), (),
                        if_none_match=write.kind == "put-new")
@@ -166,6 +166,8 @@ class Clients:
                 settled[0] = True
                 if ready:
                     self._look(member, path, floor_seq)
+                else:
+                    self._checks.counters["barriers_refused"] += 1
                 self._done()
 
         node = member.enter()
@@ -184,7 +186,7 @@ class Clients:
         seq = store.machine.seq
         generation, writer = (version.generation, writer_of(version)) if version is not None else (0, None)
         self._world.note(f"read {member.name} {path} at {seq}: {generation}")
-        member.counters["barrier_reads"] += 1
+        self._checks.counters["barrier_reads"] += 1
         self._checks.read(Read(path, floor_seq, seq, generation, writer))
 
 

@@ -111,6 +111,7 @@ class Member:
         self.on_crash_at_operation: Callable[[Member], None] = lambda member: member.power_off()
         self._base = folder
         self._lives = 0
+        self._applied_before = 0
         self._folder = self._base / f"{name}-0"
         self._folder.mkdir()
         self._links: SimLinks | None = None
@@ -160,7 +161,10 @@ class Member:
             links.watch = lambda receiver, message: self.checks.sends(
                 self.name, receiver, message, journal.synced_index)
         files = CheckpointFiles(self._folder / "checkpoints")
+        self.counters["state_behind_its_log"] += store.applied_index < self._applied_before
+        found_index = store.applied_index
         recover_state(store, files, journal)
+        self.counters["restored_from_checkpoint"] += store.applied_index > found_index
 
         def checkpoints(counters: Counter[str]) -> Checkpoints:
             make = StockCheckpoints if self.stock == "transport" else Checkpoints
@@ -220,6 +224,7 @@ class Member:
     def _leave(self, how: str, *, silently: bool) -> None:
         """End the process: everything in its memory is gone; its files stay as they are at this moment."""
         if self.node is not None:
+            self._applied_before = self.node.store.applied_index
             self.counters.update(self.node.counters)
             stats = self.node.journal.stats
             self.counters.update(
@@ -327,6 +332,5 @@ class Member:
         if raft.is_leader:
             self.checks.leads(self.name, raft.term)
         self._busy_until_s = world.now_s + spent_s
-        busy = (self._woken or arrived or raft.last_applied < raft.commit_index or node.reads.busy
-                or node.proposals.waiting)
+        busy = self._woken or arrived or raft.last_applied < raft.commit_index or node.reads.busy
         self.wake(spent_s + (TURN_S if busy else IDLE_S))

@@ -39,7 +39,7 @@ class Nemesis:
             (10, "crash_in_disk_operation", self._crash_in_disk_operation),
             (3, "kill_all", lambda: self._crash_all(power=False)),
             (3, "power_all", lambda: self._crash_all(power=True)),
-            (5, "long_down", self._long_down),
+            (8, "long_down", self._long_down),
             (8, "isolate", self._isolate),
             (6, "one_way", self._one_way),
             (6, "cut_pair", self._cut_pair),

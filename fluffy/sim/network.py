@@ -118,6 +118,8 @@ class SimLinks:
             elif old is stream:
                 self._network.counters["messages"] += 1
                 events.link_message(name, self._network.decode(body))
+            elif kind == "message":
+                self._network.counters["late_messages"] += 1
 
     def _down(self, name: str, stream: Stream) -> None:
         del self.current[name]

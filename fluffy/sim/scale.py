@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fluffy.drivers.raft import checkpoint_files, checkpoints, library, state_store, transport
+from fluffy.drivers.raft import checkpoint_files, checkpoints, group_commit, library, state_store, transport
 from fluffy.drivers.raft.state_store import fsync_file
 
 Place = tuple[Any, str, Any]  # module, name in it, value
@@ -30,9 +30,10 @@ def replaced(places: list[Place]) -> Iterator[None]:
             setattr(module, name, value)
 
 
-def scaled_sizes(*, batch_bytes: int, part_bytes: int, window_bytes: int) -> list[Place]:
-    """Entries travel in batches of `batch_bytes`, checkpoints in parts of `part_bytes`."""
+def scaled_sizes(*, group_commands: int, batch_bytes: int, part_bytes: int, window_bytes: int) -> list[Place]:
+    """Entries hold `group_commands` and travel in batches of `batch_bytes`, checkpoints in parts of `part_bytes`."""
     return [
+        (group_commit, "GROUP_COMMANDS_MAX", group_commands),
         (library, "BATCH_BYTES", batch_bytes),
         (library, "APPLY_BYTES_PER_TURN", 4 * batch_bytes),
         (library, "WINDOW_BYTES", window_bytes),
