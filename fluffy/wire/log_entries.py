@@ -68,7 +68,7 @@ def decode_command(data: bytes) -> Command:
     if type(values) is not tuple or len(values) < _HEADER_FIELDS:
         raise FrameCorrupt("a command is not an array with a header")
     kind, request_id, at_ms, proposer, user_no = values[:_HEADER_FIELDS]
-    if type(kind) is not int:
+    if type(kind) is not int or kind <= 0:
         raise FrameCorrupt("a command has no kind")
     spec = _SPECS.get(kind)
     if spec is None:

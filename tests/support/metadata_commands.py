@@ -1,4 +1,4 @@
-"""Short names for the commands that tests of the metadata send; by the admin, at log time 1000, unless said otherwise."""
+"""Short names for the commands that tests of the metadata send; by the admin, at log time 1000, unless told."""
 
 from __future__ import annotations
 

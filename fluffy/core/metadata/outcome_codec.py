@@ -33,8 +33,9 @@ def decode_outcome(data: bytes) -> Outcome:
     """The outcome of bytes that this program encoded, or ValueError. Bytes from a socket: `wire.log_entries`."""
     values: Any = msgpack.unpackb(data, strict_map_key=True, max_ext_len=0)
     match values:
-        case [0, int(seq), dict(facts)]:
+        # `type() is`: True and False would pass for 1 and 0.
+        case [tag, seq, dict(facts)] if type(tag) is type(seq) is int and tag == _ACCEPTED:
             return Accepted(seq, facts)
-        case [1, str(code), str(message), dict(facts)]:
+        case [tag, str(code), str(message), dict(facts)] if type(tag) is int and tag == _REJECTED:
             return Rejected(code, message, facts)
     raise ValueError("not an outcome")

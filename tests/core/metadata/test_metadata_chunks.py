@@ -59,8 +59,9 @@ def test_unknown_nodes_are_refused_whole(state: MemoryState) -> None:
 def test_only_the_cluster_or_an_admin_reports_copies_and_cleans_up(state: MemoryState) -> None:
     state.db.execute("INSERT INTO users VALUES (2, 'bob', 'user', 0)")
     for user_no in (2, 9):
-        for command in (ReplicasChanged(header(UserNo(user_no)), (), ()), ForgetChunks(header(UserNo(user_no)), 1, (), 0),
-                        ExpireVersions(header(UserNo(user_no)), 1, 1)):
+        by = UserNo(user_no)
+        for command in (ReplicasChanged(header(by), (), ()), ForgetChunks(header(by), 1, (), 0),
+                        ExpireVersions(header(by), 1, 1)):
             assert state.reject(command).code == "AccessDenied"
     state.accept(ReplicasChanged(header(UserNo(1)), (), ()))
 

@@ -34,7 +34,8 @@ def state() -> Iterator[MemoryState]:
     born.close()
 
 
-def publish(epoch: int, nodes: tuple[NodeState, ...] = UP, term: int = 1, user_no: UserNo = CLUSTER) -> PublishPlacement:
+def publish(epoch: int, nodes: tuple[NodeState, ...] = UP, term: int = 1,
+            user_no: UserNo = CLUSTER) -> PublishPlacement:
     return PublishPlacement(header(user_no), term, epoch, nodes)
 
 

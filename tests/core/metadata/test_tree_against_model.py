@@ -1,4 +1,4 @@
-"""The state machine against a model made of dictionaries: by Hypothesis, which shrinks, and by long seeded histories."""
+"""The state machine against a model of dictionaries: by Hypothesis, which shrinks, and by long seeded histories."""
 
 from __future__ import annotations
 

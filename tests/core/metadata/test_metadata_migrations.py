@@ -1,0 +1,74 @@
+"""Databases of an older format are lifted step by step; newer and foreign ones are refused."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from fluffy.base.errors import FeatureTooNew, IdentityMismatch
+from fluffy.core.metadata.machine import open_state
+from fluffy.core.metadata.migrations import STEPS, format_of, migrate
+from fluffy.core.metadata.schema import FORMAT_VERSION
+
+
+@pytest.fixture
+def db() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        yield connection
+
+
+def widen(db: sqlite3.Connection) -> None:
+    db.execute("ALTER TABLE users ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'")
+
+
+def paint(db: sqlite3.Connection) -> None:
+    db.execute("UPDATE users SET colour = 'blue'")
+
+
+LATER = {**STEPS, FORMAT_VERSION: widen, FORMAT_VERSION + 1: paint}
+
+
+def test_an_empty_file_gets_the_newest_format_and_opening_again_changes_nothing(db: sqlite3.Connection) -> None:
+    assert format_of(db) == 0
+    digest = open_state(db).digest()
+    assert format_of(db) == FORMAT_VERSION
+    assert open_state(db).digest() == digest
+
+
+def test_steps_are_taken_in_order_from_where_the_database_is(db: sqlite3.Connection) -> None:
+    migrate(db)
+    db.execute("INSERT INTO users VALUES (1, 'a', 'admin', 0)")
+    assert migrate(db, LATER) == FORMAT_VERSION + 2 == format_of(db)
+    assert db.execute("SELECT name, colour FROM users").fetchall() == [("a", "blue")]
+    assert migrate(db, LATER) == FORMAT_VERSION + 2
+
+
+def test_a_step_that_fails_leaves_the_format_before_it(db: sqlite3.Connection) -> None:
+    def fail(db: sqlite3.Connection) -> None:
+        paint(db)
+        raise sqlite3.OperationalError("disk I/O error")
+    migrate(db)
+    db.execute("INSERT INTO users VALUES (1, 'a', 'admin', 0)")
+    with pytest.raises(sqlite3.OperationalError):
+        migrate(db, {**LATER, FORMAT_VERSION + 1: fail})
+    assert format_of(db) == FORMAT_VERSION + 1
+    assert db.execute("SELECT colour FROM users").fetchall() == [("red",)]
+    assert migrate(db, LATER) == FORMAT_VERSION + 2
+
+
+def test_a_newer_format_is_refused(db: sqlite3.Connection) -> None:
+    migrate(db, LATER)
+    with pytest.raises(FeatureTooNew, match="upgrade this node"):
+        open_state(db)
+
+
+def test_another_programs_database_is_refused(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "x.db", isolation_level=None)) as db:
+        db.execute("CREATE TABLE theirs (a)")
+        with pytest.raises(IdentityMismatch):
+            open_state(db)
+        assert db.execute("SELECT name FROM sqlite_schema").fetchall() == [("theirs",)]
