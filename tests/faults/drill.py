@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,21 +22,31 @@ class DrillReport(Protocol):
 
 
 def drill_main(text: str | None, run: Callable[..., Awaitable[DrillReport]], *, rounds: int,
-               cluster: Mapping[str, Any] | None = None) -> None:
-    """Parse arguments, run the drill, print its report; exits 1 when a promise was broken."""
+               cluster: Mapping[str, Any] | None = None,
+               arguments: Mapping[str, tuple[Callable[[str], Any], Any, str]] | None = None,
+               around: Callable[[Cluster], AbstractContextManager[object]] = nullcontext) -> None:
+    """Parse arguments, run the drill, print its report; exits 1 when a promise was broken.
+
+    `arguments`: further ones of the drill by name, each with type, default and help. `around`: what must stand before
+    the nodes start and until they have ended.
+    """
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--dir", type=Path, help="keep the cluster's folder here (default: a temporary one)")
-    arguments = parser.parse_args()
+    extra = dict(arguments or {})
+    for name, (kind, default, meaning) in extra.items():
+        parser.add_argument(f"--{name}", type=kind, default=default, help=meaning)
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fluffy-drill-") as temporary:
-        folder = arguments.dir or Path(temporary)
-        print(f"seed {arguments.seed}, {arguments.nodes} nodes in {folder}", flush=True)
+        folder = given.dir or Path(temporary)
+        print(f"seed {given.seed}, {given.nodes} nodes in {folder}", flush=True)
         started_s = time.monotonic()
-        with Cluster(folder, nodes=arguments.nodes, cluster=cluster) as drilled:
+        drilled = Cluster(folder, nodes=given.nodes, cluster=cluster)
+        with around(drilled), drilled:
             drilled.start_ready()
-            report = asyncio.run(_run(run, drilled, arguments))
+            report = asyncio.run(_run(run, drilled, given, tuple(name.replace("-", "_") for name in extra)))
         print("\n".join(report.lines()))
         print(f"took {time.monotonic() - started_s:.0f} s")
         try:
@@ -46,6 +57,6 @@ def drill_main(text: str | None, run: Callable[..., Awaitable[DrillReport]], *, 
     print("promises kept")
 
 
-async def _run(run: Callable[..., Awaitable[DrillReport]], cluster: Cluster,
-               arguments: argparse.Namespace) -> DrillReport:
-    return await run(cluster, rounds=arguments.rounds, seed=arguments.seed)
+async def _run(run: Callable[..., Awaitable[DrillReport]], cluster: Cluster, given: argparse.Namespace,
+               extra: tuple[str, ...]) -> DrillReport:
+    return await run(cluster, rounds=given.rounds, seed=given.seed, **{name: getattr(given, name) for name in extra})
