@@ -7,6 +7,7 @@ configuration does not know gets the user's own token, never that one.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import threading
@@ -34,6 +35,9 @@ IPTABLE_NAME = "iptable.txt"
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command or the REPL, and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 shows escapes, not a traceback
     code = run_command_line(make_cli(), sys.argv[1:] if arguments is None else arguments)
     if any(thread.name.startswith(UPLOAD_THREADS) for thread in threading.enumerate()):
         # After Ctrl-C: still inside a read of a pipe or of the terminal that may never return. Do not wait for it.

@@ -99,8 +99,12 @@ def info_of(document: Document) -> FileInfo:
 
 def entry_of(document: Document) -> Entry:
     path = _rooted(_text(document, "path"))
+    name = _text(document, "name", path.rpartition("/")[2])
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        # Names become local files (`download -r`): one that leads elsewhere is an attack or a bug, never a file.
+        raise Unavailable(f"a peer's answer has an entry with the illegal name {name!r}")
     return Entry(
-        name=_text(document, "name", path.rpartition("/")[2]), path=path, is_folder=_is_folder(document),
+        name=name, path=path, is_folder=_is_folder(document),
         size=_number(document, "size", 0), generation=_number(document, "generation", 0),
         etag=_text(document, "etag", ""), content_type=_text(document, "content_type", ""),
         owner=_text(document, "owner", ""), modified=_time(document.get("modified")), document=document)

@@ -21,6 +21,7 @@ from fluffy.base.errors import (
     Unavailable,
 )
 from fluffy.client.peers import DOWN_FOR_S, PeerList, parse_peer, parse_peers, peers_in_nodes
+from fluffy.client.results import page_of
 from fluffy.client.retry import GiveUp, Persistence, Try, Wait, is_final
 from fluffy.client.transport import error_of_answer, stale_age
 
@@ -195,6 +196,19 @@ def test_known_codes_keep_their_class_and_facts() -> None:
     assert newer.http_status == 409
     assert is_final(newer)
     assert not is_final(error_of_answer(429, {"Retry-After": "2"}, b"", A))
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "../x", "/etc/passwd", "a/b", "nul\0"])
+def test_a_name_that_leads_elsewhere_is_not_believed(name: str) -> None:
+    with pytest.raises(Unavailable):
+        page_of({"entries": [{"name": name, "path": f"/admin/{name}", "kind": "file"}]}, "entries")
+
+
+@pytest.mark.parametrize("document", [{}, {"hits": 1}, {"hits": [1]}, {"hits": [{}]}, {"hits": [{"path": 1}]},
+                                      {"hits": [{"path": "/a/b", "size": "1"}]}])
+def test_an_answer_that_makes_no_sense_is_another_machines_fault(document: dict[str, object]) -> None:
+    with pytest.raises(Unavailable):
+        page_of(document, "hits")
 
 
 def test_a_stale_answer_tells_its_age() -> None:

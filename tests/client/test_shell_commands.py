@@ -97,6 +97,7 @@ def test_a_local_file_is_not_replaced_without_force(shell: Shell) -> None:
     assert said.code == 1
     assert "--force" in said.err
     assert Path("a").read_bytes() == b"local"
+    assert shell("download", "a", "nofolder/").code == 1
     assert shell("download", "a", ".", "-f").code == 0
     assert Path("a").read_bytes() == b"remote"
 

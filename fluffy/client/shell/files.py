@@ -135,8 +135,8 @@ def download(session: Session, words: tuple[str, ...], force: bool, recursive: b
     """
     remotes, place = session.remote(words[:-1] or words), words[-1] if len(words) > 1 else "."
     local = Path(os.path.expanduser(place) if place.startswith("~") else unmask(place))
-    if len(remotes) > 1 and str(local) != "-" and not local.is_dir():
-        raise LocalFileFailed(f"{local} is not a local folder; several files need one", local=str(local))
+    if (len(remotes) > 1 or place.endswith("/")) and str(local) != "-" and not local.is_dir():
+        raise LocalFileFailed(f"{local} is not a folder on this machine; make it first", local=str(local))
 
     def one(path: str) -> Mapping[str, Any]:
         if str(local) == "-":

@@ -27,7 +27,7 @@ from fluffy.client.shell.output import (
 )
 from fluffy.client.shell.repl import Repl
 from fluffy.client.shell.session import ConnectOptions, ContextFactory, Session
-from fluffy.client.shell.table import ShellGroup, Spec
+from fluffy.client.shell.table import ShellCommand, ShellGroup, Spec
 
 SPECS: tuple[Spec, ...] = (*files.SPECS, *folders.SPECS, *cluster.SPECS, *LATER, *HELP_SPECS)
 
@@ -106,7 +106,8 @@ def _run_in(group: ShellGroup, arguments: Sequence[str], session: Session, *, pr
         is_usage = isinstance(error, StartRefused | QuerySyntax) and "status" not in error.facts
         return EXIT_USAGE if is_usage else exit_code_of(error)
     except click.ClickException as error:
-        error.show(output.err)
+        with output.as_json("--json" in arguments):
+            output.wrong_usage(error.format_message(), _how_to(error))
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         output.note("interrupted")
@@ -115,6 +116,15 @@ def _run_in(group: ShellGroup, arguments: Sequence[str], session: Session, *, pr
         # Whoever read our output has gone; what is left in the buffer has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_REFUSED
+
+
+def _how_to(error: click.ClickException) -> str:
+    """The line that would be right, where it is known."""
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    if ctx is None or not isinstance(ctx.command, ShellCommand):
+        return ""
+    pieces = " ".join((ctx.command.name or "", *ctx.command.collect_usage_pieces(ctx)))
+    return f"usage: {pieces}; 'help {ctx.command.name}' says more"
 
 
 def _run_words(group: ShellGroup, words: Sequence[str], session: Session) -> int:

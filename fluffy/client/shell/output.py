@@ -125,6 +125,14 @@ class Output:
             self.err.write(self._on_err("error: ", "red") + safe(error.message) + "\n")
             self.err.flush()
 
+    def wrong_usage(self, message: str, hint: str) -> None:
+        """A command line that cannot be understood."""
+        if self.json:
+            self.document({"error": {"code": "UsageWrong", "message": message, "retry": "never"}})
+            return
+        self.err.write(self._on_err("error: ", "red") + safe(message) + "\n" + (safe(hint) + "\n" if hint else ""))
+        self.err.flush()
+
     def _on_err(self, text: str, colour: str) -> str:
         plain = not self.err.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
         return text if plain else click.style(text, fg=colour)

@@ -12,11 +12,13 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
-    TransferSpeedColumn,
 )
+from rich.text import Text
 
 from fluffy.base.units import format_size
 from fluffy.client.shell.output import Output, safe
@@ -67,9 +69,17 @@ class TransferBar:
         return f"{format_size(size)} in {seconds:.1f} s, {format_size(size / seconds)}/s"
 
 
+class _RateColumn(ProgressColumn):
+    """In the same units as everything else here."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{format_size(speed)}/s", style="progress.data.speed")
+
+
 def _bar_on(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn(),
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True), _RateColumn(),
         TimeRemainingColumn(compact=True), console=console, transient=True, refresh_per_second=5)
 
 

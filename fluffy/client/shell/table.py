@@ -165,5 +165,5 @@ class ShellGroup(click.Group):
         if self.get_command(ctx, name) is None:
             near = difflib.get_close_matches(name, self.names, n=1)
             hint = f"did you mean '{near[0]}'?" if near else "'help' lists all"
-            raise click.UsageError(f"there is no command '{name}'; {hint}", ctx)
+            raise click.UsageError(f"there is no command '{name}'; {hint}")
         return super().resolve_command(ctx, [name, *args[1:]])
