@@ -36,12 +36,12 @@ def check_feed(record: Record, cluster: Cluster, node: str) -> None:
             if change.path in record.keys and change.kind in ("file-put", "file-deleted"):
                 feed[change.path].append(change)
     for key in record.keys.values():
-        problem = _compare(key, feed[key.path])
+        problem = compare_with_feed(key, feed[key.path])
         if problem:
             record.violation(f"{key.path}: {problem}")
 
 
-def _compare(key: Key, changes: list[Change]) -> str | None:
+def compare_with_feed(key: Key, changes: list[Change]) -> str | None:
     left = list(changes)
     for operation in key.operations:
         kind = "file-put" if operation.kind == "put" else "file-deleted"

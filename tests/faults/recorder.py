@@ -80,6 +80,21 @@ class Record:
         if len(self.violations) < 50:
             self.violations.append(text)
 
+    def check_read(self, key: Key, status: int, body: bytes, oldest: int) -> None:
+        """An answer must show an operation not older than `oldest`, the newest acknowledged before it was asked."""
+        if status == 404:
+            seen = [0] if oldest == 0 else []
+            seen += [op.number for op in key.operations if op.kind == "delete" and op.number >= oldest]
+            if not seen:
+                self.violation(f"GET {key.path}: not found, though #{oldest} was acknowledged")
+            return
+        number = int(body.split(b"#", 2)[1])
+        operation = next((op for op in key.operations if op.number == number), None)
+        if operation is None or body != body_of(key.path, number, operation.size):
+            self.violation(f"GET {key.path}: bytes that nobody wrote: {body[:80]!r}")
+        elif number < oldest:
+            self.violation(f"GET {key.path}: #{number}, though #{oldest} was acknowledged before")
+
     def longest_gap_s(self, from_s: float, to_s: float) -> float:
         """The longest time without an acknowledged write within a span."""
         times = [from_s, *sorted(at for at in self.acks_s if from_s < at < to_s), to_s]
@@ -202,7 +217,7 @@ class Load:
                     if answer.status in (200, 404):
                         self.record.reads += 1
                         stale = answer.headers.get("Fluffy-Stale") == "true"
-                        self._check_read(key, answer.status, body, 0 if stale else oldest)
+                        self.record.check_read(key, answer.status, body, 0 if stale else oldest)
                         return
                     if answer.status != 503:
                         self.record.violation(f"GET {key.path}: {answer.status} {body[:200]!r}")
@@ -212,17 +227,3 @@ class Load:
             self.record.retries += 1
             await asyncio.sleep(RETRY_REST_S)
         self.record.violation(f"GET {key.path}: no answer although retried for {GIVE_UP_S / 3:.0f} s")
-
-    def _check_read(self, key: Key, status: int, body: bytes, oldest: int) -> None:
-        if status == 404:
-            seen = [0] if oldest == 0 else []
-            seen += [op.number for op in key.operations if op.kind == "delete" and op.number >= oldest]
-            if not seen:
-                self.record.violation(f"GET {key.path}: not found, though #{oldest} was acknowledged")
-            return
-        number = int(body.split(b"#", 2)[1])
-        operation = next((op for op in key.operations if op.number == number), None)
-        if operation is None or body != body_of(key.path, number, operation.size):
-            self.record.violation(f"GET {key.path}: bytes that nobody wrote: {body[:80]!r}")
-        elif number < oldest:
-            self.record.violation(f"GET {key.path}: #{number}, though #{oldest} was acknowledged before")
