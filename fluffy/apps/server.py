@@ -48,7 +48,7 @@ def child_specs(settings: Settings, node: NodeSettings) -> tuple[ChildSpec, ...]
 
     gateways = (
         spec(f"gateway-{worker}", "fluffy.apps.gateway_process", *(("--data-port",) if worker == 0 else ()),
-             stage=0, drain_s=GATEWAY_DRAIN_S)
+             "--worker", str(worker), stage=0, drain_s=GATEWAY_DRAIN_S)
         for worker in range(settings.cluster.workers))
     return (spec("log", "fluffy.apps.log_process", stage=2, drain_s=LOG_DRAIN_S), *gateways,
             spec("keeper", "fluffy.apps.keeper_process", stage=1, drain_s=KEEPER_DRAIN_S))

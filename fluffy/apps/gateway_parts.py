@@ -1,0 +1,211 @@
+"""What a gateway process is made of: the one place where doors, services and drivers are put together.
+
+Two steps, because HTTP answers from the first moment (`/healthz`, and 503 with a reason) while the data path needs to
+know the node's number and the cluster's settings, which exist only after the cluster's birth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from fluffy.apps.identity import load_or_create_identity
+from fluffy.apps.settings import NodeSettings, Settings
+from fluffy.base.errors import ConfigIllegal, NotReady, PeerUnreachable
+from fluffy.base.ids import NodeNo
+from fluffy.core.metadata import queries
+from fluffy.core.metadata.model import ClusterState, PlacementMap
+from fluffy.drivers.buffers import BufferPool
+from fluffy.drivers.chunk_files import ChunkFiles
+from fluffy.drivers.clock import SystemClock
+from fluffy.drivers.data_port.client import DataPortClient
+from fluffy.drivers.data_port.server import DataPortServer
+from fluffy.drivers.log_client import LogClient
+from fluffy.drivers.meta_reader import MetaReader
+from fluffy.gateways.native.access_log import AccessLog
+from fluffy.gateways.native.auth import Tokens
+from fluffy.gateways.native.desk import DataPath, Desk, new_slots
+from fluffy.gateways.native.metrics import Metrics
+from fluffy.gateways.native.pulse import Pulse
+from fluffy.gateways.native.reads import ReadGate
+from fluffy.gateways.native.routes import ROUTES
+from fluffy.gateways.native.table import Table
+from fluffy.gateways.native.version_cache import VersionCache
+from fluffy.services.chunk_cache import ChunkCache
+from fluffy.services.chunk_reader import ChunkReader
+from fluffy.services.chunk_writer import ChunkWriter
+from fluffy.services.downloads import Downloads
+from fluffy.services.replica_reports import ReplicaReporter
+from fluffy.services.uploads import Uploads
+from fluffy.wire.frames import CHUNK_PAYLOAD_BYTES_MAX
+from fluffy.wire.handshake import PeerIdentity
+
+BIRTH_POLL_S = 0.25
+# Three uploads at full speed, or a dozen slow ones; 96 MiB. A process must stay below 300 MiB with all pools full.
+UPLOAD_BUFFERS_MAX = 12
+# Chunks that other nodes send here at once; 64 MiB.
+DATA_PORT_BUFFERS_MAX = 8
+# The cache holds idle chunks; of the configured size per node each worker has its part.
+CACHE_BUFFERS_MIN = 4
+# Hashing and the own disk for users, the data port's disk work, sendfile: pools of their own, so that none of
+# them waits for another. A sender thread is mostly asleep in poll.
+CHUNK_THREADS = 4
+DATA_PORT_THREADS = 4
+SENDER_THREADS = 32
+# A placement map is one or two pages of SQLite: read again at most this often.
+PLACEMENT_KEPT_S = 0.5
+
+
+@dataclass(slots=True)
+class Front:
+    """What answers before the cluster is born."""
+
+    desk: Desk
+    log: LogClient
+    reader: MetaReader
+    clock: SystemClock
+    senders: ThreadPoolExecutor
+
+
+def make_front(settings: Settings, node: NodeSettings, worker: int, connections: Callable[[], int]) -> Front:
+    """The desk without a data path."""
+    clock = SystemClock()
+    log = LogClient(node.dir / "run" / "log.sock")
+    reader = MetaReader(node.dir)
+    pulse = Pulse(log, clock)
+    gate = ReadGate(log, reader, clock, pulse.majority_seen)
+    requests, uploading, downloading = new_slots()
+
+    def gauges() -> dict[str, tuple[str, float]]:
+        status = pulse.last.status
+        return {
+            "gateway_connections": ("Open HTTP connections.", connections()),
+            "gateway_requests": ("Requests being answered.", requests.taken),
+            "gateway_uploads": ("Uploads on their way.", uploading.taken),
+            "gateway_downloads": ("Downloads on their way.", downloading.taken),
+            "gateway_refused": ("Requests refused because the house was full, since the start.",
+                                requests.refused + uploading.refused + downloading.refused),
+            "gateway_barriers": ("Barriers passed for strong reads, since the start.", gate.barriers),
+            "log_seq": ("Position of the change feed on this node.", status.seq if status else gate.seq),
+            "log_has_leader": ("1 when this node knows a leader.", status is not None and status.leader is not None),
+            "log_majority": ("1 when a majority is connected.", status is not None and status.majority_connected)}
+
+    desk = Desk(
+        node=node.name, table=Table(ROUTES), log=log, reader=reader, clock=clock, gate=gate, pulse=pulse,
+        tokens=Tokens(reader), metrics=Metrics(node.name, worker, gauges), access_log=AccessLog(),
+        consistency=settings.cluster.consistency, versions=VersionCache(), data=None, requests=requests,
+        uploading=uploading, downloading=downloading)
+    return Front(desk, log, reader, clock, ThreadPoolExecutor(SENDER_THREADS, thread_name_prefix="sendfile"))
+
+
+async def wait_for_birth(reader: MetaReader, node: NodeSettings) -> tuple[ClusterState, NodeNo]:
+    """The cluster's state and this node's number, once both exist."""
+    while True:
+        try:
+            state = reader.read(queries.cluster_state)
+            records = reader.read(queries.node_records)
+        except NotReady:
+            state, records = None, ()
+        numbers = [record.node_no for record in records if record.name == node.name]
+        if state is not None and numbers:
+            return state, numbers[0]
+        await asyncio.sleep(BIRTH_POLL_S)
+
+
+@asynccontextmanager
+async def data_path(settings: Settings, node: NodeSettings, front: Front, *, owns_data_port: bool,
+                    ) -> AsyncIterator[DataPath]:
+    """Everything that moves bytes, open inside the context. Waits for the cluster's birth."""
+    state, own_no = await wait_for_birth(front.reader, node)
+    # Read now: after the birth the log process writes the cluster's UUID into it.
+    identity = load_or_create_identity(settings, node)
+    me = PeerIdentity(node.name, identity.disk_uuid, state.cluster_uuid)
+    store = ChunkFiles(node.dir, settings.cluster.fsync)
+    addresses = NodeAddresses(settings, front.reader)
+    peers = DataPortClient(addresses.address_of, settings.secret(), me, names=addresses.name_of)
+    reporter = ReplicaReporter(front.log, front.clock, own_no)
+    placement = PlacementView(front.reader, front.clock)
+    cluster = state.settings
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(peers.close)
+        threads = stack.enter_context(ThreadPoolExecutor(CHUNK_THREADS, thread_name_prefix="chunks"))
+        if owns_data_port:
+            disk = stack.enter_context(ThreadPoolExecutor(DATA_PORT_THREADS, thread_name_prefix="data-port"))
+            await stack.enter_async_context(DataPortServer(
+                store, node.host, node.data, settings.secret(), me, threads=disk,
+                buffers=BufferPool(CHUNK_PAYLOAD_BYTES_MAX, DATA_PORT_BUFFERS_MAX)))
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        reports = group.create_task(reporter.run())
+        stack.callback(reports.cancel)
+        writer = ChunkWriter(own_no, store, peers, placement.current, cluster.replication, cluster.write_quorum,
+                             threads)
+        reader = ChunkReader(own_no, store, peers, placement.current, _cache(settings), reporter.lost, threads)
+        uploads = Uploads(front.log, writer, BufferPool(cluster.chunk_size, UPLOAD_BUFFERS_MAX), threads,
+                          chunk_size=cluster.chunk_size, inline_max=cluster.inline_max)
+        yield DataPath(own_no, cluster, uploads, Downloads(reader))
+
+
+def _cache(settings: Settings) -> ChunkCache:
+    cluster = settings.cluster
+    bytes_max = max(cluster.cache_size // cluster.workers, CACHE_BUFFERS_MIN * CHUNK_PAYLOAD_BYTES_MAX)
+    buffers = BufferPool(CHUNK_PAYLOAD_BYTES_MAX, bytes_max // CHUNK_PAYLOAD_BYTES_MAX)
+    return ChunkCache(buffers, bytes_max)
+
+
+class NodeAddresses:
+    """Where the other nodes are: as the configuration says, else as the log knows them."""
+
+    def __init__(self, settings: Settings, reader: MetaReader) -> None:
+        self._settings = settings
+        self._reader = reader
+
+    def address_of(self, node_no: NodeNo) -> tuple[str, int]:
+        name, host, port = self._record(node_no)
+        configured = next((one for one in self._settings.nodes.values() if one.name == name), None)
+        return (host, port) if configured is None else (configured.host, configured.data)
+
+    def name_of(self, node_no: NodeNo) -> str:
+        return self._record(node_no)[0]
+
+    def _record(self, node_no: NodeNo) -> tuple[str, str, int]:
+        for record in self._reader.read(queries.node_records):
+            if record.node_no == node_no:
+                return record.name, record.host, record.data
+        raise PeerUnreachable("the catalog does not know that node", node_no=node_no)
+
+
+class PlacementView:
+    """The committed placement map, read again every half second."""
+
+    def __init__(self, reader: MetaReader, clock: SystemClock) -> None:
+        self._reader = reader
+        self._clock = clock
+        self._map: PlacementMap | None = None
+        self._read_at_s = 0.0
+
+    def current(self) -> PlacementMap:
+        now_s = self._clock.monotonic_s()
+        if self._map is None or now_s - self._read_at_s > PLACEMENT_KEPT_S:
+            self._map = self._reader.read(queries.placement_map)
+            self._read_at_s = now_s
+        return self._map
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext | None:
+    """The server's certificate, when one is configured. Raises ConfigIllegal."""
+    tls = settings.tls
+    if tls.cert is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(tls.cert, tls.key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigIllegal(f"the TLS certificate {tls.cert} or its key cannot be used: {error}") from error
+    return context
+
