@@ -80,7 +80,7 @@ class ChunkReader:
         except ChunkCorrupt:
             self._report_bad(chunk_id, self._own_no)
         except DiskFailed:
-            pass  # says nothing about the copy; the other nodes have theirs
+            return None  # says nothing about the copy; the other nodes have theirs
         return None
 
     async def _read_own(self, chunk_id: ChunkId, offset: int, size: int, deadline: Deadline) -> MemoryLease:
