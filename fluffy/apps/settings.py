@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 from fluffy.apps.cluster_secret import read_secret
 from fluffy.apps.config_tree import Consistency, RepairMode, Section, nearest, read_config
@@ -82,10 +83,11 @@ class NodeSettings:
     s3: int | None  # None: this node has no S3 door
     dir: Path
     zone: str
+    scheme: Literal["http", "https"]
 
     @property
     def url(self) -> str:
-        return f"http://{format_host(self.host)}:{self.http}"
+        return f"{self.scheme}://{format_host(self.host)}:{self.http}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,8 @@ class SupernodeSettings:
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
+    """Of the doors that people and programs use. No `cert`: plain HTTP. No `ca`: the system's authorities."""
+
     cert: Path | None
     key: Path | None
     ca: Path | None
@@ -153,9 +157,10 @@ def load(path: Path | None = None) -> Settings:
     top = read_config(path, TOP_KEYS)
     if not top.has("cluster"):
         raise ConfigIllegal(f"{path.name}: the section cluster is missing")
-    nodes = _apply_iptable(path.with_name(IPTABLE_NAME), _nodes(top, path.parent))
+    tls = _tls(top, path.parent)
+    nodes = _apply_iptable(path.with_name(IPTABLE_NAME), _nodes(top, path.parent, "https" if tls.cert else "http"))
     supernode = _supernode(top, path.parent)
-    settings = Settings(path, _cluster(top, path.parent), MappingProxyType(nodes), supernode, _tls(top, path.parent))
+    settings = Settings(path, _cluster(top, path.parent), MappingProxyType(nodes), supernode, tls)
     _check_relations(settings, top)
     return settings
 
@@ -193,7 +198,7 @@ def _cluster(top: Section, folder: Path) -> ClusterSettings:
     )
 
 
-def _nodes(top: Section, folder: Path) -> dict[NodeName, NodeSettings]:
+def _nodes(top: Section, folder: Path, scheme: Literal["http", "https"]) -> dict[NodeName, NodeSettings]:
     part = top.section("nodes", None)
     nodes: dict[NodeName, NodeSettings] = {}
     for name in part.keys:
@@ -210,6 +215,7 @@ def _nodes(top: Section, folder: Path) -> dict[NodeName, NodeSettings]:
             s3=_port(one, "s3") if one.has("s3") else None,
             dir=folder / one.text("dir", f"data/{name}"),
             zone=one.text("zone", name),
+            scheme=scheme,
         )
     return nodes
 
@@ -237,11 +243,13 @@ def _supernode(top: Section, folder: Path) -> SupernodeSettings | None:
 
 def _tls(top: Section, folder: Path) -> TlsSettings:
     part = top.section("tls", TLS_KEYS)
-    for key in TLS_KEYS:
-        if part.has(key):
-            # Refused, not ignored: doors that stay open in plain text behind a TLS setting would be a lie.
-            part.fail(key, "TLS is not there yet; leave it null and put a TLS proxy in front")
-    return TlsSettings(None, None, None)
+    files = {key: folder / part.text(key) if part.has(key) else None for key in TLS_KEYS}
+    for key, file in files.items():
+        if file is not None and not file.is_file():
+            part.fail(key, f"the file {file} does not exist")
+    if (files["cert"] is None) != (files["key"] is None):
+        part.fail(None, "cert and key go together: name both, or neither")
+    return TlsSettings(files["cert"], files["key"], files["ca"])
 
 
 def _apply_iptable(path: Path, nodes: dict[NodeName, NodeSettings]) -> dict[NodeName, NodeSettings]:

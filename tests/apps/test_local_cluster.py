@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import http.client
+import ipaddress
+import json
 import os
 import random
 import signal
@@ -15,6 +18,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from fluffy.apps.local_nodes import end_processes, running_pid
 from fluffy.apps.node_lock import is_alive
@@ -104,6 +112,45 @@ def test_one_node_of_a_stopped_cluster_can_be_started_alone_and_waits_for_the_ot
     second = run("up", "--node", "three", "--dir", str(folder), "--detach")
     assert second.returncode == 0, second.stderr
     assert status_of(base + 103, "/readyz") == 200
+
+
+def test_with_a_certificate_the_door_speaks_tls_and_the_client_checks_it(folder: Path) -> None:
+    base = free_base_port()
+    run("up", "--nodes", "1", "--dir", str(folder), "--base-port", str(base), "--no-supernode", "--detach")
+    run("down", "--dir", str(folder))
+    make_certificate(folder)
+    config = folder / "config.yaml"
+    plain = config.read_text()
+    config.write_text(plain.replace("{cert: null, key: null, ca: null}", "{cert: c.pem, key: k.pem, ca: c.pem}"))
+    up = run("up", "--dir", str(folder), "--detach")
+    assert up.returncode == 0, up.stderr
+    status = shell(folder, "status", "--json")
+    assert status.returncode == 0, status.stderr
+    assert json.loads(status.stdout)["leader"] == "one"
+    config.write_text(plain.replace("{cert: null, key: null, ca: null}", "{cert: c.pem, key: k.pem, ca: null}"))
+    assert shell(folder, "status", "--json").returncode == 3
+
+
+def make_certificate(folder: Path) -> None:
+    """A certificate for 127.0.0.1 that is its own authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fluffy test")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256()))
+    (folder / "c.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    (folder / "k.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
+def shell(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "FLUFFY_CONFIG": str(folder / "config.yaml")}
+    return subprocess.run([sys.executable, str(ROOT / "client.py"), *arguments], capture_output=True, text=True,
+                          timeout=110, check=False, cwd="/", env=environment)
 
 
 def test_a_taken_port_is_named_at_once_and_nothing_is_left_running(folder: Path) -> None:

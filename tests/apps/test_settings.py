@@ -128,8 +128,22 @@ def test_wrong_nodes_are_refused(tmp_path: Path, nodes: str, said: str) -> None:
     assert said in refusal(config(tmp_path, "  replication: 1\n", nodes=nodes))
 
 
-def test_tls_is_refused_and_not_silently_left_out(tmp_path: Path) -> None:
-    assert "not there yet" in refusal(config(tmp_path, rest="tls: {cert: c.pem}\n"))
+@pytest.mark.parametrize("tls, said", [
+    ("{cert: c.pem}", "cert and key go together"),
+    ("{cert: c.pem, key: gone.pem}", "gone.pem does not exist"),
+    ("{crt: c.pem}", "did you mean cert?"),
+])
+def test_half_a_certificate_is_refused(tmp_path: Path, tls: str, said: str) -> None:
+    (tmp_path / "c.pem").touch()
+    assert said in refusal(config(tmp_path, rest=f"tls: {tls}\n"))
+
+
+def test_with_a_certificate_the_nodes_are_reached_by_https(tmp_path: Path) -> None:
+    for name in ("c.pem", "k.pem"):
+        (tmp_path / name).touch()
+    found = load(config(tmp_path, rest="tls: {cert: c.pem, key: k.pem}\n"))
+    assert next(node.url for node in found.nodes.values()) == "https://127.0.0.1:7101"
+    assert found.tls.key == tmp_path / "k.pem"
 
 
 def test_more_than_seven_nodes_are_refused(tmp_path: Path) -> None:
