@@ -1,0 +1,166 @@
+"""Writing a chunk: the quorum is real, failures hand over, stragglers are left behind, memory comes back."""
+
+import asyncio
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from fluffy.base.deadline import Deadline
+from fluffy.base.errors import DiskFull, NotEnoughCopies, Overloaded, PeerUnreachable
+from fluffy.base.hashing import chunk_id_of
+from fluffy.core.metadata.commands import NodeState
+from fluffy.core.metadata.model import PlacementMap
+from fluffy.core.placement import place
+from fluffy.drivers.chunk_files import ChunkFiles
+from fluffy.services import chunk_writer
+from fluffy.services.chunk_writer import ChunkWriter
+from tests.support.data_nodes import data_nodes, some_bytes
+from tests.support.scripted_peers import Behaviour, ScriptedPeers
+
+OWN = 1
+
+
+class World:
+    def __init__(self, folder, threads, nodes=5, **writer):
+        self.store = ChunkFiles(folder, fsync=False)
+        self.peers = ScriptedPeers()
+        self.map = PlacementMap(1, tuple(NodeState(no, "up", "", 1) for no in range(1, nodes + 1)))
+        self.writer = ChunkWriter(OWN, self.store, self.peers, lambda: self.map, 3, 2, threads, **writer)
+        self.data = some_bytes(50_000)
+        self.chunk_id = chunk_id_of(self.data)
+        self.order = place(self.chunk_id, self.map, 3, OWN)
+
+    async def write(self, seconds=10.0):
+        return await self.writer.write(memoryview(self.data), Deadline.after(seconds))
+
+    def holders(self):
+        own = {OWN} if self.store.path_of(self.chunk_id).exists() else set()
+        return own | {no for no, chunks in self.peers.chunks.items() if self.chunk_id in chunks}
+
+
+@pytest.fixture
+def threads():
+    with ThreadPoolExecutor(4) as pool:
+        yield pool
+
+
+@pytest.fixture
+def world(tmp_path, threads):
+    return World(tmp_path, threads)
+
+
+async def test_three_copies_own_node_first(world):
+    written = await world.write()
+    assert written.chunk_id == world.chunk_id and written.length == 50_000
+    assert set(written.replicas) == set(world.order[:3]) == world.holders()
+    assert OWN in written.replicas
+
+
+async def test_a_failing_node_is_replaced_by_the_next_candidate(world):
+    world.peers.behaviours[world.order[1]] = Behaviour(error=PeerUnreachable())
+    world.peers.behaviours[world.order[3]] = Behaviour(error=DiskFull())
+    written = await world.write()
+    assert set(written.replicas) == {world.order[0], world.order[2], world.order[4]} == world.holders()
+
+
+async def test_a_broken_own_disk_is_replaced_too(world):
+    world.store._reserve_bytes = 1 << 60
+    written = await world.write()
+    assert set(written.replicas) == set(world.order[1:4]) == world.holders()
+
+
+async def test_too_few_nodes_is_an_error_that_names_the_reasons(world):
+    for no in world.order[1:]:
+        world.peers.behaviours[no] = Behaviour(error=PeerUnreachable())
+    with pytest.raises(NotEnoughCopies) as caught:
+        await world.write()
+    assert caught.value.facts["failures"] == {str(no): "PeerUnreachable" for no in world.order[1:]}
+
+
+async def test_full_disks_everywhere_are_a_full_disk(world):
+    world.store._reserve_bytes = 1 << 60
+    world.peers.behaviours = {no: Behaviour(error=DiskFull()) for no in world.order}
+    with pytest.raises(DiskFull):
+        await world.write()
+
+
+async def test_no_candidates_at_all(world):
+    world.map = PlacementMap(2, ())
+    with pytest.raises(NotEnoughCopies):
+        await world.write()
+
+
+async def test_a_straggler_is_left_behind_once_the_quorum_had_patience(tmp_path, threads):
+    world = World(tmp_path, threads, nodes=3, straggler_patience_s=0.05)
+    late = world.order[2]
+    world.peers.behaviours[late] = Behaviour(gate=asyncio.Event())
+    began_s = time.monotonic()
+    written = await world.write()
+    assert set(written.replicas) == set(world.order[:2])
+    assert time.monotonic() - began_s < 2
+    assert world.peers.cancelled == [late] and world.peers.in_work[late] == 0
+
+
+async def test_without_the_quorum_stragglers_are_waited_for_and_slow_ones_get_a_stand_in(tmp_path, threads):
+    world = World(tmp_path, threads, slow_after_s=0.05, straggler_patience_s=0.01)
+    world.peers.behaviours = {no: Behaviour(gate=asyncio.Event()) for no in world.order[1:3]}
+    written = await world.write()
+    assert set(written.replicas) in ({OWN, world.order[3]}, {OWN, world.order[3], world.order[4]})
+
+
+async def test_the_deadline_without_a_quorum_is_not_enough_copies(tmp_path, threads):
+    world = World(tmp_path, threads, nodes=3)
+    world.peers.behaviours = {no: Behaviour(gate=asyncio.Event()) for no in world.order[1:]}
+    with pytest.raises(NotEnoughCopies):
+        await world.write(seconds=0.1)
+    assert sum(world.peers.in_work.values()) == 0
+
+
+async def test_cancelling_ends_every_sender_before_it_returns(world):
+    world.peers.behaviours = {no: Behaviour(gate=asyncio.Event()) for no in world.order[1:]}
+    entered, gate = threading.Event(), threading.Event()
+    real = world.store.put
+
+    def slow_put(*arguments):
+        entered.set()
+        assert gate.wait(10)
+        real(*arguments)
+
+    world.store.put = slow_put
+    async with asyncio.TaskGroup() as group:
+        writing = group.create_task(world.write())
+        await asyncio.to_thread(entered.wait, 10)
+        writing.cancel()
+        await asyncio.sleep(0.05)
+        assert not writing.done()  # the own disk still reads the caller's memory
+        gate.set()
+    assert writing.cancelled()
+    assert sum(world.peers.in_work.values()) == 0
+    assert world.writer._slots._value == chunk_writer.CHUNKS_IN_FLIGHT_MAX
+
+
+async def test_chunks_in_flight_are_bounded(world, monkeypatch):
+    world.writer._slots = asyncio.Semaphore(1)
+    world.peers.behaviours = {no: Behaviour(gate=asyncio.Event()) for no in world.order[1:]}
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(world.write())
+        await asyncio.sleep(0.02)
+        with pytest.raises(Overloaded):
+            await world.write(seconds=0.02)
+        first.cancel()
+
+
+async def test_over_real_ports_one_node_dead(tmp_path, threads):
+    async with data_nodes(tmp_path, 4) as nodes:
+        own = nodes.nodes[1]
+        writer = ChunkWriter(1, own.store, nodes.client, nodes.placement, 3, 2, threads)
+        data = some_bytes(1_500_000)
+        chunk_id = chunk_id_of(data)
+        order = place(chunk_id, nodes.placement(), 3, 1)
+        await nodes.nodes[order[1]].server.__aexit__(None, None, None)
+        written = await writer.write(memoryview(bytearray(data)), Deadline.after(10))
+        assert set(written.replicas) == {1, order[2], order[3]}
+        for no in written.replicas:
+            assert nodes.nodes[no].store.length(chunk_id) == len(data)
