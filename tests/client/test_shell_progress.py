@@ -10,7 +10,7 @@ import pytest
 from fluffy.base.errors import NoLeader
 from fluffy.client.shell import progress, session
 from fluffy.client.shell.output import Output
-from fluffy.client.shell.progress import TransferBar
+from fluffy.client.shell.progress import TransferBar, TreeCount
 
 MIB = 1024 * 1024
 
@@ -55,6 +55,17 @@ def test_programs_see_no_bar(screen: Terminal, make: Callable[[Terminal], Output
         transfer(output)
     assert screen.getvalue() == ""
     assert output.err.getvalue() == ""  # type: ignore[attr-defined]
+
+
+def test_a_tree_is_counted_on_one_line(screen: Terminal) -> None:
+    with TreeCount(Output(err=screen), "uploading") as count:
+        for number in range(5):
+            count(f"/admin/[x]/{number}\x1b[2J", MIB)
+    assert "uploading 5 files, 5.0 MiB: /admin/[x]/4\\x1b[2J" in screen.getvalue()
+    silent = io.StringIO()
+    with TreeCount(Output(err=silent), "uploading") as count:
+        count("/admin/x", 1)
+    assert silent.getvalue() == ""
 
 
 def test_the_summary_says_how_fast_it_was(screen: Terminal) -> None:

@@ -17,7 +17,7 @@ from fluffy.base.units import format_size
 from fluffy.client.results import Entry, FileInfo
 from fluffy.client.retry import is_final
 from fluffy.client.shell.output import EXIT_REFUSED, error_document, safe
-from fluffy.client.shell.progress import TransferBar
+from fluffy.client.shell.progress import TransferBar, TreeCount
 from fluffy.client.shell.session import Session
 from fluffy.client.shell.table import LOCAL, REMOTE, Spec, row
 from fluffy.client.shell.words import unmask
@@ -57,8 +57,9 @@ def upload(session: Session, words: tuple[str, ...], to: str | None, recursive: 
             return _upload_stdin(session, place, folder, new)
         path = posixpath.join(place, _remote_name(local)) if folder else place
         if recursive and local.is_dir():
-            return _tree_document(session, "uploaded", path, session.client.put_tree(
-                local, path, _teller_of(session, "uploaded")))
+            with TreeCount(session.output, "uploading") as count:
+                result = session.client.put_tree(local, path, count)
+            return _tree_document(session, "uploaded", path, result)
         if local.is_dir():
             raise LocalFileFailed(f"{local} is a local folder; say -r to upload it with all in it", local=str(local))
         with TransferBar(session.output, local.name) as bar:
@@ -144,8 +145,9 @@ def download(session: Session, words: tuple[str, ...], force: bool, recursive: b
             return {"path": path}
         if recursive and _is_remote_folder(session, path):
             target = local / posixpath.basename(path) if local.is_dir() else local
-            return _tree_document(session, "downloaded", str(target), session.client.get_tree(
-                path, target, overwrite=force, on_file=_teller_of(session, "downloaded")))
+            with TreeCount(session.output, "downloading") as count:
+                result = session.client.get_tree(path, target, overwrite=force, on_file=count)
+            return _tree_document(session, "downloaded", str(target), result)
         with TransferBar(session.output, posixpath.basename(path)) as bar:
             got = session.client.download(path, local, overwrite=force, generation=generation, progress=bar)
             _say(session, "downloaded", str(got.local), bar.summary(got.size))
@@ -162,8 +164,9 @@ def delete(session: Session, paths: tuple[str, ...], recursive: bool, purge: boo
     """Delete files; they stay in the trash for as long as the bucket keeps it."""
     def one(path: str) -> Mapping[str, Any]:
         if recursive and _is_remote_folder(session, path):
-            return _tree_document(session, "deleted", path, session.client.delete_tree(
-                path, purge=purge, on_file=_teller_of(session, "deleted")))
+            with TreeCount(session.output, "deleting") as count:
+                result = session.client.delete_tree(path, purge=purge, on_file=count)
+            return _tree_document(session, "deleted", path, result)
         document = session.client.delete(path, purge=purge)
         _say(session, "deleted", path)
         return document
@@ -324,12 +327,6 @@ def _columns(entry: Entry) -> str:
 def _say(session: Session, did: str, path: str, more: str = "") -> None:
     if not session.output.json:
         session.output.line(f"{did} {safe(path)}" + (f" ({more})" if more else ""))
-
-
-def _teller_of(session: Session, did: str) -> Callable[[str, int], None] | None:
-    if session.output.json:
-        return None
-    return lambda path, size: session.output.line(f"{did} {safe(path)} ({format_size(size)})")
 
 
 def _tree_document(session: Session, did: str, path: str, result: TreeResult) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.status import Status
 from rich.text import Text
 
 from fluffy.base.units import format_size
@@ -67,6 +68,41 @@ class TransferBar:
         if seconds < SHOW_AFTER_S:
             return format_size(size)
         return f"{format_size(size)} in {seconds:.1f} s, {format_size(size / seconds)}/s"
+
+
+class TreeCount:
+    """For whole folders: how many files are done, on one line that stays where it is. Its context is also `on_file`."""
+
+    def __init__(self, output: Output, doing: str) -> None:
+        self._output = output
+        self._doing = doing
+        self._lock = threading.Lock()
+        self._files = 0
+        self._bytes = 0
+        self._status: Status | None = None
+        self._ended = False
+
+    def __enter__(self) -> TreeCount:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        with self._lock:
+            self._ended = True
+            if self._status is not None:
+                self._status.stop()
+
+    def __call__(self, path: str, size: int) -> None:
+        with self._lock:
+            self._files += 1
+            self._bytes += size
+            if self._ended or not self._output.can_animate:
+                return
+            told = f"{self._doing} {self._files} files, {format_size(self._bytes)}: {_shortened(safe(path))}"
+            if self._status is None:
+                self._status = Console(file=self._output.err).status(Text(told))
+                self._status.start()
+            self._status.update(Text(told))
 
 
 class _RateColumn(ProgressColumn):
