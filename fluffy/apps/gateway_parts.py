@@ -41,7 +41,6 @@ from fluffy.services.chunk_writer import ChunkWriter
 from fluffy.services.downloads import Downloads
 from fluffy.services.replica_reports import ReplicaReporter
 from fluffy.services.uploads import Uploads
-from fluffy.wire.frames import CHUNK_PAYLOAD_BYTES_MAX
 from fluffy.wire.handshake import PeerIdentity
 
 BIRTH_POLL_S = 0.25
@@ -137,23 +136,22 @@ async def data_path(settings: Settings, node: NodeSettings, front: Front, *, own
             disk = stack.enter_context(ThreadPoolExecutor(DATA_PORT_THREADS, thread_name_prefix="data-port"))
             await stack.enter_async_context(DataPortServer(
                 store, node.host, node.data, settings.secret(), me, threads=disk,
-                buffers=BufferPool(CHUNK_PAYLOAD_BYTES_MAX, DATA_PORT_BUFFERS_MAX)))
+                buffers=BufferPool(state.settings.chunk_size, DATA_PORT_BUFFERS_MAX)))
         group = await stack.enter_async_context(asyncio.TaskGroup())
         reports = group.create_task(reporter.run())
         stack.callback(reports.cancel)
         writer = ChunkWriter(own_no, store, peers, placement.current, cluster.replication, cluster.write_quorum,
                              threads)
-        reader = ChunkReader(own_no, store, peers, placement.current, _cache(settings), reporter.lost, threads)
+        reader = ChunkReader(own_no, store, peers, placement.current, _cache(settings, cluster.chunk_size), reporter.lost, threads)
         uploads = Uploads(front.log, writer, BufferPool(cluster.chunk_size, UPLOAD_BUFFERS_MAX), threads,
                           chunk_size=cluster.chunk_size, inline_max=cluster.inline_max)
         yield DataPath(own_no, cluster, uploads, Downloads(reader))
 
 
-def _cache(settings: Settings) -> ChunkCache:
-    cluster = settings.cluster
-    bytes_max = max(cluster.cache_size // cluster.workers, CACHE_BUFFERS_MIN * CHUNK_PAYLOAD_BYTES_MAX)
-    buffers = BufferPool(CHUNK_PAYLOAD_BYTES_MAX, bytes_max // CHUNK_PAYLOAD_BYTES_MAX)
-    return ChunkCache(buffers, bytes_max)
+def _cache(settings: Settings, chunk_size: int) -> ChunkCache:
+    """Of the configured size; with none of it still the memory that chunks pass through on their way to readers."""
+    bytes_max = settings.cluster.cache_size // settings.cluster.workers
+    return ChunkCache(BufferPool(chunk_size, max(CACHE_BUFFERS_MIN, bytes_max // chunk_size)), bytes_max)
 
 
 class NodeAddresses:
