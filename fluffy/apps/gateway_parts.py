@@ -142,7 +142,8 @@ async def data_path(settings: Settings, node: NodeSettings, front: Front, *, own
         stack.callback(reports.cancel)
         writer = ChunkWriter(own_no, store, peers, placement.current, cluster.replication, cluster.write_quorum,
                              threads)
-        reader = ChunkReader(own_no, store, peers, placement.current, _cache(settings, cluster.chunk_size), reporter.lost, threads)
+        cache = _cache(settings, cluster.chunk_size)
+        reader = ChunkReader(own_no, store, peers, placement.current, cache, reporter.lost, threads)
         uploads = Uploads(front.log, writer, BufferPool(cluster.chunk_size, UPLOAD_BUFFERS_MAX), threads,
                           chunk_size=cluster.chunk_size, inline_max=cluster.inline_max)
         yield DataPath(own_no, cluster, uploads, Downloads(reader))
