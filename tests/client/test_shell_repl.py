@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from prompt_toolkit.application import create_app_session
-from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.completion import CompleteEvent, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.output import DummyOutput
@@ -23,6 +23,7 @@ from fluffy.client.shell.main import build_cli, run_command_line, run_repl
 from fluffy.client.shell.repl import open_history
 from fluffy.client.shell.session import Connection, Session
 from fluffy.client.shell.table import ShellGroup
+from fluffy.client.sources import UPLOAD_THREADS
 from tests.client.shell_door import Shell
 
 
@@ -68,10 +69,20 @@ def test_errors_keep_the_session(shell: Shell, monkeypatch: pytest.MonkeyPatch) 
 def test_tab_completes_commands_and_remote_paths(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     shell.sdk.put("/admin/a long name (1).txt", b"x")
 
+    offered = threading.Semaphore(0)
+    get_completions = ShellCompleter.get_completions
+
+    def watched(self: ShellCompleter, document: Document, event: CompleteEvent) -> Iterator[Completion]:
+        yield from get_completions(self, document, event)
+        offered.release()
+    monkeypatch.setattr(ShellCompleter, "get_completions", watched)
+
     def keys(pipe: PipeInput) -> None:
-        for text in ("del", "\t", "a\\ lo", "\t", "\r", "\x04"):
+        for text in ("del\t", "a\\ lo\t"):
             pipe.send_text(text)
-            time.sleep(0.5)  # completion asks the cluster in a thread
+            assert offered.acquire(timeout=20)
+            time.sleep(0.3)  # from the thread that asked the cluster to the screen
+        pipe.send_text("\r\x04")
     type_keys(shell, monkeypatch, keys)
     assert list(shell.sdk.ls("/admin")) == []
 
@@ -81,9 +92,11 @@ def test_ctrl_c_ends_the_command_and_keeps_the_session(shell: Shell, monkeypatch
 
     def keys(pipe: PipeInput) -> None:
         pipe.send_text("put pipe\r")
-        time.sleep(1.0)
+        for _ in range(200):
+            if any(thread.name.startswith(UPLOAD_THREADS) for thread in threading.enumerate()):
+                break
+            time.sleep(0.1)
         os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.5)
         pipe.send_text("mkdir fine\r\x04")
         Path("pipe").write_bytes(b"")  # let the thread that opens it go
     assert type_keys(shell, monkeypatch, keys) == 0
