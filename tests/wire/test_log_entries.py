@@ -165,8 +165,8 @@ def test_bombs_and_garbage_are_refused() -> None:
     deep = b"\x91" * 5_000
     lengths = [bytes([kind]) + b"\xff" * 4 + b"x" for kind in (0xC6, 0xC9, 0xDB, 0xDD, 0xDF)]
     packed = map(msgpack.packb, ([2] * 5, {1: 2}, [-1, b"", 0, 0, 0], [True] * 5))
-    bombs = [b"", b"\xc1", deep, deep + b"\x00", *lengths, *packed, b"\xc7\x01\x05x", b"\xd6\xff" + b"\x00" * 4, b"\x80",
-             b"\x90\x00", b"\x95\x02" + b"\x00" * 4, b"\xa2\xff\xfe", b"\x01" * COMMAND_BYTES_MAX]
+    bombs = [b"", b"\xc1", deep, deep + b"\x00", *lengths, *packed, b"\xc7\x01\x05x", b"\xd6\xff" + b"\x00" * 4,
+             b"\x80", b"\x90\x00", b"\x95\x02" + b"\x00" * 4, b"\xa2\xff\xfe", b"\x01" * COMMAND_BYTES_MAX]
     for bomb in (b"", b"\x00", *(b"\x01" + bomb for bomb in bombs)):
         with pytest.raises(FrameCorrupt):
             decode_command(bomb)

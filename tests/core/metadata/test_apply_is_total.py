@@ -23,6 +23,7 @@ GENESIS = genesis_command(at_ms=0, versions_max=2, inline_max=2, write_quorum=2)
 @SLOW
 @given(command_lists())
 def test_any_commands_leave_a_state_that_adds_up(commands: list[Command]) -> None:
+    seen = {GENESIS.header.request_id}
     with closing(MemoryState(GENESIS)) as state:
         for command in commands:
             seq, body = state.machine.seq, _body(state)
@@ -30,8 +31,12 @@ def test_any_commands_leave_a_state_that_adds_up(commands: list[Command]) -> Non
             if isinstance(outcome, Rejected):
                 assert state.machine.seq == seq
                 assert command.header.request_id or _body(state) == body, "only the answer is remembered"
+            elif command.header.request_id in seen:
+                assert outcome.seq <= state.machine.seq == seq, "the first answer, with its seq of then"
             else:
                 assert outcome.seq == state.machine.seq >= seq
+            if command.header.request_id:
+                seen.add(command.header.request_id)
         check_state(state.db)
 
 
