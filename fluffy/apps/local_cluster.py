@@ -19,7 +19,7 @@ import click
 
 from fluffy.apps import supernode
 from fluffy.apps.local_config import NAMES, Wanted, prepare_config
-from fluffy.apps.local_nodes import NodeProcess, end_processes, running_pid, start_node, wait_ready
+from fluffy.apps.local_nodes import NodeProcess, end_processes, majority_runs, running_pid, start_node, wait_ready
 from fluffy.apps.settings import CONFIG_ENV, Settings, find_config, load
 from fluffy.base.errors import StartRefused
 
@@ -48,10 +48,10 @@ def up_command(nodes: int | None, folder: Path | None, base_port: int | None, na
         raise click.ClickException(error.message) from error
     names: list[str] = [node] if node is not None else list(settings.nodes)
     _start(settings, names)
-    if not no_supernode and settings.supernode is not None and not supernode.AVAILABLE:
+    if node is None and not no_supernode and settings.supernode is not None and not supernode.AVAILABLE:
         click.echo(f"note: {supernode.NOT_YET}", err=True)
     if detach:
-        click.echo(f"the cluster {settings.cluster.name} is up; talk to it with: {_client_line(settings)}")
+        click.echo(f"{_what_is_up(settings, node)}; talk to it with: {_client_line(settings)}")
         return
     try:
         sys.exit(_repl(settings))
@@ -72,7 +72,8 @@ def down_command(folder: Path | None) -> None:
         raise click.ClickException(error.message) from error
     pids = _running(settings, settings.nodes)
     _stop(pids)
-    click.echo(f"{len(pids)} nodes of the cluster {settings.cluster.name} stopped")
+    stopped = f"{len(pids)} node{'s' if len(pids) > 1 else ''}" if pids else "no node was running, so none"
+    click.echo(f"cluster {settings.cluster.name}: {stopped} stopped")
 
 
 def _start(settings: Settings, names: Iterable[str]) -> None:
@@ -128,8 +129,19 @@ def _listen_to_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def _what_is_up(settings: Settings, node: str | None) -> str:
+    if node is None:
+        return f"the cluster {settings.cluster.name} is up"
+    if majority_runs(settings):
+        return f"node {node} is up"
+    return f"node {node} runs, but is not ready: it waits until more than half of the nodes run"
+
+
 def _client_line(settings: Settings) -> str:
+    """A command that works where the user stands: the one installed beside this Python, by its shortest path."""
     found = find_config()
     here = found is not None and found.resolve() == settings.path.resolve()
-    command = "python client.py" if Path("client.py").is_file() else "fluffy"
+    program = Path(sys.executable).with_name("fluffy")
+    command = os.path.relpath(program) if program.is_relative_to(Path.cwd()) else str(program)
+    command = command if program.is_file() else "fluffy"
     return command if here else f"{CONFIG_ENV}={settings.path} {command}"

@@ -82,7 +82,7 @@ def wait_ready(settings: Settings, nodes: Sequence[NodeSettings], started: Seque
             if process.process.poll() is not None:
                 return _problem(process.node, f"ended with status {process.process.returncode}")
         waiting = [node for node in waiting if not _is_ready(node, answers)]
-        if waiting and not _majority_runs(settings) and all(_probe(node, "/healthz")[0] == 200 for node in waiting):
+        if waiting and not majority_runs(settings) and all(_probe(node, "/healthz")[0] == 200 for node in waiting):
             return None
         if waiting and time.monotonic() >= end_s:
             node = waiting[0]
@@ -160,7 +160,7 @@ def _any_certificate() -> ssl.SSLContext:
     return context
 
 
-def _majority_runs(settings: Settings) -> bool:
+def majority_runs(settings: Settings) -> bool:
     """Whether enough nodes run here to choose a leader. Nodes on other machines are unknown and count as running."""
     local = [node for node in settings.nodes.values() if node.dir.exists()]
     stopped = sum(1 for node in local if running_pid(node.dir) is None)

@@ -95,11 +95,11 @@ def test_a_cluster_is_started_used_damaged_mended_and_ended(folder: Path) -> Non
 
     down = run("down", "--dir", str(folder))
     assert down.returncode == 0, down.stderr
-    assert "3 nodes" in down.stdout
+    assert "3 nodes stopped" in down.stdout
     assert [running_pid(folder / name) for name in NAMES] == [None, None, None]
     for name in NAMES:
         assert list((folder / name / "run").glob("*.pid")) == []
-    assert run("down", "--dir", str(folder)).returncode == 0
+    assert "no node was running" in run("down", "--dir", str(folder)).stdout
 
 
 def test_one_node_of_a_stopped_cluster_can_be_started_alone_and_waits_for_the_others(folder: Path) -> None:
@@ -108,9 +108,11 @@ def test_one_node_of_a_stopped_cluster_can_be_started_alone_and_waits_for_the_ot
     run("down", "--dir", str(folder))
     first = run("up", "--node", "one", "--dir", str(folder), "--detach")
     assert first.returncode == 0, first.stderr
+    assert "waits until more than half" in first.stdout
     assert status_of(base + 101, "/readyz") == 503
     second = run("up", "--node", "three", "--dir", str(folder), "--detach")
     assert second.returncode == 0, second.stderr
+    assert "node three is up" in second.stdout
     assert status_of(base + 103, "/readyz") == 200
 
 
