@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import http_bulk, http_load
+from benchmarks.quiet import QuietTime
 from benchmarks.report import Figure
 from benchmarks.stage import address, addresses, cpu_of_cluster, cpu_of_tree, free_port, reference
 from tests.support.cluster import Cluster
@@ -20,7 +22,8 @@ READ_FILES = 2_000
 Say = Callable[[str], None]
 
 
-def bulk(cluster: Cluster, folder: Path, rounds: int, size: int, say: Say) -> list[Figure]:
+def bulk(cluster: Cluster, folder: Path, rounds: int, size: int, quiet: QuietTime,
+         say: Say) -> list[Figure]:
     """PUT and GET of one large file at the leader's node; both references interleaved with ours."""
     upload = Figure("PUT large", "MiB/s", True, 0.6,
                     "one loopback receive, one BLAKE3, three O_DIRECT+fdatasync writers over loopback")
@@ -39,6 +42,7 @@ def bulk(cluster: Cluster, folder: Path, rounds: int, size: int, say: Say) -> li
         http_bulk.upload(receiver, "/v1/files/admin/x", "none", warm_up)
         http_bulk.upload(server, "/v1/files/admin/bench/warm", cluster.token, warm_up)
         for number in range(rounds):
+            quiet.wait()
             body = http_bulk.Body(size, salt + number + 1)
             path = f"/v1/files/admin/bench/large-{number}"
             _one(upload, upload_cpu, size,
@@ -69,7 +73,7 @@ def _one(speed: Figure, cpu: Figure, size: int, ours: Callable[[], http_bulk.Tra
     cpu.ours.append((our_cpu_s() - before_s) * GIB / size)
 
 
-def small(cluster: Cluster, rounds: int, seconds: float, say: Say) -> list[Figure]:
+def small(cluster: Cluster, rounds: int, seconds: float, quiet: QuietTime, say: Say) -> list[Figure]:
     """4 KiB files at 64 clients: through one node's gateway, and spread over all nodes."""
     text = "a bare aiohttp handler on uvloop that stores nothing"
     put = Figure("PUT 4 KiB x64, one node", "/s", True, 0.3, text)
@@ -85,11 +89,16 @@ def small(cluster: Cluster, rounds: int, seconds: float, say: Say) -> list[Figur
     with reference("benchmarks.bare_small", "127.0.0.1", str(port), ready=bare[0]):
         paths = _files_to_read(cluster, one)
         for number in range(rounds):
+            quiet.wait()
             bare_put = _puts("bench", bare, next(counter), "none", seconds)
+            before = cpu_of_cluster(cluster)
             put.ours.append(_puts("bench", one, next(counter), cluster.token, seconds))
+            put.note = _shares(before, cpu_of_cluster(cluster), put.ours[-1] * seconds)
             put_all.ours.append(_puts("bench", every, next(counter), cluster.token, seconds))
             bare_get = _gets(bare, "none", paths, seconds)
+            before = cpu_of_cluster(cluster)
             get.ours.append(_gets(one, cluster.token, paths, seconds))
+            get.note = _shares(before, cpu_of_cluster(cluster), get.ours[-1] * seconds)
             get_all.ours.append(_gets(every, cluster.token, paths, seconds))
             get_local.ours.append(_gets(one, cluster.token + "\r\nFluffy-Consistency: local", paths, seconds))
             for figure, value in ((put, bare_put), (put_all, bare_put), (get, bare_get), (get_all, bare_get),
@@ -98,6 +107,12 @@ def small(cluster: Cluster, rounds: int, seconds: float, say: Say) -> list[Figur
             say(f"small, round {number + 1}: PUT {put.ours[-1]:,.0f} / {put_all.ours[-1]:,.0f} ({bare_put:,.0f})/s, "
                 f"GET {get.ours[-1]:,.0f} / {get_all.ours[-1]:,.0f} ({bare_get:,.0f})/s; one node / three (reference)")
     return [put, get, put_all, get_all, get_local]
+
+
+def _shares(before: Counter[str], after: Counter[str], requests: float) -> str:
+    """Where the CPU time of a request went, over all nodes."""
+    spent = {kind: (after[kind] - before[kind]) * 1e6 / requests for kind in after}
+    return "CPU us per request: " + ", ".join(f"{kind} {us:.0f}" for kind, us in sorted(spent.items()) if us >= 0.5)
 
 
 def _files_to_read(cluster: Cluster, to: list[tuple[str, int]]) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import uvloop
 
 from benchmarks import bare_commit
+from benchmarks.quiet import QuietTime
 from benchmarks.report import Figure
 from benchmarks.stage import cpu_of_cluster, reference
 from fluffy.core.metadata.commands import PutFile
@@ -24,7 +25,8 @@ INLINE_BYTES = 100
 Say = Callable[[str], None]
 
 
-def commits(cluster: Cluster, folder: Path, rounds: int, seconds: float, say: Say) -> list[Figure]:
+def commits(cluster: Cluster, folder: Path, rounds: int, seconds: float, quiet: QuietTime,
+            say: Say) -> list[Figure]:
     text = "one process appending to a file, one fdatasync per turn: no agreement, no copies, no state"
     rate = Figure("commit x256", "/s", True, 4_000, text, goal_is_absolute=True)
     single = Figure("commit, one at a time, p50", "ms", False, 5.0, text, goal_is_absolute=True)
@@ -35,6 +37,7 @@ def commits(cluster: Cluster, folder: Path, rounds: int, seconds: float, say: Sa
     record = os.urandom(INLINE_BYTES + 150)
     with reference("benchmarks.bare_commit", str(bare_socket), str(folder / "bare.log"), ready=bare_socket):
         for number in range(rounds):
+            quiet.wait()
             rate.bare.append(uvloop.run(bare_commit.drive(bare_socket, record, IN_FLIGHT, seconds))[0])
             before = cpu_of_cluster(cluster)["log"]
             started_s = time.perf_counter()

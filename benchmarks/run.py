@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from benchmarks import figures_http, figures_log
+from benchmarks.quiet import QuietTime
 from benchmarks.report import Figure, compare, table, write_baseline
 from tests.support.cluster import Cluster
 
@@ -26,7 +27,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def measure(arguments: argparse.Namespace, folder: Path) -> list[Figure]:
+def measure(arguments: argparse.Namespace, folder: Path, quiet: QuietTime) -> list[Figure]:
     """All asked groups on one fresh cluster with the product's own settings."""
     figures: list[Figure] = []
     groups = arguments.only or GROUPS
@@ -34,11 +35,11 @@ def measure(arguments: argparse.Namespace, folder: Path) -> list[Figure]:
                  ) as cluster:
         cluster.start_ready()
         if "log" in groups:
-            figures += figures_log.commits(cluster, folder, arguments.rounds, arguments.seconds, say)
+            figures += figures_log.commits(cluster, folder, arguments.rounds, arguments.seconds, quiet, say)
         if "small" in groups:
-            figures += figures_http.small(cluster, arguments.rounds, arguments.seconds, say)
+            figures += figures_http.small(cluster, arguments.rounds, arguments.seconds, quiet, say)
         if "large" in groups:
-            figures += figures_http.bulk(cluster, folder, arguments.rounds, arguments.mib << 20, say)
+            figures += figures_http.bulk(cluster, folder, arguments.rounds, arguments.mib << 20, quiet, say)
         cluster.stop()
     return figures
 
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="each figure is the median of so many")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of one measurement of small requests")
     parser.add_argument("--mib", type=int, default=1024, help="size of the large file")
+    parser.add_argument("--patience", type=float, default=20.0, help="seconds to wait for a quiet machine, each round")
     parser.add_argument("--only", action="append", choices=GROUPS)
     parser.add_argument("--json", type=Path, help="write all rounds there")
     parser.add_argument("--compare", action="store_true", help="fail on a regression against baseline.json")
@@ -56,10 +58,11 @@ def main() -> None:
     parser.add_argument("--dir", type=Path, help="where to work (default: a temporary folder)")
     arguments = parser.parse_args()
     started_s = time.monotonic()
+    quiet = QuietTime(arguments.patience, say)
     with tempfile.TemporaryDirectory(prefix="fluffy-bench-", dir=arguments.dir) as folder:
-        figures = measure(arguments, Path(folder))
+        figures = measure(arguments, Path(folder), quiet)
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {arguments.rounds} rounds, "
-          f"{time.monotonic() - started_s:.0f} s\n")
+          f"{time.monotonic() - started_s:.0f} s; {quiet.summary()}\n")
     print(table(figures))
     if arguments.json:
         arguments.json.write_text(json.dumps({figure.name: figure.as_json() for figure in figures}, indent=2) + "\n")
