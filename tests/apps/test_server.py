@@ -1,0 +1,115 @@
+"""`server.py NAME`: how it refuses to start, and what it would start."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fluffy.apps.server import child_specs
+from fluffy.apps.settings import load
+
+ROOT = Path(__file__).resolve().parents[2]
+_CONFIG = """\
+cluster: {name: alpha, replication: 1, secret_file: s, workers: 3}
+nodes:
+  one: {host: 127.0.0.1, http: 1, raft: 2, data: 3, dir: d1}
+  two: {host: 127.0.0.1, http: 4, raft: 5, data: 6, dir: d2}
+"""
+
+
+def server(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(ROOT / "server.py"), *arguments], capture_output=True, text=True,
+                          timeout=60, check=False, cwd=folder, env=os.environ | environment)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Holds the config of two nodes. None of the tests gets as far as starting one."""
+    (tmp_path / "config.yaml").write_text(_CONFIG)
+    return tmp_path
+
+
+def refusal(folder: Path, *arguments: str, **environment: str) -> str:
+    """The one sentence with which a start is refused."""
+    ended = server(folder, *arguments, **environment)
+    assert ended.returncode == 78, ended.stderr
+    lines = [line for line in ended.stderr.splitlines() if not line.startswith("{")]
+    assert len(lines) == 1, ended.stderr
+    return lines[0]
+
+
+def hold_ports(folder: Path) -> None:
+    """Make the first start fail at its ports, after it has made the folder's identity, on any machine."""
+    text = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(text.replace("127.0.0.1", "192.0.2.1"))  # documentation addresses: nobody's
+
+
+def test_an_unknown_name_is_refused_with_the_nearest(folder: Path) -> None:
+    assert "config.yaml has no node 'on'; did you mean one?" in refusal(folder, "on")
+
+
+def test_a_misspelt_key_is_refused_with_its_line_and_the_nearest(folder: Path) -> None:
+    (folder / "config.yaml").write_text(_CONFIG.replace("workers", "wokers"))
+    assert "config.yaml line 1: unknown key cluster.wokers; did you mean workers?" in refusal(folder, "one")
+
+
+def test_without_a_config_it_is_said_how_to_get_one(tmp_path: Path) -> None:
+    assert "cannot be read" in refusal(tmp_path, "one", FLUFFY_CONFIG="gone.yaml")
+    assert "gone.yaml" in refusal(tmp_path, "one", "--config", "gone.yaml")
+
+
+def test_an_address_that_cannot_be_used_is_named(folder: Path) -> None:
+    hold_ports(folder)
+    sentence = refusal(folder, "one")
+    assert re.search(r"node one cannot use 192\.0\.2\.1:1 \(its http port\): .+; stop the program", sentence)
+    assert not (folder / "d1/server.pid").exists()
+
+
+def test_another_node_s_folder_is_refused(folder: Path) -> None:
+    hold_ports(folder)
+    refusal(folder, "one")
+    text = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(text.replace("d1", "tmp").replace("d2", "d1").replace("tmp", "d2"))
+    assert "belongs to node 'one', not to 'two'" in refusal(folder, "two")
+
+
+def test_another_cluster_s_secret_is_refused(folder: Path) -> None:
+    hold_ports(folder)
+    refusal(folder, "one")
+    assert "another cluster secret" in refusal(folder, "one", FLUFFY_CLUSTER_SECRET="ab" * 32)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(folder: Path) -> None:
+    (folder / "d1").write_text("a file")
+    assert "cannot be made or used" in refusal(folder, "one")
+
+
+def test_joining_says_that_it_is_not_there_yet(folder: Path) -> None:
+    ended = server(folder, "one", "--join", "127.0.0.1:7101")
+    assert ended.returncode == 2
+    assert "--join is not there yet" in ended.stderr
+
+
+def test_wrong_usage_is_two(folder: Path) -> None:
+    assert server(folder).returncode == 2
+
+
+def test_one_gateway_has_the_data_port_and_all_read_the_same_config(folder: Path) -> None:
+    settings = load(folder / "config.yaml")
+    specs = child_specs(settings, settings.node("two"))
+    assert [(spec.name, spec.stage) for spec in specs] == [
+        ("log", 2), ("gateway-0", 0), ("gateway-1", 0), ("gateway-2", 0), ("keeper", 1)]
+    assert [spec.name for spec in specs if "--data-port" in spec.argv] == ["gateway-0"]
+    assert all(spec.argv[3:6] == ("two", "--config", str(folder / "config.yaml")) for spec in specs)
+
+
+def test_the_supernode_says_that_it_is_not_there_yet(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, str(ROOT / "supernode.py")], capture_output=True, text=True, timeout=60,
+                           check=False, cwd=tmp_path)
+    assert ended.returncode == 1
+    assert "not there yet" in ended.stderr
