@@ -7,7 +7,8 @@
 Positional arrays: a PutFile takes a few microseconds each way. The version byte is the first one; these bytes are on
 disks, so every format ever written must be read for ever (golden bytes in the tests). A command may be shorter than
 this program's class (older writer: the last fields take their defaults); longer means a newer writer, and this node
-must be upgraded before it may apply anything.
+must be upgraded before it may apply anything. Fields that a kind got later are left out at the end while they have
+their defaults: an entry that does not use what is new has the bytes it always had, and older nodes read it.
 
 Decoders check lengths, depth, kinds and types, and raise FrameCorrupt or FeatureTooNew, nothing else.
 """
@@ -28,6 +29,7 @@ from fluffy.base.ids import RequestId
 from fluffy.base.units import MIB
 from fluffy.core.metadata import outcome_codec
 from fluffy.core.metadata.commands import COMMAND_KINDS, Command, Header, NodeRecord, NodeState
+from fluffy.core.metadata.commands_people import Refusal
 from fluffy.core.metadata.outcome_codec import OUTCOME_BYTES_MAX
 from fluffy.core.metadata.outcomes import Outcome
 
@@ -54,8 +56,13 @@ def encode_command(command: Command) -> bytes:
     """Raises TooLarge for more than COMMAND_BYTES_MAX: then the file has too many chunks for one command."""
     header = command.header
     spec = _SPECS[command.KIND]
+    values = spec.values_of(command)
+    for default in spec.later_defaults:
+        if values[-1] != default:
+            break
+        values = values[:-1]
     packed: bytes = VERSION + msgpack.packb(
-        (command.KIND, header.request_id, header.at_ms, header.proposer, header.user_no, *spec.values_of(command)),
+        (command.KIND, header.request_id, header.at_ms, header.proposer, header.user_no, *values),
         default=_pack_record)
     if len(packed) > COMMAND_BYTES_MAX:
         raise TooLarge(f"a change of {len(packed)} bytes does not fit into the log; the file has too many chunks")
@@ -196,6 +203,18 @@ def _texts(value: Any) -> dict[str, str]:
     raise _Malformed
 
 
+def _int_or_none(value: Any) -> int | None:
+    return None if value is None else int(_int(value))
+
+
+def _bool_or_none(value: Any) -> bool | None:
+    return value if value is None else _bool(value)
+
+
+def _texts_or_none(value: Any) -> dict[str, str] | None:
+    return value if value is None else _texts(value)
+
+
 def _tuple(value: Any) -> tuple[Any, ...]:
     if type(value) is tuple:
         return value
@@ -232,6 +251,10 @@ def _states(value: Any) -> tuple[NodeState, ...]:
     return tuple(NodeState(*_typed(state, _STATE_CHECKS)) for state in _tuple(value))
 
 
+def _refusals(value: Any) -> tuple[Refusal, ...]:
+    return tuple(Refusal(*_typed(refusal, _REFUSAL_CHECKS)) for refusal in _tuple(value))
+
+
 def _typed(value: Any, checks: Sequence[_Check]) -> list[Any]:
     if len(_tuple(value)) != len(checks):
         raise _Malformed
@@ -240,8 +263,10 @@ def _typed(value: Any, checks: Sequence[_Check]) -> list[Any]:
 
 _RECORD_CHECKS: tuple[_Check, ...] = (_int, _text, _text, _text, _text, _int, _int, _int, _int)
 _STATE_CHECKS: tuple[_Check, ...] = (_int, _text, _text, _int)
+_REFUSAL_CHECKS: tuple[_Check, ...] = (_int, _text, _text, _text, _text)
 _record_values = attrgetter(*NodeRecord.__slots__)
 _state_values = attrgetter(*NodeState.__slots__)
+_refusal_values = attrgetter(*Refusal.__slots__)
 
 
 def _pack_record(value: Any) -> Any:
@@ -249,45 +274,51 @@ def _pack_record(value: Any) -> Any:
         return _record_values(value)
     if isinstance(value, NodeState):
         return _state_values(value)
+    if isinstance(value, Refusal):
+        return _refusal_values(value)
     raise TypeError(f"{type(value).__name__} is not part of any command")
 
 
-# The fields of each kind after the header, in the order of its class.
-_CHECKS: dict[int, tuple[_Check, ...]] = {
-    1: (_text, _text, _records, _text, _bytes, _int, _int, _int, _int, _int, _int),
-    2: (_text, _int, _bytes, _text, _text, _texts, _texts, _bytes_or_none, _pairs, _node_lists, _text_or_none, _bool,
-        _bool),
-    3: (_text, _bool, _text_or_none),
-    4: (_text, _bool),
-    5: (_text,),
-    6: (_int, _int, _states),
-    7: (_pairs, _pairs),
-    8: (_int, _ids, _int),
-    9: (_int, _int),
-    10: (_int,),
-    11: (_text, _bytes, _text),
+# Kind -> how many of its fields came after the kind was first written; kinds that are not here got none.
+_LATER_FIELDS = {1: 1, 2: 1, 3: 1, 4: 1, 5: 1, 11: 1}
+# A field's type as it is written in its class -> its check.
+_CHECK_BY_TYPE: dict[str, _Check] = {
+    "int": _int, "bool": _bool, "str": _text, "ClusterUuid": _text, "bytes": _bytes,
+    "int | None": _int_or_none, "str | None": _text_or_none, "bytes | None": _bytes_or_none,
+    "dict[str, str]": _texts, "dict[str, str] | None": _texts_or_none,
+    "tuple[ChunkId, ...]": _ids,
+    "tuple[tuple[ChunkId, int], ...]": _pairs, "tuple[tuple[ChunkId, NodeNo], ...]": _pairs,
+    "tuple[tuple[NodeNo, ...], ...]": _node_lists,
+    "tuple[NodeRecord, ...]": _records, "tuple[NodeState, ...]": _states,
+    "tuple[Refusal, ...]": _refusals, "bool | None": _bool_or_none,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class _Spec:
-    """How one kind is read and written. `required`: fields without a default."""
+    """How one kind is read and written.
+
+    `required`: fields without a default. `later_defaults`: of the fields that came later, last field first.
+    """
 
     cls: type[Any]
     checks: tuple[_Check, ...]
     required: int
+    later_defaults: tuple[Any, ...]
     values_of: Callable[[Any], tuple[Any, ...]]
 
 
-def _spec(kind: int, cls: type[Any]) -> _Spec:
+def _spec(cls: type[Any]) -> _Spec:
     names = [field.name for field in fields(cls)][1:]
-    checks = _CHECKS[kind]
-    invariant(len(checks) == len(names), f"every field of {cls.__name__} has a check")
+    types = [str(field.type) for field in fields(cls)][1:]
+    invariant(set(types) <= set(_CHECK_BY_TYPE), f"every field of {cls.__name__} has a check")
+    checks = tuple(_CHECK_BY_TYPE[name] for name in types)
     required = sum(field.default is MISSING for field in fields(cls)) - 1
+    later = tuple(field.default for field in fields(cls)[:-1 - _LATER_FIELDS.get(cls.KIND, 0):-1])
     if len(names) == 1:
         only = attrgetter(names[0])
-        return _Spec(cls, checks, required, lambda command: (only(command),))
-    return _Spec(cls, checks, required, attrgetter(*names))
+        return _Spec(cls, checks, required, later, lambda command: (only(command),))
+    return _Spec(cls, checks, required, later, attrgetter(*names))
 
 
-_SPECS: dict[int, _Spec] = {kind: _spec(kind, cls) for kind, cls in COMMAND_KINDS.items()}
+_SPECS: dict[int, _Spec] = {kind: _spec(cls) for kind, cls in COMMAND_KINDS.items()}

@@ -1,4 +1,4 @@
-"""Every change of the state that can be asked for, as values.
+"""Every change of the state that can be asked for, as values; those of the tree are in `commands_tree`.
 
 One class per kind, one number per class, for ever: the numbers are in logs on disks (`wire/log_entries.py` encodes
 them; golden bytes in its tests). Fields may be added at the end with a default; never removed or reordered.
@@ -6,6 +6,9 @@ them; golden bytes in its tests). Fields may be added at the end with a default;
 Common to all, in `Header`: `request_id` (16 bytes; empty means "not deduplicated", only for commands that are
 idempotent by themselves), `at_ms` (proposer's wall clock; the state's clock is `max(old, at_ms)`), `proposer`
 (node number, 0 before genesis) and `user_no` (who asks; 0 is the cluster itself).
+
+Every command that changes a path ends in `lock`: BLAKE3 of the lock token that the writer brings, or empty. A write to
+a path that somebody else has locked is refused, and so is one whose own lock has ended (locks.py).
 """
 
 from __future__ import annotations
@@ -13,15 +16,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from fluffy.base.ids import ChunkId, ClusterUuid, NodeNo, RequestId, UserNo
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    request_id: RequestId
-    at_ms: int
-    proposer: NodeNo
-    user_no: UserNo
+from fluffy.base.ids import ChunkId, ClusterUuid, NodeNo
+from fluffy.core.metadata.commands_people import PEOPLE_COMMANDS, PeopleCommand
+from fluffy.core.metadata.commands_tree import TREE_COMMANDS, TreeCommand
+from fluffy.core.metadata.header import Header as Header  # part of this page for everybody else
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +54,7 @@ class Genesis:
     inline_max: int
     trash_days: int
     versions_max: int
+    feature_level: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +82,7 @@ class PutFile:
     if_match: str | None = None
     if_none_match: bool = False
     parents: bool = True
+    lock: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,7 @@ class DeleteFile:
     path: str
     purge: bool = False
     if_match: str | None = None
+    lock: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ class MakeFolder:
     header: Header
     path: str
     parents: bool = False
+    lock: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,7 @@ class RemoveFolder:
     KIND: ClassVar[int] = 5
     header: Header
     path: str
+    lock: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,20 +193,24 @@ class SetFeatureLevel:
 
 @dataclass(frozen=True, slots=True)
 class AddToken:
-    """Give `user` a further API token, stored as its BLAKE3."""
+    """Give `user` a further API token, stored as its BLAKE3. By the user and by admins.
+
+    `expires_ms`: wall clock; 0: never.
+    """
 
     KIND: ClassVar[int] = 11
     header: Header
     user: str
     token_hash: bytes
     label: str
+    expires_ms: int = 0
 
 
 Command = (Genesis | PutFile | DeleteFile | MakeFolder | RemoveFolder | PublishPlacement | ReplicasChanged
-           | ForgetChunks | ExpireVersions | SetFeatureLevel | AddToken)
+           | ForgetChunks | ExpireVersions | SetFeatureLevel | AddToken | PeopleCommand | TreeCommand)
 
 COMMAND_KINDS: dict[int, type[Any]] = {
     cls.KIND: cls
     for cls in (Genesis, PutFile, DeleteFile, MakeFolder, RemoveFolder, PublishPlacement, ReplicasChanged,
-                ForgetChunks, ExpireVersions, SetFeatureLevel, AddToken)
+                ForgetChunks, ExpireVersions, SetFeatureLevel, AddToken, *PEOPLE_COMMANDS, *TREE_COMMANDS)
 }

@@ -7,7 +7,10 @@ because a random index would dirty one page for every command (measured: 4 KiB o
 
 from __future__ import annotations
 
+from dataclasses import fields
 from hashlib import blake2b
+
+import msgpack
 
 from fluffy.base.checks import invariant
 from fluffy.base.errors import RequestIdReused
@@ -27,6 +30,7 @@ from fluffy.core.metadata.commands import (
     ReplicasChanged,
     SetFeatureLevel,
 )
+from fluffy.core.metadata.commands_tree import PatchFile
 from fluffy.core.metadata.outcome_codec import decode_outcome, encode_outcome
 from fluffy.core.metadata.outcomes import Outcome
 from fluffy.core.metadata.refusals import refused
@@ -114,6 +118,16 @@ def _target(command: Command) -> bytes:
             return b"%d" % level
         case AddToken(user=user, token_hash=token_hash):
             return token_hash + _bytes(user)
+        case PatchFile(path=path, intent=intent):
+            return intent + _bytes(path)
+    return _all_fields(command)
+
+
+def _all_fields(command: Command) -> bytes:
+    """The whole request, without the lock under which it is made: a lock may be taken again between two attempts."""
+    values = [getattr(command, field.name) for field in fields(command) if field.name not in ("header", "lock")]
+    packed: bytes = msgpack.packb(values, unicode_errors="surrogatepass")
+    return packed
 
 
 def _bytes(text: str) -> bytes:

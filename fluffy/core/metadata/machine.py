@@ -12,7 +12,8 @@ object must not be used again: the process stops, and the transaction that was o
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from fluffy.base.checks import invariant
 from fluffy.base.errors import FeatureTooNew, NotReady, RequestError
@@ -22,6 +23,7 @@ from fluffy.core.metadata import (
     apply_cluster,
     apply_files,
     apply_folders,
+    apply_tree,
     apply_versions,
     migrations,
 )
@@ -58,6 +60,24 @@ def open_state(db: sqlite3.Connection) -> StateMachine:
     if work.feature_level > FEATURE_LEVEL:
         raise FeatureTooNew(level=work.feature_level, known=FEATURE_LEVEL)
     return StateMachine(work)
+
+
+Handler = Callable[[Working, Any], Outcome]
+
+HANDLERS: Mapping[int, Handler] = {
+    Genesis.KIND: apply_cluster.genesis,
+    PutFile.KIND: apply_files.put_file,
+    DeleteFile.KIND: apply_files.delete_file,
+    MakeFolder.KIND: apply_folders.make_folder,
+    RemoveFolder.KIND: apply_folders.remove_folder,
+    PublishPlacement.KIND: apply_cluster.publish_placement,
+    ReplicasChanged.KIND: apply_chunks.replicas_changed,
+    ForgetChunks.KIND: apply_chunks.forget_chunks,
+    ExpireVersions.KIND: apply_versions.expire_versions,
+    SetFeatureLevel.KIND: apply_cluster.set_feature_level,
+    AddToken.KIND: apply_cluster.add_token,
+    **apply_tree.HANDLERS,
+}
 
 
 class StateMachine:
@@ -132,26 +152,4 @@ class StateMachine:
         work = self._work
         if work.cluster_uuid is None and not isinstance(command, Genesis):
             return refused(NotReady, "the cluster is not born yet")
-        match command:
-            case PutFile():
-                return apply_files.put_file(work, command)
-            case DeleteFile():
-                return apply_files.delete_file(work, command)
-            case MakeFolder():
-                return apply_folders.make_folder(work, command)
-            case RemoveFolder():
-                return apply_folders.remove_folder(work, command)
-            case ReplicasChanged():
-                return apply_chunks.replicas_changed(work, command)
-            case PublishPlacement():
-                return apply_cluster.publish_placement(work, command)
-            case ForgetChunks():
-                return apply_chunks.forget_chunks(work, command)
-            case ExpireVersions():
-                return apply_versions.expire_versions(work, command)
-            case SetFeatureLevel():
-                return apply_cluster.set_feature_level(work, command)
-            case AddToken():
-                return apply_cluster.add_token(work, command)
-            case Genesis():
-                return apply_cluster.genesis(work, command)
+        return HANDLERS[command.KIND](work, command)
