@@ -92,6 +92,11 @@ class Unauthenticated(RequestError):
     sentence = "no valid credential: send 'Authorization: Bearer TOKEN'"
 
 
+class TooManyAttempts(RequestError):
+    http_status = 429
+    sentence = "too many wrong passwords for this user; wait some minutes"
+
+
 class AccessDenied(RequestError):
     http_status = 403
     sentence = "you are not allowed to do this"
@@ -127,6 +132,18 @@ class UserNotFound(NotFound):
     sentence = "there is no such user"
 
 
+class TokenNotFound(NotFound):
+    sentence = "the user has no such token"
+
+
+class GrantNotFound(NotFound):
+    sentence = "there is no such grant"
+
+
+class LockNotFound(NotFound):
+    sentence = "no lock of yours has that token (any more); take the lock again"
+
+
 class NodeNotFound(NotFound):
     sentence = "there is no such node"
 
@@ -160,6 +177,24 @@ class AlreadyExists(Conflict):
 class FileLocked(Conflict):
     http_status = 423
     sentence = "somebody holds a lock on the file"
+
+
+class LockLost(Conflict):
+    http_status = 412
+    sentence = "the lock whose token the write brought has ended or does not cover the path; nothing was changed"
+
+
+class QuotaExceeded(Conflict):
+    http_status = 507
+    sentence = "the quota leaves no room for this"
+
+
+class UserOwnsFiles(Conflict):
+    sentence = "the user owns buckets that are not empty; say who gets them, or empty them first"
+
+
+class LastAdmin(Conflict):
+    sentence = "this is the last admin who can log in; make another one first"
 
 
 class RequestIdReused(Conflict):

@@ -1,4 +1,4 @@
-"""The cluster itself: its birth, the leader's placement map, the feature level, API tokens."""
+"""The cluster itself: its birth, the leader's placement map, the feature level."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from fluffy.base.errors import (
     NodeNotFound,
     PreconditionFailed,
     RequestError,
-    TooLarge,
-    UserNotFound,
 )
 from fluffy.base.ids import UserNo
 from fluffy.base.paths import check_segment
 from fluffy.base.units import KIB
 from fluffy.core.metadata import tree
+from fluffy.core.metadata.apply_users import TOKEN_HASH_BYTES
 from fluffy.core.metadata.commands import (
-    AddToken,
     Genesis,
     NodeRecord,
     NodeState,
@@ -27,25 +25,21 @@ from fluffy.core.metadata.commands import (
     SetFeatureLevel,
 )
 from fluffy.core.metadata.file_body import CHUNK_BYTES_MAX, INLINE_BYTES_MAX
+from fluffy.core.metadata.names import is_name
 from fluffy.core.metadata.outcomes import Accepted, Outcome, Rejected
 from fluffy.core.metadata.packing import NODE_NO_MAX
 from fluffy.core.metadata.refusals import refuse_operator, refuse_term, refused
 from fluffy.core.metadata.working import Working
 
-# The level whose command kinds this program knows; kinds 1 to 11 are level 1.
-FEATURE_LEVEL = 1
+# The level whose command kinds this program knows; kinds 1 to 11 are level 1, 20 to 69 level 2.
+FEATURE_LEVEL = 2
 ADMIN_NO = UserNo(1)
-TOKEN_HASH_BYTES = 32
 # The placement map is one command, and every peer ranks all nodes for each chunk.
 NODES_MAX = 256
 REPLICATION_MAX = 16
 CHUNK_SIZE_MIN = KIB
 TRASH_DAYS_MAX = 36_500
 VERSIONS_MAX = 10_000
-# Names of nodes, zones, hosts, clusters, users; labels of tokens. A DNS name has at most 253 bytes.
-NAME_BYTES_MAX = 256
-# Tokens are looked up by hash; the bound only keeps a script gone wild from filling the state.
-TOKENS_MAX = 100_000
 WEIGHT_MAX = 1 << 40
 NODE_STATES = ("up", "suspect", "down", "draining", "joining")
 
@@ -57,6 +51,8 @@ def genesis(work: Working, command: Genesis) -> Outcome:
     refusal = _refuse_settings(command) or _refuse_members(command.nodes)
     if refusal is not None:
         return refusal
+    if command.feature_level > FEATURE_LEVEL:
+        raise FeatureTooNew(level=command.feature_level, known=FEATURE_LEVEL)
     db = work.db
     db.execute("INSERT INTO cluster VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                (command.cluster_uuid, command.cluster_name, work.clock_ms, command.replication, command.write_quorum,
@@ -66,10 +62,11 @@ def genesis(work: Working, command: Genesis) -> Outcome:
                    (node.node_no, node.name, node.disk_uuid, node.zone, node.host, node.http, node.raft, node.data,
                     node.s3))
         db.execute("INSERT INTO placement VALUES (?, 'up', ?, 1)", (node.node_no, node.zone))
-    db.execute("INSERT INTO users VALUES (?, ?, 'admin', ?)", (ADMIN_NO, command.admin_name, work.clock_ms))
-    db.execute("INSERT INTO tokens VALUES (?, ?, 'made at genesis', ?)",
+    db.execute("INSERT INTO users (user_no, name, role, created_ms) VALUES (?, ?, 'admin', ?)",
+               (ADMIN_NO, command.admin_name, work.clock_ms))
+    db.execute("INSERT INTO tokens (token_hash, user_no, label, created_ms) VALUES (?, ?, 'made at genesis', ?)",
                (command.admin_token_hash, ADMIN_NO, work.clock_ms))
-    work.feature_level = 1
+    work.feature_level = command.feature_level
     work.reload_cluster()
     tree.make_folder(work, work.folders.root(), command.admin_name, command.admin_name, ADMIN_NO)
     return Accepted(work.seq, {"cluster_uuid": command.cluster_uuid})
@@ -78,13 +75,14 @@ def genesis(work: Working, command: Genesis) -> Outcome:
 def _refuse_settings(command: Genesis) -> Rejected | None:
     texts = (command.cluster_uuid, command.cluster_name, command.admin_name)
     in_range = (
-        all(_is_name(text) for text in texts)
+        all(is_name(text) for text in texts)
         and len(command.admin_token_hash) == TOKEN_HASH_BYTES
         and 1 <= command.write_quorum <= command.replication <= REPLICATION_MAX
         and CHUNK_SIZE_MIN <= command.chunk_size <= CHUNK_BYTES_MAX
         and 0 <= command.inline_max <= INLINE_BYTES_MAX
         and 0 <= command.trash_days <= TRASH_DAYS_MAX
-        and 1 <= command.versions_max <= VERSIONS_MAX)
+        and 1 <= command.versions_max <= VERSIONS_MAX
+        and command.feature_level >= 1)
     if not in_range:
         return refused(RequestError, "a setting of the new cluster is out of range")
     try:
@@ -100,7 +98,7 @@ def _refuse_members(nodes: Sequence[NodeRecord]) -> Rejected | None:
     if not 1 <= len(nodes) <= NODES_MAX:
         return refused(RequestError, f"a cluster has 1 to {NODES_MAX} nodes")
     for node in nodes:
-        texts_fit = all(_is_name(text) for text in (node.name, node.disk_uuid, node.host, node.zone))
+        texts_fit = all(is_name(text) for text in (node.name, node.disk_uuid, node.host, node.zone))
         ports_fit = all(0 <= port < 65_536 for port in (node.http, node.raft, node.data, node.s3))
         if not (texts_fit and ports_fit and 1 <= node.node_no <= NODE_NO_MAX):
             return refused(RequestError, "a node's name, address or number is out of range", node_no=node.node_no)
@@ -109,13 +107,6 @@ def _refuse_members(nodes: Sequence[NodeRecord]) -> Rejected | None:
         if len(set(values)) != len(values):
             return refused(RequestError, "two nodes share a number, a name or a disk")
     return None
-
-
-def _is_name(text: str) -> bool:
-    try:
-        return 1 <= len(text.encode()) <= NAME_BYTES_MAX
-    except UnicodeEncodeError:
-        return False
 
 
 def publish_placement(work: Working, command: PublishPlacement) -> Outcome:
@@ -140,7 +131,7 @@ def _refuse_map(work: Working, nodes: Sequence[NodeState]) -> Rejected | None:
     for node in nodes:
         if node.node_no not in work.nodes:
             return refused(NodeNotFound, node_no=node.node_no)
-        if node.state not in NODE_STATES or not 1 <= node.weight <= WEIGHT_MAX or not _is_name(node.zone):
+        if node.state not in NODE_STATES or not 1 <= node.weight <= WEIGHT_MAX or not is_name(node.zone):
             return refused(RequestError, "a line of the placement map is out of range", node_no=node.node_no)
     if not nodes or len({node.node_no for node in nodes}) != len(nodes):
         return refused(RequestError, "the placement map lists every node at most once, and at least one")
@@ -162,26 +153,3 @@ def set_feature_level(work: Working, command: SetFeatureLevel) -> Outcome:
         work.feature_level = command.level
         work.seq += 1
     return Accepted(work.seq, {"level": work.feature_level})
-
-
-def add_token(work: Working, command: AddToken) -> Outcome:
-    """Give a user one more API token. The same token again for the same user is success."""
-    refusal = refuse_operator(work, command.header.user_no)
-    if refusal is not None:
-        return refusal
-    if len(command.token_hash) != TOKEN_HASH_BYTES or not (command.label == "" or _is_name(command.label)):
-        return refused(RequestError, "a token needs a hash of 32 bytes and a short label")
-    if not _is_name(command.user):
-        return refused(UserNotFound)
-    row = work.db.execute("SELECT user_no FROM users WHERE name = ?", (command.user,)).fetchone()
-    if row is None:
-        return refused(UserNotFound, user=command.user)
-    held = work.db.execute("SELECT user_no FROM tokens WHERE token_hash = ?", (command.token_hash,)).fetchone()
-    if held is not None:
-        return Accepted(work.seq) if held == row else refused(AlreadyExists, "this token belongs to another user")
-    if work.db.execute("SELECT count(*) FROM tokens").fetchone()[0] >= TOKENS_MAX:
-        return refused(TooLarge, f"the cluster has {TOKENS_MAX} tokens already; remove some")
-    work.db.execute("INSERT INTO tokens VALUES (?, ?, ?, ?)",
-                    (command.token_hash, row[0], command.label, work.clock_ms))
-    work.seq += 1
-    return Accepted(work.seq)

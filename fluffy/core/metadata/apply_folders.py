@@ -5,8 +5,9 @@ from __future__ import annotations
 from fluffy.base.errors import AlreadyExists, BucketNotFound, FolderNotEmpty, FolderNotFound, IsFile
 from fluffy.core.metadata import changes, tree
 from fluffy.core.metadata.commands import MakeFolder, RemoveFolder
+from fluffy.core.metadata.locks import refuse_locked
 from fluffy.core.metadata.outcomes import Accepted, Outcome, Rejected
-from fluffy.core.metadata.refusals import refuse_writer, refused
+from fluffy.core.metadata.refusals import refuse_bucket_admin, refuse_writer, refused
 from fluffy.core.metadata.tree import Place
 from fluffy.core.metadata.working import Working
 
@@ -34,6 +35,11 @@ def make_folder(work: Working, command: MakeFolder) -> Outcome:
         return _missing(place)
     if not place.missing and tree.has_file(work, place.folder, place.name):
         return refused(IsFile, path="/" + place.path)
+    if bucket is None:
+        refusal = tree.refuse_new_bucket(work, user_no, place.path.partition("/")[0])
+    refusal = refusal or refuse_locked(work, user_no, command.lock, place.path)
+    if refusal is not None:
+        return refusal
     parent = tree.make_missing(work, place, user_no)
     tree.make_folder(work, parent, place.name, place.path, user_no)
     return Accepted(work.seq, {"created": True})
@@ -48,7 +54,12 @@ def remove_folder(work: Working, command: RemoveFolder) -> Outcome:
         return _missing(place)
     is_bucket = "/" not in place.path
     folder = tree.folder_in(work, place.folder, place.name)
-    refusal = refuse_writer(work, command.header.user_no, folder if is_bucket else place.bucket)
+    user_no = command.header.user_no
+    if is_bucket and folder is not None:
+        refusal = refuse_bucket_admin(work, user_no, folder)
+    else:
+        refusal = refuse_writer(work, user_no, place.bucket)
+    refusal = refusal or refuse_locked(work, user_no, command.lock, place.path, below=True)
     if refusal is not None:
         return refusal
     if folder is None:

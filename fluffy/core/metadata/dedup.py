@@ -30,6 +30,7 @@ from fluffy.core.metadata.commands import (
     ReplicasChanged,
     SetFeatureLevel,
 )
+from fluffy.core.metadata.commands_people import AddUser, ChangeUser, ReleaseLock, RenewLock, ReportRefusals
 from fluffy.core.metadata.commands_tree import PatchFile
 from fluffy.core.metadata.outcome_codec import decode_outcome, encode_outcome
 from fluffy.core.metadata.outcomes import Outcome
@@ -120,6 +121,15 @@ def _target(command: Command) -> bytes:
             return token_hash + _bytes(user)
         case PatchFile(path=path, intent=intent):
             return intent + _bytes(path)
+        # A repeated request brings the same password with another salt, and may bring a lock's token made anew.
+        case AddUser(name=name, role=role):
+            return _bytes(f"{role} {name}")
+        case ChangeUser(name=name, role=role, disabled=disabled):
+            return _bytes(f"{role} {disabled} {name}")
+        case RenewLock(lock=lock) | ReleaseLock(lock=lock, path=""):
+            return lock
+        case ReportRefusals(refusals=refusals):
+            return _bytes(repr(refusals))
     return _all_fields(command)
 
 

@@ -23,7 +23,9 @@ from fluffy.core.metadata import (
     apply_cluster,
     apply_files,
     apply_folders,
+    apply_people,
     apply_tree,
+    apply_users,
     apply_versions,
     migrations,
 )
@@ -75,8 +77,9 @@ HANDLERS: Mapping[int, Handler] = {
     ForgetChunks.KIND: apply_chunks.forget_chunks,
     ExpireVersions.KIND: apply_versions.expire_versions,
     SetFeatureLevel.KIND: apply_cluster.set_feature_level,
-    AddToken.KIND: apply_cluster.add_token,
+    AddToken.KIND: apply_users.add_token,
     **apply_tree.HANDLERS,
+    **apply_people.HANDLERS,
 }
 
 

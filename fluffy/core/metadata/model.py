@@ -38,9 +38,12 @@ class ClusterState:
 
 @dataclass(frozen=True, slots=True)
 class User:
+    """Who asks. A disabled user has no rights and no credential that works."""
+
     user_no: UserNo
     name: str
     role: Role
+    disabled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,11 @@ class ChunkRef:
 
 @dataclass(frozen=True, slots=True)
 class FileVersion:
-    """One immutable version. Exactly one of `inline` and `chunks` carries the bytes (both empty for size 0)."""
+    """One immutable version. Exactly one of `inline` and `chunks` carries the bytes (both empty for size 0).
+
+    `blake3` is empty when the version was made from parts and nobody has hashed it whole; every chunk has its own hash.
+    Only `meta`, `tags` and `content_type` may change in place; `meta_version` counts how often.
+    """
 
     path: str
     generation: int
@@ -68,6 +75,7 @@ class FileVersion:
     tags: dict[str, str]
     inline: bytes | None
     chunks: tuple[ChunkRef, ...]
+    meta_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +144,8 @@ class MissingChunk:
 class Change:
     """A row of the change feed.
 
-    `kind`: file-put, file-deleted, file-purged, folder-made, folder-removed, bucket-made, bucket-removed.
+    `kind`: one of `changes.KINDS`, where the page says what a follower does with each. `source`: the path that a moved
+    file or folder had before; empty in other rows.
     """
 
     seq: int
@@ -146,6 +155,7 @@ class Change:
     generation: int
     size: int
     owner: str
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

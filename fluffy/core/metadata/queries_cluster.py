@@ -31,15 +31,16 @@ def cluster_state(db: sqlite3.Connection) -> ClusterState | None:
 
 
 def user_by_token_hash(db: sqlite3.Connection, token_hash: bytes) -> User | None:
-    """Whose API token it is; None: nobody's."""
-    row = db.execute("SELECT user_no, name, role FROM tokens JOIN users USING (user_no) WHERE token_hash = ?",
+    """Whose API token it is; None: nobody's, or it has ended by log time. Doors: `credential_by_token_hash`."""
+    row = db.execute("SELECT user_no, name, role FROM tokens JOIN users USING (user_no), state"
+                     " WHERE token_hash = ? AND NOT disabled AND (expires_ms = 0 OR expires_ms > clock_ms)",
                      (token_hash,)).fetchone()
     return None if row is None else User(UserNo(row[0]), row[1], row[2])
 
 
 def user_by_name(db: sqlite3.Connection, name: str) -> User | None:
-    row = db.execute("SELECT user_no, name, role FROM users WHERE name = ?", (name,)).fetchone()
-    return None if row is None else User(UserNo(row[0]), row[1], row[2])
+    row = db.execute("SELECT user_no, name, role, disabled FROM users WHERE name = ?", (name,)).fetchone()
+    return None if row is None else User(UserNo(row[0]), row[1], row[2], bool(row[3]))
 
 
 def node_records(db: sqlite3.Connection) -> tuple[NodeRecord, ...]:
@@ -71,7 +72,7 @@ def usage(db: sqlite3.Connection) -> Usage:
 def changes(db: sqlite3.Connection, since_seq: int, limit: int) -> tuple[Change, ...]:
     """Up to `limit` changes after `since_seq`, oldest first. Complete only if `since_seq` >= `changes_cut(db)`."""
     rows = db.execute(
-        "SELECT seq, at_ms, kind, path, generation, size, ifnull(name, '')"
+        "SELECT seq, at_ms, kind, path, generation, size, ifnull(name, ''), source"
         " FROM changes LEFT JOIN users ON user_no = owner_no WHERE seq > ? ORDER BY seq LIMIT ?", (since_seq, limit))
-    return tuple(Change(seq, at_ms, KINDS[kind], path, generation, size, owner)
-                 for seq, at_ms, kind, path, generation, size, owner in rows)
+    return tuple(Change(seq, at_ms, KINDS[kind], path, generation, size, owner, source)
+                 for seq, at_ms, kind, path, generation, size, owner, source in rows)

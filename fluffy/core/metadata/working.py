@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 from fluffy.base.checks import invariant
 from fluffy.base.ids import NodeNo, UserNo
-from fluffy.core.metadata.folder_cache import FolderCache
+from fluffy.core.metadata.accounts import Accounts
+from fluffy.core.metadata.bucket_rules import BucketRules, Keeping
+from fluffy.core.metadata.folder_cache import Folder, FolderCache
+from fluffy.core.metadata.lock_table import LockTable
 from fluffy.core.metadata.model import ClusterSettings, Role, User
 
 # Year 9999: far beyond any honest clock, and far from the end of SQLite's integers.
@@ -45,6 +48,9 @@ class Working:
         self.settings = ClusterSettings(1, 1, 1, 0, 0, 1)
         self.nodes: dict[NodeNo, NodeCounters] = {}
         self.folders = FolderCache(db)
+        self.accounts = Accounts(db)
+        self.rules = BucketRules(db)
+        self.locks = LockTable(db)
         self._users: dict[UserNo, User] = {}
         self.reload_cluster()
 
@@ -71,20 +77,29 @@ class Working:
         """The user with that number, or None."""
         known = self._users.get(user_no)
         if known is None:
-            row = self.db.execute("SELECT name, role FROM users WHERE user_no = ?", (user_no,)).fetchone()
+            row = self.db.execute("SELECT name, role, disabled FROM users WHERE user_no = ?", (user_no,)).fetchone()
             if row is None:
                 return None
             role: Role = row[1]
-            known = User(user_no, row[0], role)
+            known = User(user_no, row[0], role, bool(row[2]))
             if len(self._users) >= _USERS_CACHED_MAX:
                 self._users.clear()
             self._users[user_no] = known
         return known
 
+    def keeping(self, bucket: Folder | None) -> Keeping:
+        """The rules that hold in a bucket; None: one that is to be made."""
+        return self.rules.of(None if bucket is None else bucket.no, self.settings)
+
+    def forget_user(self, user_no: UserNo) -> None:
+        """The row of the user was changed or deleted: read it again."""
+        self._users.pop(user_no, None)
+
     def flush(self) -> None:
         """Write what is only in memory. Inside the transaction, right before it is committed."""
         invariant(self.db.in_transaction, "counters are written in the transaction whose changes they count")
         self.folders.flush()
+        self.accounts.flush()
         for node_no, counters in self.nodes.items():
             if counters.changed:
                 self.db.execute("UPDATE nodes SET chunks = ?, bytes = ? WHERE node_no = ?",

@@ -1,0 +1,72 @@
+"""Quotas: what a command adds is refused when it does not fit, and counted when it does.
+
+Every command that adds or takes current files calls `refuse_growth` among its checks and `count` once with its change.
+"""
+
+from __future__ import annotations
+
+from fluffy.base.errors import QuotaExceeded
+from fluffy.base.ids import UserNo
+from fluffy.core.metadata.accounts import Account
+from fluffy.core.metadata.folder_cache import Folder
+from fluffy.core.metadata.outcomes import Rejected
+from fluffy.core.metadata.refusals import refused
+from fluffy.core.metadata.working import Working
+
+
+def refuse_growth(work: Working, bucket: Folder | None, user_no: UserNo, *, files: int, size: int) -> Rejected | None:
+    """None when `files` more files of together `size` more bytes fit into the quotas of the bucket and its owner.
+
+    `bucket` None: it will be made, and owned by `user_no`. What shrinks or stays always fits, also where a quota was
+    set below what is used.
+    """
+    if files <= 0 and size <= 0:
+        return None
+    if bucket is not None:
+        refusal = _refuse(work.accounts.bucket(bucket.no), "bucket", bucket.key.removesuffix("/"), files, size)
+        if refusal is not None:
+            return refusal
+    owner_no = UserNo(bucket.owner_no) if bucket is not None else user_no
+    account = work.accounts.user(owner_no)
+    if account.files_max is None and account.bytes_max is None:
+        return None
+    owner = work.user(owner_no)
+    return _refuse(account, "user", "" if owner is None else owner.name, files, size)
+
+
+def refuse_gift(work: Working, heir_no: UserNo, *, files: int, size: int) -> Rejected | None:
+    """None when what somebody else's buckets hold fits into the quota of a new owner."""
+    heir = work.user(heir_no)
+    return _refuse(work.accounts.user(heir_no), "user", "" if heir is None else heir.name, files, size)
+
+
+def inside(work: Working, folder_no: int) -> tuple[int, int]:
+    """(files, bytes) of all current files below a folder. For moves between buckets; about 0.4 us a file."""
+    files, size = work.db.execute(
+        "WITH RECURSIVE inside (no) AS (SELECT ? UNION ALL"
+        " SELECT e.no FROM entries e JOIN inside i ON e.parent = i.no WHERE e.version_no = 0)"
+        " SELECT count(*), ifnull(sum(size), 0) FROM inside JOIN entries ON parent = inside.no AND version_no != 0",
+        (folder_no,)).fetchone()
+    return files, size
+
+
+def _refuse(account: Account, subject: str, name: str, files: int, size: int) -> Rejected | None:
+    if size > 0 and account.bytes_max is not None and account.bytes + size > account.bytes_max:
+        return _exceeded(subject, name, "bytes", account.bytes, account.bytes_max, size)
+    if files > 0 and account.files_max is not None and account.files + files > account.files_max:
+        return _exceeded(subject, name, "files", account.files, account.files_max, files)
+    return None
+
+
+def _exceeded(subject: str, name: str, unit: str, used: int, limit: int, wanted: int) -> Rejected:
+    sentence = (f"{subject} {name} uses {used:,} of the {limit:,} {unit} that its quota allows;"
+                f" {wanted:,} more do not fit")
+    return refused(QuotaExceeded, sentence, subject=subject, name=name, unit=unit, used=used, limit=limit,
+                   wanted=wanted)
+
+
+def count(work: Working, bucket: Folder, *, files: int, size: int) -> None:
+    """Current files were added to (or, negative, taken from) a bucket: its account, its owner's, and the sums."""
+    work.files += files
+    work.file_bytes += size
+    work.accounts.count(bucket_no=bucket.no, owner_no=bucket.owner_no, files=files, size=size)
