@@ -8,8 +8,6 @@ from typing import Any
 
 from fluffy.core.metadata.packing import unpack_manifest, unpack_nodes
 
-FOLDER_COLUMNS = ("no", "parent", "key", "owner_no", "created_ms", "entries", "tombs", "floor", "removed")
-
 
 def check_state(db: sqlite3.Connection) -> None:
     """Assert that every counter equals its recount and every reference leads somewhere."""
@@ -28,6 +26,7 @@ def _rows(db: sqlite3.Connection, query: str, *values: Any) -> list[dict[str, An
 
 def _check_chunks(db: sqlite3.Connection, state: dict[str, Any]) -> None:
     settings = _rows(db, "SELECT replication FROM cluster")
+    rules = [row[0] for row in db.execute("SELECT replication FROM bucket_rules WHERE replication IS NOT NULL")]
     refs: Counter[int] = Counter()
     for (manifest,) in db.execute("SELECT manifest FROM versions WHERE manifest IS NOT NULL"):
         refs.update(unpack_manifest(manifest))
@@ -39,7 +38,8 @@ def _check_chunks(db: sqlite3.Connection, state: dict[str, Any]) -> None:
         nodes = unpack_nodes(chunk["replicas"])
         assert chunk["refs"] == refs.pop(chunk["chunk_no"], 0)
         assert list(nodes) == sorted(set(nodes)) and chunk["copies"] == len(nodes)
-        assert chunk["wanted"] == (settings[0]["replication"] if chunk["refs"] else 0)
+        least = min([settings[0]["replication"], *rules])
+        assert chunk["wanted"] == 0 if chunk["refs"] == 0 else chunk["wanted"] >= least
         assert (chunk["free_since_ms"] is None) == (chunk["refs"] > 0)
         for node in nodes:
             node_chunks[node] += 1
@@ -57,30 +57,62 @@ def _check_chunks(db: sqlite3.Connection, state: dict[str, Any]) -> None:
 
 
 def _check_folders(db: sqlite3.Connection) -> None:
-    folders = {row[0]: dict(zip(FOLDER_COLUMNS, row, strict=True)) for row in db.execute("SELECT * FROM folders")}
+    folders = {row["folder_no"]: row for row in _rows(db, "SELECT * FROM folders")}
     entries = Counter(row[0] for row in db.execute("SELECT parent FROM entries"))
     tombs = Counter(row[0] for row in db.execute("SELECT parent FROM tombs"))
-    assert set(entries) | set(tombs) <= set(folders)
+    reaping = {row[0] for row in db.execute("SELECT folder_no FROM reaping")}
+    assert set(entries) | set(tombs) | reaping <= set(folders)
     for no, folder in folders.items():
         assert folder["entries"] == entries[no] and folder["tombs"] == tombs[no]
         if no == 0:
             continue
         assert folder["parent"] in folders and folder["key"].endswith("/")
         place = (folder["parent"], folder["key"])
-        shown = db.execute("SELECT no FROM entries WHERE parent = ? AND key = ?", place).fetchone()
-        buried = db.execute("SELECT no, generation FROM tombs WHERE parent = ? AND key = ?", place).fetchone()
-        if folder["removed"]:
-            assert buried == (no, 0) and shown is None and not folder["entries"] and folder["tombs"]
+        shown = db.execute("SELECT 1 FROM entries WHERE parent = ? AND key = ? AND no = ?", (*place, no)).fetchone()
+        buried = db.execute("SELECT parent, key, generation, expires_ms FROM tombs WHERE no = ?", (no,)).fetchone()
+        if no in reaping:
+            assert folder["removed"] and folder["parent"] == 0 and shown is None and buried is None
+        elif folder["removed"]:
+            assert shown is None and buried[:3] == (*place, 0)
+            assert buried[3] is not None or (not folder["entries"] and folder["tombs"])
         else:
-            assert shown == (no,) and buried is None and not folders[folder["parent"]]["removed"]
+            assert shown == (1,) and buried is None
     listed = [row[0] for row in db.execute("SELECT no FROM entries WHERE version_no = 0")]
     buried_nos = [row[0] for row in db.execute("SELECT no FROM tombs WHERE generation = 0")]
-    assert sorted(listed + buried_nos) == sorted(no for no in folders if no)
+    assert sorted(listed + buried_nos + sorted(reaping)) == sorted(no for no in folders if no)
+    _check_sums(db, folders)
+
+
+def _check_sums(db: sqlite3.Connection, folders: dict[int, dict[str, Any]]) -> None:
+    """Every folder counts what is below it; one that is being freed counts nothing any more."""
+    below: dict[int, list[dict[str, Any]]] = {no: [] for no in folders}
+    for file in _rows(db, "SELECT parent, size, generation FROM entries WHERE version_no != 0"):
+        no = file["parent"]
+        below[no].append(file)
+        while no and not folders[no]["removed"]:
+            no = folders[no]["parent"]
+            below[no].append(file)
+    gone = {row[0] for row in db.execute("SELECT folder_no FROM reaping")}
+    for no, folder in folders.items():
+        if no in gone or _reaped_above(folders, no, gone):
+            continue
+        assert (folder["files"], folder["bytes"]) == (len(below[no]), sum(file["size"] for file in below[no]))
+        assert folder["top"] >= max((file["generation"] for file in below[no]), default=0)
+
+
+def _reaped_above(folders: dict[int, dict[str, Any]], no: int, gone: set[int]) -> bool:
+    while no:
+        no = folders[no]["parent"]
+        if no in gone:
+            return True
+    return False
 
 
 def _check_files(db: sqlite3.Connection, state: dict[str, Any]) -> None:
+    hidden = _hidden_folders(db)
     files = _rows(db, "SELECT * FROM entries WHERE version_no != 0")
-    assert state["files"] == len(files) and state["file_bytes"] == sum(file["size"] for file in files)
+    shown = [file for file in files if file["parent"] not in hidden]
+    assert state["files"] == len(shown) and state["file_bytes"] == sum(file["size"] for file in shown)
     current = set()
     for file in files:
         [version] = _rows(db, "SELECT * FROM versions WHERE version_no = ?", file["version_no"])
@@ -91,18 +123,32 @@ def _check_files(db: sqlite3.Connection, state: dict[str, Any]) -> None:
                            (file["no"], file["generation"])).fetchone()[0]
         assert newer == 1, "the current version is the newest"
         [versions_max] = db.execute("SELECT versions_max FROM cluster").fetchone()
-        kept = db.execute("SELECT count(*) FROM versions WHERE file_no = ? AND retired_ms > 0", (file["no"],))
-        assert kept.fetchone()[0] < versions_max, "what the rule does not keep is condemned"
+        kept = db.execute("SELECT count(*) FROM versions WHERE file_no = ? AND expires_ms > 0", (file["no"],))
+        if not db.execute("SELECT 1 FROM bucket_rules").fetchone():
+            assert kept.fetchone()[0] < versions_max, "what the rule does not keep is condemned"
         current.add(file["version_no"])
     for version in _rows(db, "SELECT * FROM versions"):
         assert (version["retired_ms"] is None) == (version["version_no"] in current)
+        assert (version["expires_ms"] is None) == (version["retired_ms"] is None) and version["retired_ms"] != 0
         assert (version["manifest"] is None) != (version["inline"] is None)
         if version["inline"] is not None:
             assert len(version["inline"]) == version["size"]
     for tomb in _rows(db, "SELECT * FROM tombs WHERE generation != 0"):
         assert not tomb["key"].endswith("/")
         newest = db.execute("SELECT max(generation) FROM versions WHERE file_no = ?", (tomb["no"],)).fetchone()[0]
-        assert newest == tomb["generation"], "a tomb stands while its last version is kept"
+        assert newest is not None and newest <= tomb["generation"], "a tomb stands while a version is kept"
+
+
+def _hidden_folders(db: sqlite3.Connection) -> set[int]:
+    """Folders in the trash or being freed, with all that is below them."""
+    hidden = {row[0] for row in db.execute("SELECT folder_no FROM folders WHERE removed")}
+    waiting = sorted(hidden)
+    while waiting:
+        inside = [row[0] for row in db.execute("SELECT no FROM entries WHERE parent = ? AND version_no = 0",
+                                               (waiting.pop(),))]
+        hidden |= set(inside)
+        waiting += inside
+    return hidden
 
 
 def _check_numbers(db: sqlite3.Connection, state: dict[str, Any]) -> None:

@@ -1,9 +1,9 @@
-"""Versions that no rule keeps any more: leader work, in bounded steps."""
+"""What no rule keeps any more: old versions, the trash, deleted folders; leader work, in bounded steps."""
 
 from __future__ import annotations
 
 from fluffy.base.units import DAY_MS
-from fluffy.core.metadata import versions
+from fluffy.core.metadata import past_places, reaping, versions
 from fluffy.core.metadata.commands import ExpireVersions
 from fluffy.core.metadata.outcomes import Accepted, Outcome
 from fluffy.core.metadata.refusals import refuse_operator, refuse_term
@@ -11,20 +11,24 @@ from fluffy.core.metadata.working import Working
 
 # One command frees at most so many versions, whatever the leader asks: about 30 ms of apply.
 EXPIRE_VERSIONS_MAX = 1_000
+# Looking back in time goes no further than the longest trash of any bucket; moves older than this say nothing.
+PLACES_KEPT_DAYS = 400
 
 
 def expire_versions(work: Working, command: ExpireVersions) -> Outcome:
-    """Free replaced and deleted versions older than the trash keeps them, oldest first.
+    """Free replaced and deleted versions, and folders, older than the trash keeps them, oldest first.
 
-    facts: freed; more (there are others, ask again).
+    facts: freed (versions, and names of deleted folders); more (there are others, ask again).
     """
     refusal = refuse_operator(work, command.header.user_no) or refuse_term(work, command.term)
     if refusal is not None:
         return refusal
-    kept_since_ms = work.clock_ms - work.settings.trash_days * DAY_MS
-    freed, more = versions.sweep(work, retired_ms_max=max(versions.CONDEMNED_MS, kept_since_ms),
-                                 versions_max=min(command.limit, EXPIRE_VERSIONS_MAX),
-                                 chunks_max=versions.SWEEP_CHUNKS_MAX)
-    if freed:
+    limit = min(command.limit, EXPIRE_VERSIONS_MAX)
+    reaping.condemn_expired(work, limit=limit)
+    reaped, more_folders = reaping.reap(work, limit=limit)
+    freed, more_versions = versions.sweep(work, expires_ms_max=work.clock_ms, versions_max=limit,
+                                          chunks_max=versions.SWEEP_CHUNKS_MAX)
+    forgotten = past_places.forget(work, before_ms=work.clock_ms - PLACES_KEPT_DAYS * DAY_MS, limit=limit)
+    if freed or reaped or forgotten:
         work.seq += 1
-    return Accepted(work.seq, {"freed": freed, "more": more})
+    return Accepted(work.seq, {"freed": freed + reaped, "more": more_versions or more_folders})

@@ -4,7 +4,10 @@ Search indexes, the supernode and followers of all kinds read it from any positi
 fell behind `state.changes_cut` must take a snapshot.
 
 A follower's rules: `file-put` shows (path, generation); `file-deleted` hides it if what it shows is not newer;
-`file-purged` says that generations up to this one cannot come back.
+`file-purged` says that generations up to this one cannot come back. `file-moved` is (source, any generation) hidden and
+(path, generation) shown; `file-changed`: tags, metadata or content type of (path, generation) are others now.
+`folder-moved`: everything below `source` is below `path` now. `folder-deleted` hides the folder (or bucket) and all
+below it; `folder-undeleted` shows it again: list it. `folder-purged`: it cannot come back.
 """
 
 from __future__ import annotations
@@ -13,8 +16,10 @@ import sqlite3
 
 from fluffy.core.metadata.working import Working
 
-KINDS = ("file-put", "file-deleted", "file-purged", "folder-made", "folder-removed", "bucket-made", "bucket-removed")
-FILE_PUT, FILE_DELETED, FILE_PURGED, FOLDER_MADE, FOLDER_REMOVED, BUCKET_MADE, BUCKET_REMOVED = range(len(KINDS))
+KINDS = ("file-put", "file-deleted", "file-purged", "folder-made", "folder-removed", "bucket-made", "bucket-removed",
+         "file-moved", "file-changed", "folder-moved", "folder-deleted", "folder-undeleted", "folder-purged")
+(FILE_PUT, FILE_DELETED, FILE_PURGED, FOLDER_MADE, FOLDER_REMOVED, BUCKET_MADE, BUCKET_REMOVED,
+ FILE_MOVED, FILE_CHANGED, FOLDER_MOVED, FOLDER_DELETED, FOLDER_UNDELETED, FOLDER_PURGED) = range(len(KINDS))
 
 # About 80 bytes a row: 40 MB. At 500 changes a second a follower may be away for a quarter of an hour.
 CHANGES_MAX = 500_000
@@ -22,11 +27,12 @@ CHANGES_MAX = 500_000
 CUT_BATCH = 1_000
 
 
-def record(work: Working, kind: int, path: str, *, generation: int, size: int, owner_no: int) -> None:
+def record(work: Working, kind: int, path: str, *, generation: int, size: int, owner_no: int,
+           source: str = "") -> None:
     """Count a change and append it to the feed; drops the oldest rows when it grew too long."""
     work.seq += 1
-    work.db.execute("INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (work.seq, work.clock_ms, kind, path, generation, size, owner_no))
+    work.db.execute("INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (work.seq, work.clock_ms, kind, path, generation, size, owner_no, source))
     if work.seq - work.changes_cut >= CHANGES_MAX + CUT_BATCH:
         _cut(work)
 

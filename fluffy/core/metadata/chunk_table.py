@@ -60,10 +60,10 @@ def _row(row: tuple[int, ChunkId, int, int, int, bytes, int | None]) -> ChunkRow
     return ChunkRow(no, chunk_id, length, refs, wanted, unpack_nodes(replicas), free_since_ms)
 
 
-def insert(work: Working, chunk_id: ChunkId, *, length: int, refs: int, nodes: tuple[NodeNo, ...]) -> int:
+def insert(work: Working, chunk_id: ChunkId, *, length: int, refs: int, nodes: tuple[NodeNo, ...],
+           wanted: int) -> int:
     """Add a chunk that something refers to; returns its number."""
     no = work.next_no()
-    wanted = work.settings.replication
     work.db.execute("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
                     (no, chunk_id, length, refs, wanted, len(nodes), pack_nodes(nodes)))
     work.chunks += 1
@@ -74,9 +74,12 @@ def insert(work: Working, chunk_id: ChunkId, *, length: int, refs: int, nodes: t
     return no
 
 
-def save(work: Working, old: ChunkRow, *, refs: int, nodes: tuple[NodeNo, ...]) -> None:
-    """Give a chunk a new reference count and set of copies."""
-    wanted = work.settings.replication if refs else 0
+def save(work: Working, old: ChunkRow, *, refs: int, nodes: tuple[NodeNo, ...], wanted: int = 0) -> None:
+    """Give a chunk a new reference count and set of copies.
+
+    `wanted`: copies that a new reference wants; of several the most, until nothing refers to the chunk any more.
+    """
+    wanted = max(old.wanted, wanted) if refs else 0
     if refs:
         free_since_ms = None
     else:
@@ -106,6 +109,16 @@ def release(work: Working, manifest: bytes) -> None:
     for no, count in counts.items():
         row = _row(work.db.execute(_ONE_BY_NO, (no,)).fetchone())
         save(work, row, refs=row.refs - count, nodes=row.nodes)
+
+
+def retain(work: Working, manifest: bytes, *, wanted: int) -> None:
+    """Count the references of one more version with this manifest."""
+    counts: dict[int, int] = {}
+    for no in unpack_manifest(manifest):
+        counts[no] = counts.get(no, 0) + 1
+    for no, count in counts.items():
+        row = _row(work.db.execute(_ONE_BY_NO, (no,)).fetchone())
+        save(work, row, refs=row.refs + count, nodes=row.nodes, wanted=wanted)
 
 
 def _count_nodes(work: Working, nodes: Iterable[NodeNo], sign: int, length: int) -> None:

@@ -10,8 +10,8 @@ from fluffy.base.units import KIB, MIB
 from fluffy.core.metadata import chunk_table
 from fluffy.core.metadata.chunk_table import ChunkRow
 from fluffy.core.metadata.commands import PutFile
+from fluffy.core.metadata.commands_tree import PatchFile
 from fluffy.core.metadata.outcomes import Rejected
-from fluffy.core.metadata.packing import pack_manifest
 from fluffy.core.metadata.refusals import refused
 from fluffy.core.metadata.working import Working
 
@@ -89,7 +89,7 @@ def _texts_bytes(texts: dict[str, str]) -> int:
     return sum(len(key.encode()) + len(value.encode()) for key, value in texts.items())
 
 
-def plan_chunks(work: Working, command: PutFile) -> Uses | Rejected:
+def plan_chunks(work: Working, command: PutFile | PatchFile) -> Uses | Rejected:
     """Every distinct chunk with its copies, counting what the catalog knows and what the command brings.
 
     Refused when a node is unknown, a length contradicts the catalog, or a chunk has fewer copies than the write
@@ -128,13 +128,14 @@ def merged(known: tuple[NodeNo, ...], more: tuple[NodeNo, ...]) -> tuple[NodeNo,
     return tuple(sorted({*known, *more}))
 
 
-def take_chunks(work: Working, command: PutFile, uses: Uses) -> bytes:
-    """Count the references of a put that was found good; returns the packed manifest."""
+def take_chunks(work: Working, command: PutFile | PatchFile, uses: Uses, *, wanted: int) -> list[int]:
+    """Count the references of a put that was found good; returns the chunks' numbers in order."""
     numbers: dict[ChunkId, int] = {}
     for chunk_id, use in uses.items():
         if use.row is None:
-            numbers[chunk_id] = chunk_table.insert(work, chunk_id, length=use.length, refs=use.count, nodes=use.nodes)
+            numbers[chunk_id] = chunk_table.insert(work, chunk_id, length=use.length, refs=use.count, nodes=use.nodes,
+                                                   wanted=wanted)
         else:
-            chunk_table.save(work, use.row, refs=use.row.refs + use.count, nodes=use.nodes)
+            chunk_table.save(work, use.row, refs=use.row.refs + use.count, nodes=use.nodes, wanted=wanted)
             numbers[chunk_id] = use.row.no
-    return pack_manifest([numbers[chunk_id] for chunk_id, _ in command.chunks])
+    return [numbers[chunk_id] for chunk_id, _ in command.chunks]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from fluffy.base.checks import invariant
 from fluffy.base.errors import FeatureTooNew, IdentityMismatch
+from fluffy.core.metadata import schema_people, schema_tree
 from fluffy.core.metadata.schema import APPLICATION_ID, FORMAT_VERSION, TABLES
 
 Step = Callable[[sqlite3.Connection], None]
@@ -21,8 +22,14 @@ def _create(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def _lift_to_2(db: sqlite3.Connection) -> None:
+    """A file tree for people: users, grants, quotas, locks, the audit log; moves, trash of folders, rules."""
+    schema_people.lift(db)
+    schema_tree.lift(db)
+
+
 # STEPS[n] lifts format n to n + 1; 0 is the empty file.
-STEPS: Mapping[int, Step] = {0: _create}
+STEPS: Mapping[int, Step] = {0: _create, 1: _lift_to_2}
 invariant(sorted(STEPS) == list(range(FORMAT_VERSION)), "there is one step from every older format")
 
 

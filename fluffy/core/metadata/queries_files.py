@@ -15,7 +15,8 @@ from fluffy.core.metadata.schema import ROOT_NO
 # SQLite's largest integer; a number beyond it comes from a request, not from us.
 GENERATION_MAX = (1 << 63) - 1
 _HEAD = ("SELECT generation, size, blake3, etag, content_type,"
-         " ifnull((SELECT name FROM users WHERE user_no = owner_no), ''), modified_ms, meta, tags")
+         " ifnull((SELECT name FROM users WHERE user_no = owner_no), ''), modified_ms, meta, tags,"
+         " meta_version")
 _WHOLE_QUERY = _HEAD + ", manifest, inline FROM versions WHERE version_no = ?"
 _HEAD_QUERY = _HEAD + " FROM versions WHERE version_no = ?"
 
@@ -26,8 +27,8 @@ def file_version(db: sqlite3.Connection, path: RemotePath, generation: int | Non
     if version_no is None:
         return None
     row = db.execute(_WHOLE_QUERY, (version_no,)).fetchone()
-    chunks = chunk_refs(db, unpack_manifest(row[9])) if row[9] is not None else ()
-    return _version(path, row, row[10], chunks)
+    chunks = chunk_refs(db, unpack_manifest(row[10])) if row[10] is not None else ()
+    return _version(path, row, row[11], chunks)
 
 
 def file_head(db: sqlite3.Connection, path: RemotePath, generation: int | None = None) -> FileVersion | None:
@@ -39,9 +40,9 @@ def file_head(db: sqlite3.Connection, path: RemotePath, generation: int | None =
 
 
 def _version(path: RemotePath, row: tuple[Any, ...], inline: bytes | None, chunks: tuple[Any, ...]) -> FileVersion:
-    generation, size, blake3, etag, content_type, owner, modified_ms, meta, tags = row[:9]
+    generation, size, blake3, etag, content_type, owner, modified_ms, meta, tags, meta_version = row[:10]
     return FileVersion(path.text, generation, size, blake3, unpack_etag(etag), content_type, owner, modified_ms,
-                       unpack_texts(meta), unpack_texts(tags), inline, chunks)
+                       unpack_texts(meta), unpack_texts(tags), inline, chunks, meta_version)
 
 
 def _version_no(db: sqlite3.Connection, path: RemotePath, generation: int | None) -> int | None:

@@ -11,14 +11,17 @@ deletions pay for their own indexes (partial ones), fresh files do not.
 
 from __future__ import annotations
 
+from fluffy.core.metadata import schema_people, schema_tree
+
 # Stored in PRAGMA user_version; migrations.py lifts older databases. 0 means: nothing here yet.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 # Stored in PRAGMA application_id, so that `file meta.db` and we ourselves recognise it: "Flfy".
 APPLICATION_ID = 0x466C6679
 
 ROOT_NO = 0  # the folder that holds the buckets
 CLUSTER_USER_NO = 0  # the cluster itself, as `user_no` of a command; it owns only the root
 
+# Format 1. What later formats add stands in files of its own, beside the step of migrations.py that adds it.
 TABLES: tuple[str, ...] = (
     """
 CREATE TABLE state (                    -- exactly one row
@@ -188,9 +191,11 @@ DIGEST_QUERIES: tuple[tuple[str, str], ...] = (
     ("placement", "SELECT * FROM placement ORDER BY node_no"),
     ("folders", "SELECT * FROM folders ORDER BY folder_no"),
     ("entries", "SELECT * FROM entries ORDER BY parent, key"),
-    ("tombs", "SELECT * FROM tombs ORDER BY parent, key"),
+    ("tombs", "SELECT * FROM tombs ORDER BY parent, key, no"),
     ("versions", "SELECT * FROM versions ORDER BY version_no"),
     ("chunks", "SELECT * FROM chunks ORDER BY chunk_no"),
     ("changes", "SELECT * FROM changes ORDER BY seq"),
     ("requests", "SELECT * FROM requests ORDER BY no"),
+    *schema_people.DIGEST_QUERIES,
+    *schema_tree.DIGEST_QUERIES,
 )

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fluffy.base.errors import IsFile, NameIllegal
+from fluffy.base.checks import InvariantBroken
+from fluffy.base.errors import AlreadyExists, IsFile, NameIllegal
 from fluffy.base.ids import UserNo
 from fluffy.base.paths import PATH_BYTES_MAX, RemotePath, check_segment, parse_file_path, parse_path
-from fluffy.core.metadata import changes
+from fluffy.core.metadata import changes, past_places
 from fluffy.core.metadata.folder_cache import Folder
 from fluffy.core.metadata.outcomes import Rejected
 from fluffy.core.metadata.refusals import refused
+from fluffy.core.metadata.schema import ROOT_NO
 from fluffy.core.metadata.working import Working
 
 
@@ -36,8 +38,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Tomb:
+    """A thing in the trash. `generation`: 0 for a folder."""
+
     no: int
     generation: int
+    deleted_ms: int = 0
 
 
 def locate_file(work: Working, text: str) -> Place | Rejected:
@@ -97,10 +102,34 @@ def has_file(work: Working, folder: Folder, name: str) -> bool:
                            (folder.no, name)).fetchone() is not None
 
 
+def bucket_of(work: Working, path: str) -> Folder:
+    """The bucket that a canonical path lies in, which exists."""
+    bucket = folder_in(work, work.folders.root(), path.partition("/")[0])
+    if bucket is None:
+        raise InvariantBroken("the caller has found or made the bucket")
+    return bucket
+
+
 def folder_in(work: Working, folder: Folder, name: str) -> Folder | None:
     """The folder called `name` inside `folder`."""
     row = work.db.execute("SELECT no FROM entries WHERE parent = ? AND key = ?", (folder.no, name + "/")).fetchone()
     return None if row is None else work.folders.get(row[0])
+
+
+def refuse_new_bucket(work: Working, user_no: UserNo, name: str) -> Rejected | None:
+    """None when `user_no` may make a bucket of that name, which does not exist.
+
+    While a removed bucket's trash is kept, its name is kept for its owner and the admins: making it again would show
+    the trash.
+    """
+    tomb = tomb_at(work, work.folders.root(), name + "/")
+    if tomb is None or work.folders.get(tomb.no).owner_no == user_no:
+        return None
+    user = work.user(user_no)
+    if user is not None and user.role == "admin":
+        return None
+    return refused(AlreadyExists, f"a removed bucket {name} of somebody else still has trash; choose another name",
+                   path="/" + name)
 
 
 def make_missing(work: Working, place: Place, owner_no: UserNo) -> Folder:
@@ -127,6 +156,7 @@ def make_folder(work: Working, parent: Folder, name: str, path: str, owner_no: U
         work.folders.insert(folder)
     else:
         folder = work.folders.touch(work.folders.get(tomb.no))
+        past_places.record(work, folder.no, parent, key, left_ms=tomb.deleted_ms)
         folder.owner_no = owner_no
         folder.created_ms = work.clock_ms
         folder.removed = 0
@@ -139,7 +169,13 @@ def make_folder(work: Working, parent: Folder, name: str, path: str, owner_no: U
 
 
 def remove_folder(work: Working, parent: Folder, folder: Folder) -> None:
-    """Take an empty folder out of the tree; it stays as a tomb while there is trash inside."""
+    """Take an empty folder out of the tree; it stays as a tomb while there is trash inside.
+
+    A bucket's grants and quota end here, so that whoever makes the name again begins anew.
+    """
+    if parent.no == ROOT_NO:
+        work.db.execute("DELETE FROM grants WHERE bucket_no = ?", (folder.no,))
+        work.accounts.drop_bucket(folder.no)
     work.db.execute("DELETE FROM entries WHERE parent = ? AND key = ?", (parent.no, folder.key))
     work.folders.touch(parent).entries -= 1
     work.folders.forget_paths()
@@ -151,16 +187,22 @@ def remove_folder(work: Working, parent: Folder, folder: Folder) -> None:
         work.folders.drop(folder)
 
 
-def add_tomb(work: Working, folder: Folder, key: str, tomb: Tomb) -> None:
-    work.db.execute("INSERT INTO tombs VALUES (?, ?, ?, ?, ?)",
-                    (folder.no, key, tomb.no, tomb.generation, work.clock_ms))
+def add_tomb(work: Working, folder: Folder, key: str, tomb: Tomb, *, expires_ms: int | None = None) -> None:
+    """Put something into the trash, now. `expires_ms`: of a folder with all it holds."""
+    work.db.execute("INSERT INTO tombs VALUES (?, ?, ?, ?, ?, ?)",
+                    (folder.no, key, tomb.no, tomb.generation, work.clock_ms, expires_ms))
     work.folders.touch(folder).tombs += 1
 
 
 def tomb_at(work: Working, folder: Folder, key: str) -> Tomb | None:
+    """What a name goes on with when it is made again: its newest file, or the folder that shelters its trash.
+
+    Never a folder that was deleted with what it holds: that one only comes back by Undelete.
+    """
     if not folder.tombs:
         return None
-    row = work.db.execute("SELECT no, generation FROM tombs WHERE parent = ? AND key = ?",
+    row = work.db.execute("SELECT no, generation, deleted_ms FROM tombs WHERE parent = ? AND key = ?"
+                          " AND expires_ms IS NULL ORDER BY generation DESC, deleted_ms DESC, no DESC LIMIT 1",
                           (folder.no, key)).fetchone()
     return None if row is None else Tomb(*row)
 
@@ -169,20 +211,31 @@ def take_tomb(work: Working, folder: Folder, key: str) -> Tomb | None:
     """Remove and return the tomb of a name that is made again."""
     tomb = tomb_at(work, folder, key)
     if tomb is not None:
-        work.db.execute("DELETE FROM tombs WHERE parent = ? AND key = ?", (folder.no, key))
-        work.folders.touch(folder).tombs -= 1
+        remove_tomb(work, folder, key, tomb.no)
     return tomb
 
 
-def drop_tomb(work: Working, folder: Folder, key: str) -> None:
-    """Forget a deleted file for good, and with it every removed folder above that sheltered nothing else."""
-    tomb = take_tomb(work, folder, key)
-    if tomb is not None:
-        folder.floor = max(folder.floor, tomb.generation)
-    while folder.removed and not folder.tombs:  # ends at the root at the latest: it is never removed
+def remove_tomb(work: Working, folder: Folder, key: str, no: int) -> None:
+    """Take a thing out of the trash; the caller knows where it goes."""
+    work.db.execute("DELETE FROM tombs WHERE parent = ? AND key = ? AND no = ?", (folder.no, key, no))
+    work.folders.touch(folder).tombs -= 1
+
+
+def drop_tomb(work: Working, folder: Folder, key: str, tomb: Tomb) -> None:
+    """Forget a thing in the trash for good, and with it every removed folder above that sheltered nothing else."""
+    remove_tomb(work, folder, key, tomb.no)
+    folder.floor = max(folder.floor, tomb.generation)
+    drop_shelters(work, folder)
+
+
+def drop_shelters(work: Working, folder: Folder) -> None:
+    """Drop a folder that was kept only for the trash inside, when that is gone; then the one above, and so on."""
+    while folder.removed and not folder.tombs and not folder.entries:  # ends at the root at the latest
+        row = work.db.execute("SELECT expires_ms FROM tombs WHERE no = ?", (folder.no,)).fetchone()
+        if row is None or row[0] is not None:
+            return  # deleted with all it held, or being freed: not a shelter
         parent = work.folders.touch(work.folders.get(folder.parent))
-        work.db.execute("DELETE FROM tombs WHERE parent = ? AND key = ?", (parent.no, folder.key))
-        parent.tombs -= 1
+        remove_tomb(work, parent, folder.key, folder.no)
         parent.floor = max(parent.floor, folder.floor)
         work.folders.drop(folder)
         folder = parent
