@@ -95,7 +95,7 @@ def make_front(settings: Settings, node: NodeSettings, worker: int, connections:
 
     desk = Desk(
         node=node.name, table=Table(ROUTES), log=log, reader=reader, clock=clock, gate=gate, pulse=pulse,
-        tokens=Tokens(reader), metrics=Metrics(node.name, worker, gauges), access_log=AccessLog(),
+        tokens=Tokens(reader, clock), metrics=Metrics(node.name, worker, gauges), access_log=AccessLog(),
         consistency=settings.cluster.consistency, versions=VersionCache(), data=None, requests=requests,
         uploading=uploading, downloading=downloading)
     return Front(desk, log, reader, clock, ThreadPoolExecutor(SENDER_THREADS, thread_name_prefix="sendfile"))

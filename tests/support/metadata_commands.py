@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 from blake3 import blake3
@@ -12,6 +13,11 @@ from tests.support.local_log import header
 
 AT_MS = 1_000
 CLUSTER = UserNo(0)
+
+
+def insert_user(db: sqlite3.Connection, user_no: int, name: str, role: str = "user") -> None:
+    """A user with a number that the test chooses, past the log."""
+    db.execute("INSERT INTO users (user_no, name, role, created_ms) VALUES (?, ?, ?, 0)", (user_no, name, role))
 
 
 def chunk(number: int) -> ChunkId:

@@ -122,7 +122,7 @@ def make_desk(cluster: BornCluster, chunks: MemoryChunks, buffers: BufferPool, t
     return Desk(
         node="one", table=Table(ROUTES), log=cluster.log, reader=cluster.reader, clock=clock,
         gate=ReadGate(cluster.log, cluster.reader, clock, pulse.majority_seen), pulse=pulse,
-        tokens=Tokens(cluster.reader), metrics=Metrics("one", 0, dict), access_log=AccessLog(), consistency="strong",
-        versions=VersionCache(),
+        tokens=Tokens(cluster.reader, clock), metrics=Metrics("one", 0, dict), access_log=AccessLog(),
+        consistency="strong", versions=VersionCache(),
         data=DataPath(NodeNo(1), state.settings, uploads, Downloads(chunks)), requests=requests, uploading=uploading,
         downloading=downloading)

@@ -15,7 +15,8 @@ from cachetools import LRUCache
 from fluffy.base.errors import Unauthenticated
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.model import User
-from fluffy.ports import MetadataReader
+from fluffy.core.metadata.model_people import Credential
+from fluffy.ports import Clock, MetadataReader
 
 # Tokens in use at once; 200 bytes each.
 TOKENS_CACHED_MAX = 4096
@@ -24,28 +25,37 @@ TOKEN_BYTES_MAX = 512
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    user: User
+    credential: Credential
     seq: int
+
+    def holds(self, seq: int, now_ms: int) -> bool:
+        ends_ms = self.credential.expires_ms
+        return self.seq >= seq and (ends_ms == 0 or now_ms < ends_ms)
 
 
 class Tokens:
     """Looks up tokens in the state."""
 
-    def __init__(self, reader: MetadataReader) -> None:
+    def __init__(self, reader: MetadataReader, clock: Clock) -> None:
         self._reader = reader
+        self._clock = clock
         self._known: LRUCache[bytes, _Known] = LRUCache(TOKENS_CACHED_MAX)
 
     def user_of(self, token_hash: bytes, seq: int) -> User | None:
-        """The token's user in a state not older than `seq`, which this node has applied; None: no such token."""
+        """The token's user in a state not older than `seq`, which this node has applied; None: no such token.
+
+        A token that has expired, or whose user is disabled, is no token.
+        """
+        now_ms = self._clock.now_ms()
         known = self._known.get(token_hash)
-        if known is not None and known.seq >= seq:
-            return known.user
-        user = self._reader.read(lambda db: queries.user_by_token_hash(db, token_hash))
-        if user is None:
+        if known is not None and known.holds(seq, now_ms):
+            return known.credential.user
+        credential = self._reader.read(lambda db: queries.credential_by_token_hash(db, token_hash, now_ms))
+        if credential is None:
             self._known.pop(token_hash, None)
-        else:
-            self._known[token_hash] = _Known(user, seq)
-        return user
+            return None
+        self._known[token_hash] = _Known(credential, seq)
+        return credential.user
 
 
 def token_hash_of(headers: Mapping[str, str]) -> bytes:

@@ -16,10 +16,11 @@ from fluffy.base.deadline import Deadline
 from fluffy.base.errors import AccessDenied, FluffyError, NotFound, NotReady, QuerySyntax, Unauthenticated, Unavailable
 from fluffy.base.ids import NodeNo, RequestId, new_request_id, request_id_for
 from fluffy.base.paths import RemotePath
-from fluffy.core.access.policy import Act, why_not
+from fluffy.core.access.policy import Act, sees_bucket, why_not
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands import Command, Header
 from fluffy.core.metadata.model import ClusterSettings, User
+from fluffy.core.metadata.model_people import Standing
 from fluffy.core.metadata.outcomes import Accepted
 from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.access_log import AccessLog, Visit
@@ -155,16 +156,24 @@ class Desk:
         """Raise AccessDenied unless the user may do `act` in the bucket of `path`."""
         if call.user.role == "admin":
             return
-        bucket = None if path.is_root else path.bucket
-        owner = None if bucket is None else self.bucket_owner(bucket)
-        reason = why_not(call.user, act, bucket=bucket, owner=owner)
+        if path.is_root:
+            reason, bucket = why_not(call.user, act), None
+        else:
+            bucket = path.bucket
+            standing = self.standing(call.user, bucket)
+            reason = (why_not(call.user, act, bucket=bucket) if standing is None else
+                      why_not(call.user, act, bucket=bucket, owner=standing.owner, granted=standing.granted))
         if reason is not None:
             raise AccessDenied(reason, bucket=bucket)
 
-    def bucket_owner(self, bucket: str) -> str | None:
-        """The owner's name; None: there is no such bucket."""
-        info = self.reader.read(lambda db: queries.folder_info(db, RemotePath((bucket,))))
-        return None if info is None else info.owner
+    def standing(self, user: User, bucket: str) -> Standing | None:
+        """How the user stands in a bucket; None: there is no such bucket."""
+        return self.reader.read(lambda db: queries.standing(db, bucket, user.user_no))
+
+    def sees(self, user: User, bucket: str) -> bool:
+        """Whether the user may know what a bucket holds; False when there is no such bucket."""
+        standing = self.standing(user, bucket)
+        return standing is not None and sees_bucket(user, standing.owner, standing.granted)
 
     def data_path(self) -> DataPath:
         if self.data is None:

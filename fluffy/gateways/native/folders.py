@@ -10,6 +10,7 @@ from fluffy.core.access.policy import Act, sees_bucket
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands import MakeFolder, RemoveFolder
 from fluffy.core.metadata.model import Entry, Page
+from fluffy.core.metadata.rights import Right
 from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.desk import Desk
 from fluffy.gateways.native.exchange import Call, Point, json_answer
@@ -90,10 +91,12 @@ async def _visible_buckets(desk: Desk, call: Call, after: str | None, limit: int
     root = RemotePath(())
     if call.user.role == "admin":
         return await _read_page(desk, call, root, after, limit)
+    granted = desk.reader.read(lambda db: queries.granted_buckets(db, call.user.user_no))
     visible: list[Entry] = []
     while len(visible) < limit:
         page = await _read_page(desk, call, root, after, PAGE_ENTRIES_MAX)
-        visible += [entry for entry in page.entries if sees_bucket(call.user, entry.owner)]
+        visible += [entry for entry in page.entries
+                    if sees_bucket(call.user, entry.owner, granted.get(entry.name, Right.NONE))]
         after = page.after
         if after is None:
             break

@@ -6,7 +6,6 @@ from functools import partial
 
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import NotReady, QuerySyntax
-from fluffy.core.access.policy import sees_bucket
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.model import Change, Entry, Page
 from fluffy.gateways.http.exchange import Answer
@@ -56,8 +55,7 @@ def _wanted(desk: Desk, call: Call, path: str, bucket: str | None, visible: dict
     if bucket is not None and its_bucket != bucket:
         return False
     if its_bucket not in visible:
-        owner = desk.bucket_owner(its_bucket)
-        visible[its_bucket] = owner is not None and sees_bucket(call.user, owner)
+        visible[its_bucket] = desk.sees(call.user, its_bucket)
     return visible[its_bucket]
 
 

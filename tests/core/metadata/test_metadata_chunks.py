@@ -13,7 +13,7 @@ from fluffy.core.metadata import queries, versions
 from fluffy.core.metadata.commands import ExpireVersions, ForgetChunks, ReplicasChanged
 from tests.support.local_log import genesis_command, header
 from tests.support.memory_state import MemoryState
-from tests.support.metadata_commands import chunk, delete, expire, forget, nodes, put, put_chunks, replicas
+from tests.support.metadata_commands import chunk, delete, expire, forget, insert_user, nodes, put, put_chunks, replicas
 from tests.support.metadata_recount import check_state
 
 
@@ -57,7 +57,7 @@ def test_unknown_nodes_are_refused_whole(state: MemoryState) -> None:
 
 
 def test_only_the_cluster_or_an_admin_reports_copies_and_cleans_up(state: MemoryState) -> None:
-    state.db.execute("INSERT INTO users VALUES (2, 'bob', 'user', 0)")
+    insert_user(state.db, 2, "bob")
     for user_no in (2, 9):
         by = UserNo(user_no)
         for command in (ReplicasChanged(header(by), (), ()), ForgetChunks(header(by), 1, (), 0),

@@ -19,7 +19,7 @@ from fluffy.core.metadata.commands import AddToken, NodeState, PublishPlacement,
 from fluffy.core.metadata.machine import open_state
 from tests.support.local_log import ADMIN_TOKEN, genesis_command, header
 from tests.support.memory_state import MemoryState
-from tests.support.metadata_commands import CLUSTER, put
+from tests.support.metadata_commands import CLUSTER, insert_user, put
 from tests.support.metadata_recount import check_state
 
 HEADER = header(at_ms=2)
@@ -138,7 +138,7 @@ def test_bad_placement_maps_are_refused(state: MemoryState, nodes: tuple[NodeSta
 def test_tokens(state: MemoryState) -> None:
     def add(user: str, token: bytes, label: str = "laptop", by: int = 1) -> AddToken:
         return AddToken(header(UserNo(by)), user, token, label)
-    state.db.execute("INSERT INTO users VALUES (2, 'bob', 'user', 0)")
+    insert_user(state.db, 2, "bob")
     state.accept(add("bob", b"t" * 32))
     found = queries.user_by_token_hash(state.db, b"t" * 32)
     assert found is not None and found.name == "bob"
@@ -161,7 +161,7 @@ def test_tokens_are_bounded(state: MemoryState, monkeypatch: pytest.MonkeyPatch)
 def test_the_feature_level_never_falls(state: MemoryState) -> None:
     assert state.accept(SetFeatureLevel(header(CLUSTER), 0)).facts == {"level": 1}
     assert state.accept(SetFeatureLevel(header(CLUSTER), 1)).facts == {"level": 1}
-    state.db.execute("INSERT INTO users VALUES (2, 'bob', 'user', 0)")
+    insert_user(state.db, 2, "bob")
     assert state.reject(SetFeatureLevel(header(UserNo(2)), 99)).code == "AccessDenied"
 
 

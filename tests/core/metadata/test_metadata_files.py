@@ -16,7 +16,7 @@ from fluffy.core.metadata.model import FileVersion
 from fluffy.wire.log_entries import COMMAND_BYTES_MAX, encode_command
 from tests.support.local_log import genesis_command, header
 from tests.support.memory_state import MemoryState
-from tests.support.metadata_commands import chunk, delete, nodes, put, put_chunks
+from tests.support.metadata_commands import chunk, delete, insert_user, nodes, put, put_chunks
 from tests.support.metadata_recount import check_state
 
 
@@ -247,7 +247,8 @@ def test_the_largest_file_fits_into_one_command_and_its_chunks_come_back_in_orde
 
 
 def test_only_known_writers_may_change_files(state: MemoryState) -> None:
-    state.db.execute("INSERT INTO users VALUES (2, 'bob', 'user', 0), (3, 'eve', 'readonly', 0)")
+    insert_user(state.db, 2, "bob")
+    insert_user(state.db, 3, "eve", "readonly")
     for user_no in (0, 3, 4):
         for path in ("admin/a", "fresh/a"):
             refusal = state.reject(put(path, header=header(UserNo(user_no), at_ms=1_000)))

@@ -12,7 +12,7 @@ from fluffy.core.metadata import folder_cache, queries
 from fluffy.core.metadata.commands import MakeFolder, RemoveFolder
 from tests.support.local_log import header
 from tests.support.memory_state import MemoryState
-from tests.support.metadata_commands import AT_MS, delete, put
+from tests.support.metadata_commands import AT_MS, delete, insert_user, put
 from tests.support.metadata_recount import check_state
 
 
@@ -100,7 +100,8 @@ def test_a_folder_made_in_the_same_batch_is_found_and_one_removed_is_not(state: 
 
 
 def test_buckets_belong_to_their_makers(state: MemoryState) -> None:
-    state.db.execute("INSERT INTO users VALUES (2, 'bob', 'user', 0), (3, 'eve', 'readonly', 0)")
+    insert_user(state.db, 2, "bob")
+    insert_user(state.db, 3, "eve", "readonly")
     state.accept(mkdir("bobs", user_no=2))
     state.accept(mkdir("bobs/x", user_no=2))
     assert state.reject(mkdir("admin/x", user_no=2)).code == "AccessDenied"

@@ -41,7 +41,7 @@ def test_an_empty_file_gets_the_newest_format_and_opening_again_changes_nothing(
 
 def test_steps_are_taken_in_order_from_where_the_database_is(db: sqlite3.Connection) -> None:
     migrate(db)
-    db.execute("INSERT INTO users VALUES (1, 'a', 'admin', 0)")
+    db.execute("INSERT INTO users (user_no, name, role, created_ms) VALUES (1, 'a', 'admin', 0)")
     assert migrate(db, LATER) == FORMAT_VERSION + 2 == format_of(db)
     assert db.execute("SELECT name, colour FROM users").fetchall() == [("a", "blue")]
     assert migrate(db, LATER) == FORMAT_VERSION + 2
@@ -52,7 +52,7 @@ def test_a_step_that_fails_leaves_the_format_before_it(db: sqlite3.Connection) -
         paint(db)
         raise sqlite3.OperationalError("disk I/O error")
     migrate(db)
-    db.execute("INSERT INTO users VALUES (1, 'a', 'admin', 0)")
+    db.execute("INSERT INTO users (user_no, name, role, created_ms) VALUES (1, 'a', 'admin', 0)")
     with pytest.raises(sqlite3.OperationalError):
         migrate(db, {**LATER, FORMAT_VERSION + 1: fail})
     assert format_of(db) == FORMAT_VERSION + 1

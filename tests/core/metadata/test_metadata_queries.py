@@ -14,7 +14,7 @@ from fluffy.core.metadata.commands import MakeFolder
 from fluffy.core.metadata.model import Page
 from tests.support.local_log import header
 from tests.support.memory_state import MemoryState
-from tests.support.metadata_commands import put
+from tests.support.metadata_commands import insert_user, put
 
 NAMES = ["a", "a b", "a!", "a-", "a0", "A", "100%", "100_", "back\\slash", "ü", "u\u0308", "日本", "it's", '"q"',
          "Straße", "z"]
@@ -23,7 +23,7 @@ NAMES = ["a", "a b", "a!", "a-", "a0", "A", "100%", "100_", "back\\slash", "ü",
 @pytest.fixture
 def state() -> Iterator[MemoryState]:
     born = MemoryState()
-    born.db.execute("INSERT INTO users VALUES (2, 'bob', 'user', 0)")
+    insert_user(born.db, 2, "bob")
     yield born
     born.close()
 
