@@ -45,10 +45,12 @@ from fluffy.wire.log_entries import (
     encode_outcome,
     group_bytes,
 )
+from tests.support.golden_people import PEOPLE_GOLDEN
 from tests.support.metadata_strategies import COMMANDS
 
 HEADER = Header(RequestId(bytes(range(16))), 1_700_000_000_000, NodeNo(2), UserNo(1))
 CHUNK = ChunkId(b"c" * 32)
+HEADER_VALUES = 5  # kind and the four of Header
 
 # One of every kind, and the bytes that the first version of this program wrote for it.
 GOLDEN: list[tuple[Command, str]] = [
@@ -85,6 +87,7 @@ GOLDEN: list[tuple[Command, str]] = [
     (AddToken(HEADER, "bob", b"t" * 32, "laptop"),
      "01980bc410000102030405060708090a0b0c0d0e0fcf0000018bcfe568000201a3626f62c42074747474747474747474747474747474"
      "74747474747474747474747474747474a66c6170746f70"),
+    *PEOPLE_GOLDEN,
 ]
 
 
@@ -122,7 +125,7 @@ def test_what_is_encoded_is_decoded(command: Command) -> None:
 def test_an_older_writers_shorter_command_takes_the_defaults(command: Command, golden: str) -> None:
     values = msgpack.unpackb(bytes.fromhex(golden)[1:])
     shorter = b"\x01" + msgpack.packb(values[:-1])
-    last = fields(command)[-1]
+    last = fields(command)[1:][len(values) - HEADER_VALUES - 1]
     if last.default is MISSING:
         with pytest.raises(FrameCorrupt):
             decode_command(shorter)
@@ -133,6 +136,8 @@ def test_an_older_writers_shorter_command_takes_the_defaults(command: Command, g
 @pytest.mark.parametrize(("command", "golden"), GOLDEN, ids=lambda value: type(value).__name__)
 def test_a_newer_writers_longer_command_demands_an_upgrade(command: Command, golden: str) -> None:
     values = msgpack.unpackb(bytes.fromhex(golden)[1:])
+    values += [field.default for field in fields(command)[1:][len(values) - HEADER_VALUES:]]
+    assert decode_command(b"\x01" + msgpack.packb(values)) == command
     with pytest.raises(FeatureTooNew):
         decode_command(b"\x01" + msgpack.packb([*values, 0]))
 

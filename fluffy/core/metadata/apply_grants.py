@@ -17,7 +17,7 @@ from fluffy.core.metadata.commands_people import (
 )
 from fluffy.core.metadata.folder_cache import Folder
 from fluffy.core.metadata.grant_table import give_bucket
-from fluffy.core.metadata.names import is_name
+from fluffy.core.metadata.names import is_bucket_name, is_name
 from fluffy.core.metadata.outcomes import Accepted, Outcome, Rejected
 from fluffy.core.metadata.refusals import (
     find_user,
@@ -96,7 +96,7 @@ def remove_grant(work: Working, command: RemoveGrant) -> Outcome:
 
 
 def _bucket(work: Working, user_no: UserNo, name: str) -> Folder | Rejected:
-    bucket = tree.folder_in(work, work.folders.root(), name) if is_name(name) and "/" not in name else None
+    bucket = tree.folder_in(work, work.folders.root(), name) if is_bucket_name(name) else None
     return refused(BucketNotFound) if bucket is None else bucket
 
 

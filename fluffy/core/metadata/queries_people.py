@@ -26,7 +26,7 @@ from fluffy.core.metadata.model_people import (
     Standing,
     TokenInfo,
 )
-from fluffy.core.metadata.names import is_name
+from fluffy.core.metadata.names import is_bucket_name, is_name
 from fluffy.core.metadata.rights import EVERYONE_NO, RIGHT_NAMES, Right
 from fluffy.core.metadata.schema import ROOT_NO
 from fluffy.core.metadata.schema_people import SUBJECT_BUCKET, SUBJECT_USER
@@ -92,7 +92,7 @@ def tokens(db: sqlite3.Connection, user_no: UserNo) -> tuple[TokenInfo, ...]:
 
 def standing(db: sqlite3.Connection, bucket: str, user_no: UserNo) -> Standing | None:
     """How a user stands in a bucket, for the policy; None: there is no such bucket."""
-    if not is_name(bucket):
+    if not is_bucket_name(bucket):
         return None
     row = db.execute(
         "SELECT ifnull((SELECT name FROM users u WHERE u.user_no = f.owner_no), ''),"
@@ -123,7 +123,7 @@ def readable_buckets(db: sqlite3.Connection, user: User) -> frozenset[str] | Non
 
 def grants_of(db: sqlite3.Connection, bucket: str) -> tuple[Grant, ...]:
     """The grants of a bucket (at most GRANTS_OF_BUCKET_MAX), everyone's first, then by name."""
-    if not is_name(bucket):
+    if not is_bucket_name(bucket):
         return ()
     rows = db.execute(
         "SELECT CASE g.grantee_no WHEN ? THEN ? ELSE u.name END, g.granted FROM entries e"
@@ -148,7 +148,7 @@ def bucket_infos(db: sqlite3.Connection, after: str | None, limit: int) -> tuple
 
 def bucket_quota(db: sqlite3.Connection, bucket: str) -> QuotaUse | None:
     """What a bucket holds and may hold; None: there is no such bucket."""
-    if not is_name(bucket):
+    if not is_bucket_name(bucket):
         return None
     row = db.execute("SELECT no FROM entries WHERE parent = ? AND key = ?", (ROOT_NO, bucket + "/")).fetchone()
     return None if row is None else _quota(db, SUBJECT_BUCKET, row[0])
@@ -170,6 +170,8 @@ def bytes_left(db: sqlite3.Connection, bucket: str, user_no: UserNo) -> int | No
 
     `user_no`: who would own the bucket if it does not exist.
     """
+    if not is_bucket_name(bucket):
+        return None
     row = db.execute("SELECT e.no, e.owner_no FROM entries e WHERE e.parent = ? AND e.key = ?",
                      (ROOT_NO, bucket + "/")).fetchone()
     rooms = [_quota(db, SUBJECT_USER, user_no if row is None else row[1]).bytes_left]

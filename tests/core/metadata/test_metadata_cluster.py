@@ -14,7 +14,7 @@ from blake3 import blake3
 from fluffy.base.checks import InvariantBroken
 from fluffy.base.errors import FeatureTooNew
 from fluffy.base.ids import ClusterUuid, NodeNo, UserNo
-from fluffy.core.metadata import apply_cluster, queries
+from fluffy.core.metadata import apply_cluster, apply_users, queries
 from fluffy.core.metadata.commands import AddToken, NodeState, PublishPlacement, SetFeatureLevel
 from fluffy.core.metadata.machine import open_state
 from tests.support.local_log import ADMIN_TOKEN, genesis_command, header
@@ -23,6 +23,7 @@ from tests.support.metadata_commands import CLUSTER, insert_user, put
 from tests.support.metadata_recount import check_state
 
 HEADER = header(at_ms=2)
+NEWER_LEVEL = apply_cluster.FEATURE_LEVEL + 1
 UP = tuple(NodeState(NodeNo(no), "up", "a", 10) for no in (1, 2, 3))
 
 
@@ -148,12 +149,12 @@ def test_tokens(state: MemoryState) -> None:
     assert state.reject(add("\ud800", b"u" * 32)).code == "UserNotFound"
     assert state.reject(add("bob", b"u")).code == "RequestError"
     assert state.reject(add("bob", b"u" * 32, label="x" * 300)).code == "RequestError"
-    assert state.reject(add("bob", b"u" * 32, by=2)).code == "AccessDenied"
+    assert state.reject(add("admin", b"u" * 32, by=2)).code == "AccessDenied"
     assert queries.user_by_token_hash(state.db, b"u" * 32) is None
 
 
 def test_tokens_are_bounded(state: MemoryState, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apply_cluster, "TOKENS_MAX", 2)
+    monkeypatch.setattr(apply_users, "TOKENS_MAX", 2)
     state.accept(AddToken(header(), "admin", b"1" * 32, ""))
     assert state.reject(AddToken(header(), "admin", b"2" * 32, "")).code == "TooLarge"
 
@@ -168,11 +169,11 @@ def test_the_feature_level_never_falls(state: MemoryState) -> None:
 def test_a_level_this_program_does_not_know_stops_it_and_keeps_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(MemoryState()) as state:
         with pytest.raises(FeatureTooNew):
-            state.run(SetFeatureLevel(header(CLUSTER), 2))
+            state.run(SetFeatureLevel(header(CLUSTER), NEWER_LEVEL))
         state.db.execute("ROLLBACK")
-        monkeypatch.setattr(apply_cluster, "FEATURE_LEVEL", 2)  # a newer program
+        monkeypatch.setattr(apply_cluster, "FEATURE_LEVEL", NEWER_LEVEL)  # a newer program
         again = state.reopened()
-        again.accept(SetFeatureLevel(header(CLUSTER), 2))
+        again.accept(SetFeatureLevel(header(CLUSTER), NEWER_LEVEL))
         monkeypatch.undo()
         with pytest.raises(FeatureTooNew):
             open_state(state.db)
