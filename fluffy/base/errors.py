@@ -46,6 +46,10 @@ class NameIllegal(RequestError):
     sentence = "the path is not allowed"
 
 
+class IntoItself(RequestError):
+    sentence = "a folder cannot be moved or copied into itself, nor anything onto itself or what it lies in"
+
+
 class QuerySyntax(RequestError):
     sentence = "a parameter of the request is not understood"
 
@@ -118,6 +122,10 @@ class BucketNotFound(NotFound):
 
 class FolderNotFound(NotFound):
     sentence = "there is no such folder"
+
+
+class VersionNotFound(NotFound):
+    sentence = "that generation of the file is not kept (any more)"
 
 
 class FileNotFound(NotFound):
@@ -278,6 +286,10 @@ class AllCopiesBad(Corruption):
 
 class FrameCorrupt(Corruption):
     sentence = "a message between nodes was damaged or not ours"
+
+
+class IndexCorrupt(Corruption):
+    sentence = "the search index on this node is damaged; it is built anew"
 
 
 class TransferCorrupt(Corruption):

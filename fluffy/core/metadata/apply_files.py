@@ -21,7 +21,8 @@ def put_file(work: Working, command: PutFile) -> Outcome:
     if isinstance(place, Rejected):
         return place
     user_no = command.header.user_no
-    refusal = (files.refuse_target(work, user_no, command.lock, place, parents=command.parents)
+    refusal = (files.refuse_target(work, user_no, place, parents=command.parents)
+               or refuse_locked(work, user_no, command.lock, place.path)
                or file_body.refuse_body(work, command))
     if refusal is not None:
         return refusal

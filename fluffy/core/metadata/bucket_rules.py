@@ -35,7 +35,8 @@ class Keeping:
 class BucketRules:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
-        self._by_bucket: dict[int, Rules] = {row[0]: Rules(*row[1:]) for row in db.execute("SELECT * FROM bucket_rules")}
+        self._by_bucket: dict[int, Rules] = {
+            row[0]: Rules(*row[1:]) for row in db.execute("SELECT * FROM bucket_rules")}
 
     def __len__(self) -> int:
         return len(self._by_bucket)

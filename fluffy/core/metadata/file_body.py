@@ -49,15 +49,31 @@ def refuse_body(work: Working, command: PutFile) -> Rejected | None:
     """None when sizes, bounds and texts of the command are in order."""
     if len(command.blake3) != BLAKE3_BYTES:
         return refused(RequestError, "the file's hash must have 32 bytes")
-    texts = _refuse_texts(command)
+    texts = refuse_texts(etag=command.etag, content_type=command.content_type, meta=command.meta, tags=command.tags)
     if texts is not None:
         return texts
+    return _refuse_bytes(work, command, command.size)
+
+
+def refuse_patch(work: Working, command: PatchFile, *, kept_bytes: int, kept_chunks: int) -> Rejected | None:
+    """None when what a PatchFile brings is in order and fits to what it keeps of its base."""
+    if len(command.blake3) not in (0, BLAKE3_BYTES):
+        return refused(RequestError, "the file's hash must have 32 bytes, or none")
+    if kept_bytes > command.size:
+        return refused(RequestError, "the chunks are not as long as the file's size")
+    if kept_chunks + len(command.chunks) > FILE_CHUNKS_MAX:
+        return refused(TooLarge, f"a file may have at most {FILE_CHUNKS_MAX} chunks; use larger chunks")
+    return refuse_texts(etag=command.etag) or _refuse_bytes(work, command, command.size - kept_bytes)
+
+
+def _refuse_bytes(work: Working, command: PutFile | PatchFile, size: int) -> Rejected | None:
+    """None when the bytes that the command itself brings are well described, and `size` of them."""
     if command.inline is not None:
         if command.chunks or command.replicas:
             return refused(RequestError, "a file's bytes are either inline or in chunks, not both")
-        if len(command.inline) != command.size:
+        if len(command.inline) != size:
             return refused(RequestError, "the inline bytes are not as many as the file's size")
-        if command.size > work.settings.inline_max:
+        if size > work.settings.inline_max:
             return refused(TooLarge, f"files above {work.settings.inline_max} bytes are stored in chunks")
         return None
     if len(command.replicas) != len(command.chunks):
@@ -67,16 +83,18 @@ def refuse_body(work: Working, command: PutFile) -> Rejected | None:
     for chunk_id, length in command.chunks:
         if len(chunk_id) != CHUNK_ID_BYTES or not 0 < length <= CHUNK_BYTES_MAX:
             return refused(RequestError, f"a chunk has an id of 32 bytes and 1 to {CHUNK_BYTES_MAX} bytes")
-    if sum(length for _, length in command.chunks) != command.size:
+    if sum(length for _, length in command.chunks) != size:
         return refused(RequestError, "the chunks are not as long as the file's size")
     return None
 
 
-def _refuse_texts(command: PutFile) -> Rejected | None:
+def refuse_texts(*, etag: str = "", content_type: str = "", meta: dict[str, str] | None = None,
+                 tags: dict[str, str] | None = None) -> Rejected | None:
+    """None when what a version says of its file is short enough; None stands for what is not said."""
     try:
-        if len(command.etag.encode()) > ETAG_BYTES_MAX or len(command.content_type.encode()) > CONTENT_TYPE_BYTES_MAX:
+        if len(etag.encode()) > ETAG_BYTES_MAX or len(content_type.encode()) > CONTENT_TYPE_BYTES_MAX:
             return refused(TooLarge, "the entity tag or content type is too long")
-        for texts in (command.meta, command.tags):
+        for texts in (meta, tags):
             if texts and (len(texts) > TEXTS_MAX or _texts_bytes(texts) > TEXTS_BYTES_MAX):
                 return refused(TooLarge, f"at most {TEXTS_MAX} tags or metadata fields of together"
                                          f" {TEXTS_BYTES_MAX} bytes are allowed")

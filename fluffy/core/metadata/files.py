@@ -65,14 +65,14 @@ def refuse_missing(place: Place) -> Rejected:
     return refused(FolderNotFound if place.bucket else BucketNotFound, missing="/".join(place.missing))
 
 
-def refuse_target(work: Working, user_no: UserNo, lock: bytes, place: Place, *, parents: bool) -> Rejected | None:
-    """None when the user may write at a place, whatever stands there."""
+def refuse_target(work: Working, user_no: UserNo, place: Place, *, parents: bool) -> Rejected | None:
+    """None when the user may write at a place, whatever stands there and whoever holds a lock on it."""
     refusal = refuse_writer(work, user_no, place.bucket)
     if refusal is None and place.missing and not parents:
         refusal = refuse_missing(place)
     if refusal is None and place.bucket is None:
-        refusal = tree.refuse_new_bucket(work, user_no, place.missing[0])
-    return refusal or refuse_locked(work, user_no, lock, place.path)
+        refusal = tree.refuse_new_bucket(work, user_no, place.missing[0] if place.missing else place.name)
+    return refusal
 
 
 def existing(work: Working, user_no: UserNo, lock: bytes, text: str,
@@ -126,7 +126,7 @@ def store(work: Working, place: Place, user_no: UserNo, current: Current | None,
         versions.retire(work, current.version_no, keeping)
         versions.keep_few(work, current.file_no, generation, keeping)
     count(work, folder, bucket, files=1 if current is None else 0,
-          size=content.size - (0 if current is None else current.size), top=generation)
+          size=content.size - (0 if current is None else current.size), top=generation, reach=len(place.name.encode()))
     changes.record(work, changes.FILE_PUT, place.path, generation=generation, size=content.size, owner_no=owner_no)
     return Accepted(work.seq, {"generation": generation, "created": current is None, "modified_ms": work.clock_ms})
 
@@ -157,7 +157,8 @@ def bury(work: Working, folder: Folder, bucket: Folder, name: str, current: Curr
     return tomb
 
 
-def count(work: Working, folder: Folder, bucket: Folder, *, files: int, size: int, top: int = 0) -> None:
+def count(work: Working, folder: Folder, bucket: Folder, *, files: int, size: int, top: int = 0,
+          reach: int = 0) -> None:
     """Files came (or, negative, went): the sums of all folders above, of the bucket, its owner and the cluster."""
-    work.folders.count(folder, files=files, size=size, top=top)
+    work.folders.count(folder, files=files, size=size, top=top, reach=reach)
     quotas.count(work, bucket, files=files, size=size)

@@ -31,6 +31,7 @@ class Folder:
     files: int = 0
     bytes: int = 0
     top: int = 0
+    reach: int = 0
     changed: bool = False
 
 
@@ -60,25 +61,28 @@ class FolderCache:
             self._changed[folder.no] = folder
         return folder
 
-    def count(self, folder: Folder, *, files: int, size: int, top: int = 0) -> None:
+    def count(self, folder: Folder, *, files: int, size: int, top: int = 0, reach: int = 0) -> None:
         """Files came into (or, negative, left) a folder: it and all folders above it hold so many more.
 
-        `top`: the highest generation that came.
+        `top`: the highest generation that came; `reach`: the longest path that came, seen from inside the folder.
         """
         while True:  # ends at the root, which every folder that is not in the trash lies below
             self.touch(folder)
             folder.files += files
             folder.bytes += size
             folder.top = max(folder.top, top)
+            folder.reach = max(folder.reach, reach)
             if folder.no == ROOT_NO:
                 return
+            reach += len(folder.key.encode())
             folder = self.get(folder.parent)
 
     def insert(self, folder: Folder) -> None:
         """Add a folder that was just made."""
-        self._db.execute("INSERT INTO folders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        self._db.execute("INSERT INTO folders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                          (folder.no, folder.parent, folder.key, folder.owner_no, folder.created_ms, folder.entries,
-                          folder.tombs, folder.floor, folder.removed, folder.files, folder.bytes, folder.top))
+                          folder.tombs, folder.floor, folder.removed, folder.files, folder.bytes, folder.top,
+                          folder.reach))
         self._by_no[folder.no] = folder
 
     def drop(self, folder: Folder) -> None:
@@ -103,9 +107,10 @@ class FolderCache:
         for folder in self._changed.values():
             self._db.execute(
                 "UPDATE folders SET parent = ?, key = ?, owner_no = ?, created_ms = ?, entries = ?, tombs = ?,"
-                " floor = ?, removed = ?, files = ?, bytes = ?, top = ? WHERE folder_no = ?",
+                " floor = ?, removed = ?, files = ?, bytes = ?, top = ?, reach = ? WHERE folder_no = ?",
                 (folder.parent, folder.key, folder.owner_no, folder.created_ms, folder.entries, folder.tombs,
-                 folder.floor, folder.removed, folder.files, folder.bytes, folder.top, folder.no))
+                 folder.floor, folder.removed, folder.files, folder.bytes, folder.top,
+                 folder.reach, folder.no))
             folder.changed = False
         self._changed.clear()
         if len(self._by_no) > FOLDERS_CACHED_MAX or len(self._by_path) > FOLDERS_CACHED_MAX:

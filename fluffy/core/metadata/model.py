@@ -79,6 +79,69 @@ class FileVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class VersionLine:
+    """One generation in a file's history. `retired_ms`, `expires_ms`: None for the current one; log time else."""
+
+    generation: int
+    size: int
+    blake3: bytes
+    etag: str
+    content_type: str
+    owner: str
+    modified_ms: int
+    retired_ms: int | None
+    expires_ms: int | None
+    meta_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrashItem:
+    """A deleted file, or a folder deleted with all it held. `item`: its number, for Undelete.
+
+    `generation`: of the file's newest kept version; 0 for folders. `files`, `size`: what would come back.
+    """
+
+    item: int
+    path: str
+    kind: Literal["file", "folder"]
+    generation: int
+    size: int
+    files: int
+    owner: str
+    deleted_ms: int
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrashPage:
+    """`after`: the cursor for the next page, None when this is the last one."""
+
+    items: tuple[TrashItem, ...]
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DiffLine:
+    """What became of one path between two moments. Generations and sizes are 0 where it was not, and of folders."""
+
+    path: str
+    kind: Literal["file", "folder"]
+    change: Literal["created", "deleted", "changed"]
+    from_generation: int
+    to_generation: int
+    from_size: int
+    to_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class DiffPage:
+    """`after`: the cursor for the next page, None when this is the last one."""
+
+    lines: tuple[DiffLine, ...]
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class FolderInfo:
     """A folder or a bucket (one segment)."""
 

@@ -10,10 +10,10 @@ from fluffy.core.metadata.folder_cache import Folder
 from fluffy.core.metadata.working import Working
 
 
-def record(work: Working, no: int, folder: Folder, key: str, *, left_ms: int) -> None:
+def record(work: Working, no: int, folder: Folder, key: str, *, version_no: int, left_ms: int) -> None:
     """Something that stood under `key` in `folder` until `left_ms` stands elsewhere (or there again) from now on."""
-    work.db.execute("INSERT INTO past_places VALUES (?, ?, ?, ?, ?, ?)",
-                    (work.next_no(), no, folder.no, key, left_ms, work.clock_ms))
+    work.db.execute("INSERT INTO past_places VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (work.next_no(), no, folder.no, key, version_no, left_ms, work.clock_ms))
 
 
 def forget(work: Working, *, before_ms: int, limit: int) -> int:

@@ -45,11 +45,14 @@ from fluffy.core.metadata.queries_people import (
     tokens,
     user_quota,
 )
+from fluffy.core.metadata.queries_time import diff, file_at, list_at
+from fluffy.core.metadata.queries_versions import bucket_rules, folder_sums, trash, versions
 
 __all__ = [
     "audit",
     "bucket_infos",
     "bucket_quota",
+    "bucket_rules",
     "buckets",
     "bytes_left",
     "changes",
@@ -58,13 +61,17 @@ __all__ = [
     "chunks_of_node",
     "cluster_state",
     "credential_by_token_hash",
+    "diff",
+    "file_at",
     "file_head",
     "file_version",
     "folder_info",
+    "folder_sums",
     "granted_buckets",
     "grants_of",
     "kind_at",
     "known_chunks",
+    "list_at",
     "list_folder",
     "list_owner",
     "lock_by_hash",
@@ -82,9 +89,11 @@ __all__ = [
     "search_names",
     "standing",
     "tokens",
+    "trash",
     "unreferenced_chunks",
     "usage",
     "user_by_name",
     "user_by_token_hash",
     "user_quota",
+    "versions",
 ]

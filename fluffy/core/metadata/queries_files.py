@@ -24,8 +24,11 @@ _HEAD_QUERY = _HEAD + " FROM versions WHERE version_no = ?"
 def file_version(db: sqlite3.Connection, path: RemotePath, generation: int | None = None) -> FileVersion | None:
     """The current version of a file, or a kept older or deleted one; None when there is none."""
     version_no = _version_no(db, path, generation)
-    if version_no is None:
-        return None
+    return None if version_no is None else version_by_no(db, path, version_no)
+
+
+def version_by_no(db: sqlite3.Connection, path: RemotePath, version_no: int) -> FileVersion:
+    """A version that exists, by its number, as that of the file at `path`."""
     row = db.execute(_WHOLE_QUERY, (version_no,)).fetchone()
     chunks = chunk_refs(db, unpack_manifest(row[10])) if row[10] is not None else ()
     return _version(path, row, row[11], chunks)
@@ -56,11 +59,14 @@ def _version_no(db: sqlite3.Connection, path: RemotePath, generation: int | None
     if generation is None or (row is not None and row[2] == generation):
         return None if row is None else int(row[1])
     if row is None:
-        row = db.execute("SELECT no FROM tombs WHERE parent = ? AND key = ?", (folder_no, path.name)).fetchone()
-        if row is None:
-            return None
+        row = (None,)
     old = db.execute("SELECT version_no FROM versions WHERE file_no = ? AND generation = ? AND retired_ms IS NOT NULL",
                      (row[0], generation)).fetchone()
+    # Then what was deleted there: several files may have had the path, the last one deleted is meant.
+    old = old or db.execute(
+        "SELECT version_no FROM tombs t JOIN versions v ON v.file_no = t.no AND v.generation = ?"
+        " AND retired_ms IS NOT NULL WHERE parent = ? AND key = ? ORDER BY deleted_ms DESC, t.no DESC LIMIT 1",
+        (generation, folder_no, path.name)).fetchone()
     return None if old is None else int(old[0])
 
 
@@ -71,7 +77,8 @@ def find_folder(db: sqlite3.Connection, segments: tuple[str, ...], *, removed: b
         key = segment + "/"
         row = db.execute("SELECT no FROM entries WHERE parent = ? AND key = ?", (folder_no, key)).fetchone()
         if row is None and removed:
-            row = db.execute("SELECT no FROM tombs WHERE parent = ? AND key = ?", (folder_no, key)).fetchone()
+            row = db.execute("SELECT no FROM tombs WHERE parent = ? AND key = ?"
+                             " ORDER BY deleted_ms DESC, no DESC LIMIT 1", (folder_no, key)).fetchone()
         if row is None:
             return None
         folder_no = row[0]

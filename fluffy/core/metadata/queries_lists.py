@@ -39,8 +39,7 @@ def list_owner(db: sqlite3.Connection, user_name: str, after: str | None, limit:
     parent, key = _parse_cursor(after)
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM entries WHERE (parent, key) > (?, ?) AND version_no != 0"
-        " AND owner_no = (SELECT user_no FROM users WHERE name = ?) ORDER BY parent, key LIMIT ?",
-        (parent, key, user_name, limit + 1)).fetchall()
+        " AND owner_no = (SELECT user_no FROM users WHERE name = ?) ORDER BY parent, key", (parent, key, user_name))
     return _tree_page(db, rows, limit)
 
 
@@ -51,26 +50,31 @@ def search_names(db: sqlite3.Connection, needle: str, after: str | None, limit: 
     _check_text(needle)
     parent, key = _parse_cursor(after)
     scan = f"SELECT {_COLUMNS} FROM entries WHERE (parent, key) > (?, ?)"
+    rows: Iterable[_Row]
     if needle.isascii():
         # LIKE knows the case of ASCII only, which is all that is needed here, and it stays inside SQLite.
         escaped = needle.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        rows = db.execute(scan + r" AND key LIKE ? ESCAPE '\' ORDER BY parent, key LIMIT ?",
-                          (parent, key, f"%{escaped}%", limit + 1)).fetchall()
+        rows = db.execute(scan + r" AND key LIKE ? ESCAPE '\' ORDER BY parent, key",
+                          (parent, key, f"%{escaped}%"))
     else:
         folded = needle.casefold()
-        rows = []
-        for row in db.execute(scan + " ORDER BY parent, key", (parent, key)):
-            if folded in row[1].casefold():
-                rows.append(row)
-                if len(rows) > limit:
-                    break
+        rows = (row for row in db.execute(scan + " ORDER BY parent, key", (parent, key)) if folded in row[1].casefold())
     return _tree_page(db, rows, limit)
 
 
-def _tree_page(db: sqlite3.Connection, rows: list[_Row], limit: int) -> Page:
-    prefixes: dict[int, str] = {ROOT_NO: ""}
-    entries = _entries(db, rows[:limit], lambda parent: _prefix(db, parent, prefixes))
-    return Page(entries, f"{rows[limit - 1][0]}:{rows[limit - 1][1]}" if len(rows) > limit else None)
+def _tree_page(db: sqlite3.Connection, rows: Iterable[_Row], limit: int) -> Page:
+    """The first `limit` of `rows` that do not lie in a deleted folder."""
+    prefixes: dict[int, str | None] = {ROOT_NO: ""}
+    shown: list[_Row] = []
+    for row in rows:
+        if _prefix(db, row[0], prefixes) is None:
+            continue
+        if len(shown) == limit:
+            break
+        shown.append(row)
+    else:
+        return Page(_entries(db, shown, lambda parent: prefixes[parent] or ""), None)
+    return Page(_entries(db, shown, lambda parent: prefixes[parent] or ""), f"{shown[-1][0]}:{shown[-1][1]}")
 
 
 def _check_text(text: str) -> None:
@@ -91,17 +95,21 @@ def _parse_cursor(after: str | None) -> tuple[int, str]:
     return (int(parent), key)
 
 
-def _prefix(db: sqlite3.Connection, folder_no: int, prefixes: dict[int, str]) -> str:
-    """The path of a folder with a trailing slash; remembers every folder on the way up."""
+def _prefix(db: sqlite3.Connection, folder_no: int, prefixes: dict[int, str | None]) -> str | None:
+    """The path of a folder with a trailing slash, None in a deleted one; remembers every folder on the way up."""
     chain = []
     no = folder_no
     while no not in prefixes:
-        parent, key = db.execute("SELECT parent, key FROM folders WHERE folder_no = ?", (no,)).fetchone()
+        parent, key, removed = db.execute("SELECT parent, key, removed FROM folders WHERE folder_no = ?",
+                                          (no,)).fetchone()
+        if removed:
+            prefixes[no] = None
+            break
         chain.append((no, key))
         no = parent
     prefix = prefixes[no]
     for no, key in reversed(chain):
-        prefix += key
+        prefix = None if prefix is None else prefix + key
         prefixes[no] = prefix
     return prefix
 

@@ -24,6 +24,11 @@ def refuse_writer(work: Working, user_no: UserNo, bucket: Folder | None) -> Reje
     return _refuse_below(work, user_no, bucket, Right.WRITE)
 
 
+def refuse_reader(work: Working, user_no: UserNo, bucket: Folder) -> Rejected | None:
+    """None when the user may read what is in `bucket`, to copy it elsewhere."""
+    return _refuse_below(work, user_no, bucket, Right.READ)
+
+
 def refuse_bucket_admin(work: Working, user_no: UserNo, bucket: Folder) -> Rejected | None:
     """None when the user may change the bucket itself: its grants and rules, its removal."""
     return _refuse_below(work, user_no, bucket, Right.ADMIN)
@@ -35,7 +40,7 @@ def _refuse_below(work: Working, user_no: UserNo, bucket: Folder | None, least: 
         return refused(AccessDenied, "the request does not come from a known user")
     is_owner = bucket is None or bucket.owner_no == user_no
     granted = Right.NONE
-    if bucket is not None and not is_owner and user.role == "user":
+    if bucket is not None and not is_owner and user.role != "admin":
         (highest,) = work.db.execute("SELECT max(granted) FROM grants WHERE bucket_no = ? AND grantee_no IN (?, ?)",
                                      (bucket.no, EVERYONE_NO, user_no)).fetchone()
         granted = Right(highest or 0)

@@ -10,6 +10,8 @@ TABLES: tuple[str, ...] = (
     "ALTER TABLE folders ADD COLUMN files INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE folders ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE folders ADD COLUMN top INTEGER NOT NULL DEFAULT 0",
+    # The longest path below the folder in bytes, seen from inside it; never shrinks
+    "ALTER TABLE folders ADD COLUMN reach INTEGER NOT NULL DEFAULT 0",
     # The path that a moved file or folder had before; '' in other rows
     "ALTER TABLE changes ADD COLUMN source TEXT NOT NULL DEFAULT ''",
     # Several things of one path may be in the trash, and beside them something may stand there.
@@ -40,6 +42,7 @@ CREATE TABLE past_places (               -- where something stood before it was 
     no              INTEGER NOT NULL,    -- file number or folder_no
     parent          INTEGER NOT NULL,
     key             TEXT NOT NULL,
+    version_no      INTEGER NOT NULL,    -- of the file when it left; 0: a folder
     left_ms         INTEGER NOT NULL,    -- log time when it left this place
     next_ms         INTEGER NOT NULL     -- log time when it came to the next one; >= left_ms
 )""",
@@ -93,7 +96,15 @@ WITH RECURSIVE above (folder_no, files, bytes, top) AS (
         SELECT folder_no, sum(files), sum(bytes), max(top) FROM above GROUP BY folder_no)
 UPDATE folders SET (files, bytes, top) = (SELECT files, bytes, top FROM sums WHERE sums.folder_no = folders.folder_no)
     WHERE folder_no IN (SELECT folder_no FROM sums)""",
-    "UPDATE folders SET top = max(top, floor)",
+    """
+WITH RECURSIVE above (folder_no, reach) AS (
+        SELECT parent, max(length(CAST(key AS BLOB))) FROM entries GROUP BY parent
+        UNION
+        SELECT f.parent, a.reach + length(CAST(f.key AS BLOB)) FROM above a JOIN folders f USING (folder_no)
+            WHERE f.folder_no != 0),
+     longest (folder_no, reach) AS (SELECT folder_no, max(reach) FROM above GROUP BY folder_no)
+UPDATE folders SET reach = (SELECT reach FROM longest WHERE longest.folder_no = folders.folder_no)
+    WHERE folder_no IN (SELECT folder_no FROM longest)""",
 )
 
 DIGEST_QUERIES: tuple[tuple[str, str], ...] = (

@@ -156,13 +156,14 @@ def make_folder(work: Working, parent: Folder, name: str, path: str, owner_no: U
         work.folders.insert(folder)
     else:
         folder = work.folders.touch(work.folders.get(tomb.no))
-        past_places.record(work, folder.no, parent, key, left_ms=tomb.deleted_ms)
+        past_places.record(work, folder.no, parent, key, version_no=0, left_ms=tomb.deleted_ms)
         folder.owner_no = owner_no
         folder.created_ms = work.clock_ms
         folder.removed = 0
     work.db.execute("INSERT INTO entries VALUES (?, ?, ?, 0, 0, 0, '', '', ?, ?)",
                     (parent.no, key, folder.no, owner_no, work.clock_ms))
     work.folders.touch(parent).entries += 1
+    work.folders.count(parent, files=0, size=0, reach=len(key.encode()) + folder.reach)
     kind = changes.BUCKET_MADE if "/" not in path else changes.FOLDER_MADE
     changes.record(work, kind, path, generation=0, size=0, owner_no=owner_no)
     return folder

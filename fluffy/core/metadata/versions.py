@@ -133,3 +133,17 @@ def _forget_if_last(work: Working, file_no: int, owner_no: UserNo) -> None:
     path = tree.path_in(work, folder, key)
     tree.drop_tomb(work, folder, key, tree.Tomb(file_no, generation))
     changes.record(work, changes.FILE_PURGED, path, generation=generation, size=0, owner_no=owner_no)
+
+
+def number_of(work: Working, file_no: int, current_no: int, current_generation: int, generation: int) -> int | None:
+    """The number of a kept version of a file that exists; generation 0: the current one."""
+    if generation in (0, current_generation):
+        return current_no
+    return kept_number(work, file_no, generation)
+
+
+def kept_number(work: Working, file_no: int, generation: int) -> int | None:
+    """The number of a retired version that is not condemned."""
+    row = work.db.execute("SELECT version_no FROM versions WHERE file_no = ? AND generation = ?"
+                          " AND retired_ms IS NOT NULL AND expires_ms > 0", (file_no, generation)).fetchone()
+    return None if row is None else int(row[0])
