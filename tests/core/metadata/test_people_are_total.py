@@ -3,41 +3,44 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fluffy.core.metadata.commands import Command, DeleteFile, MakeFolder, PutFile, RemoveFolder
+from fluffy.core.metadata.commands import Command, DeleteFile, MakeFolder, RemoveFolder
 from fluffy.core.metadata.outcomes import Accepted, Rejected
 from fluffy.core.metadata.schema import DIGEST_QUERIES
 from fluffy.wire.log_entries import decode_command, encode_command
 from tests.support.local_log import genesis_command
 from tests.support.memory_state import MemoryState
+from tests.support.metadata_commands import put
 from tests.support.metadata_recount import check_state
-from tests.support.metadata_strategies import NAMES, PUTS
-from tests.support.people_strategies import ASKERS, LOCKS, PEOPLE
+from tests.support.metadata_strategies import mostly
+from tests.support.people_strategies import FILES, FOLDERS, HEADERS, LOCKS, PEOPLE, PRELUDE
 
 SLOW = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 GENESIS = genesis_command(at_ms=0, versions_max=2, inline_max=2, write_quorum=2)
 
 
-@st.composite
-def writes(draw: st.DrawFn) -> Command:
-    """A change of the tree by somebody, perhaps under a lock."""
-    command = draw(PUTS | NAMES)
-    assert isinstance(command, PutFile | DeleteFile | MakeFolder | RemoveFolder)
-    header = replace(command.header, user_no=draw(ASKERS))
-    return replace(command, header=header, lock=draw(st.just(b"") | LOCKS))
+LOCK = mostly(st.just(b""), LOCKS)
+WRITES = st.one_of(
+    st.builds(put, FILES, st.binary(max_size=2), header=HEADERS, lock=LOCK),
+    st.builds(DeleteFile, HEADERS, FILES, lock=LOCK), st.builds(MakeFolder, HEADERS, FOLDERS, lock=LOCK),
+    st.builds(RemoveFolder, HEADERS, FOLDERS, lock=LOCK))
+COMMANDS = st.lists(PEOPLE | WRITES, min_size=5, max_size=40)
 
 
-COMMANDS = st.lists(PEOPLE | PEOPLE | writes(), max_size=40)
+def peopled() -> MemoryState:
+    state = MemoryState(GENESIS)
+    for command in PRELUDE:
+        state.accept(command)
+    return state
 
 
 @SLOW
 @given(COMMANDS)
 def test_any_commands_leave_accounts_that_add_up(commands: list[Command]) -> None:
-    with closing(MemoryState(GENESIS)) as state:
+    with closing(peopled()) as state:
         for command in commands:
             seq, body = state.machine.seq, _body(state)
             [outcome] = state.run(command)
@@ -53,7 +56,7 @@ def test_any_commands_leave_accounts_that_add_up(commands: list[Command]) -> Non
 @given(COMMANDS, st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=8))
 def test_batches_and_restarts_change_nothing(commands: list[Command], cuts: list[tuple[int, bool]]) -> None:
     cuts = [(min(end, len(commands)), commits) for end, commits in cuts]
-    with closing(MemoryState(GENESIS)) as one, closing(MemoryState(GENESIS)) as other:
+    with closing(peopled()) as one, closing(peopled()) as other:
         first = one.run_in_batches(commands, cuts)
         second = []
         again = other
@@ -67,7 +70,7 @@ def test_batches_and_restarts_change_nothing(commands: list[Command], cuts: list
 @SLOW
 @given(st.lists(PEOPLE, max_size=15))
 def test_a_repeated_request_gets_its_first_answer(commands: list[Command]) -> None:
-    with closing(MemoryState(GENESIS)) as state:
+    with closing(peopled()) as state:
         answers: dict[bytes, tuple[Command, Accepted | Rejected]] = {}
         for command in commands:
             [outcome] = state.run(command)
