@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from fluffy.core.metadata.packing import unpack_manifest, unpack_nodes
+from tests.support.people_recount import check_people
 
 
 def check_state(db: sqlite3.Connection) -> None:
@@ -16,6 +17,7 @@ def check_state(db: sqlite3.Connection) -> None:
     _check_folders(db)
     _check_files(db, state)
     _check_numbers(db, state)
+    check_people(db)
 
 
 def _rows(db: sqlite3.Connection, query: str, *values: Any) -> list[dict[str, Any]]:

@@ -25,6 +25,22 @@ from fluffy.core.metadata.commands import (
     ReplicasChanged,
     SetFeatureLevel,
 )
+from fluffy.core.metadata.commands_tree import (
+    AppendFile,
+    Copy,
+    DeleteFolder,
+    EmptyTrash,
+    Move,
+    PatchFile,
+    PurgeVersion,
+    RestoreFolderAt,
+    RestoreVersion,
+    SetBucketRules,
+    SetMeta,
+    SetTags,
+    TouchFile,
+    Undelete,
+)
 
 T = TypeVar("T")
 INT_MAX = (1 << 63) - 1
@@ -118,7 +134,60 @@ OTHERS = st.one_of(
     st.builds(AddToken, header=headers(), user=st.just("admin") | WILD_TEXT,
               token_hash=st.sampled_from([b"t" * 32, b"u" * 32, b""]), label=WILD_TEXT),
     WILD_GENESES)
-COMMANDS: st.SearchStrategy[Command] = PUTS | NAMES | OTHERS
+ANY_PATHS = mostly(PATHS | FOLDERS | st.sampled_from(["admin/d/", "new/", "admin/m", "admin/m/d", "m"]), WILD_TEXT)
+OPTIONAL_TEXTS = mostly(st.none(), TEXTS)
+GENERATIONS = mostly(st.integers(0, 4), st.just(INT_MAX))
+CURSORS = mostly(st.just(""), st.sampled_from(["7", "d/", "d/a", "zz", "\ud800", "-1"]))
+LIMITS = st.sampled_from([1, 2, 100, 0, INT_MAX])
+DATA = mostly(st.binary(max_size=1), st.binary(max_size=3))
+MOVES = st.builds(Move, header=headers(), src=ANY_PATHS, dst=ANY_PATHS, overwrite=st.booleans(), parents=MOSTLY,
+                  if_match=OPTIONAL_ETAGS, if_dst_match=OPTIONAL_ETAGS)
+COPIES = st.builds(Copy, header=headers(), src=ANY_PATHS, dst=ANY_PATHS, overwrite=st.booleans(), parents=MOSTLY,
+                   generation=mostly(st.just(0), GENERATIONS), if_match=OPTIONAL_ETAGS, if_dst_match=OPTIONAL_ETAGS,
+                   meta=OPTIONAL_TEXTS, tags=OPTIONAL_TEXTS, content_type=mostly(st.none(), WILD_TEXT))
+CONTENTS = st.one_of(
+    st.builds(TouchFile, header=headers(), path=FILE_PATHS, parents=MOSTLY, if_match=OPTIONAL_ETAGS),
+    st.builds(AppendFile, header=headers(), path=FILE_PATHS, data=DATA, content_type=mostly(st.just(""), WILD_TEXT),
+              parents=MOSTLY, if_match=OPTIONAL_ETAGS),
+    st.builds(SetTags, header=headers(), path=FILE_PATHS, tags=TEXTS, if_match=OPTIONAL_ETAGS),
+    st.builds(SetMeta, header=headers(), path=FILE_PATHS, meta=TEXTS, if_match=OPTIONAL_ETAGS,
+              content_type=mostly(st.none(), WILD_TEXT)))
+
+
+def _patch(path: str, header: Header, base: int, at: int, drop: int, kept: list[ChunkId],
+           uses: list[tuple[ChunkId, list[NodeNo]]]) -> PatchFile:
+    """Whether it fits its base is luck: `kept` is a guess of what stays."""
+    chunks = tuple((chunk_id, LENGTHS[chunk_id]) for chunk_id, _ in uses)
+    size = sum(length for _, length in chunks) + sum(LENGTHS[chunk_id] for chunk_id in kept)
+    return PatchFile(header, path, b"i", base, at, drop, size, b"", "e", None, chunks,
+                     tuple(tuple(nodes) for _, nodes in uses))
+
+
+PATCHES = st.builds(
+    _patch, path=FILE_PATHS, header=headers(), base=GENERATIONS, at=st.integers(0, 2), drop=st.integers(0, 2),
+    kept=st.lists(CHUNK_IDS, max_size=2),
+    uses=st.lists(st.tuples(CHUNK_IDS, st.just([NodeNo(1), NodeNo(2)])), max_size=3))
+WILD_PATCHES = st.builds(
+    PatchFile, header=headers(), path=FILE_PATHS, intent=st.binary(max_size=3), base_generation=GENERATIONS,
+    at=WILD_INTS, drop=WILD_INTS, size=st.integers(0, 3), blake3=st.binary(max_size=33), etag=WILD_TEXT,
+    inline=st.none() | st.binary(max_size=3), chunks=st.lists(st.tuples(WILD_CHUNK_IDS, WILD_INTS),
+                                                              max_size=2).map(tuple),
+    replicas=st.lists(st.lists(WILD_NODES, max_size=3).map(tuple), max_size=2).map(tuple))
+KEEPING = st.one_of(
+    st.builds(DeleteFolder, header=headers(), path=ANY_PATHS, purge=RARELY),
+    st.builds(RestoreVersion, header=headers(), path=FILE_PATHS, generation=GENERATIONS,
+              expect=mostly(st.none(), GENERATIONS)),
+    st.builds(Undelete, header=headers(), path=ANY_PATHS, item=mostly(st.just(0), st.integers(0, 40)),
+              target=mostly(st.none(), ANY_PATHS)),
+    st.builds(PurgeVersion, header=headers(), path=FILE_PATHS, generation=GENERATIONS),
+    st.builds(EmptyTrash, header=headers(), path=mostly(st.sampled_from(["", "admin", "new"]), WILD_TEXT),
+              after=CURSORS, limit=LIMITS),
+    st.builds(SetBucketRules, header=headers(), bucket=ANY_PATHS, trash_days=st.none() | WILD_INTS,
+              versions_max=st.none() | WILD_INTS, replication=st.none() | WILD_INTS),
+    st.builds(RestoreFolderAt, header=headers(), path=FOLDER_PATHS, moment_ms=TIMES, exact=st.booleans(),
+              after=CURSORS, limit=LIMITS))
+TREE = MOVES | COPIES | CONTENTS | PATCHES | WILD_PATCHES | KEEPING
+COMMANDS: st.SearchStrategy[Command] = PUTS | NAMES | OTHERS | TREE
 
 
 def command_lists(max_size: int = 40) -> st.SearchStrategy[list[Command]]:

@@ -46,6 +46,7 @@ from fluffy.wire.log_entries import (
     group_bytes,
 )
 from tests.support.golden_people import PEOPLE_GOLDEN
+from tests.support.golden_tree import TREE_GOLDEN
 from tests.support.metadata_strategies import COMMANDS
 
 HEADER = Header(RequestId(bytes(range(16))), 1_700_000_000_000, NodeNo(2), UserNo(1))
@@ -88,6 +89,7 @@ GOLDEN: list[tuple[Command, str]] = [
      "01980bc410000102030405060708090a0b0c0d0e0fcf0000018bcfe568000201a3626f62c42074747474747474747474747474747474"
      "74747474747474747474747474747474a66c6170746f70"),
     *PEOPLE_GOLDEN,
+    *TREE_GOLDEN,
 ]
 
 

@@ -201,8 +201,9 @@ def diff(db: sqlite3.Connection, path: RemotePath, from_ms: int, to_ms: int | No
     end_ms = NOW_MS if to_ms is None else to_ms
     lines: list[DiffLine] = []
     prefix = path.text + "/" if path.segments else ""
-    for examined, found in enumerate(walk(db, folder_at(db, path, from_ms), folder_at(db, path, end_ms), from_ms=from_ms, to_ms=end_ms,
-                      after=_checked(after or "")), start=1):
+    pairs = walk(db, folder_at(db, path, from_ms), folder_at(db, path, end_ms), from_ms=from_ms, to_ms=end_ms,
+                 after=_checked(after or ""))
+    for examined, found in enumerate(pairs, start=1):
         if isinstance(found, Pair):
             line = _line(db, prefix, found)
             if line is not None:

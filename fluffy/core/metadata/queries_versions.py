@@ -80,7 +80,8 @@ def _item(db: sqlite3.Connection, path: str, no: int, generation: int, deleted_m
                                            (no,)).fetchone()
         return TrashItem(no, path, "folder", 0, size, files, owner_name(db, owner_no), deleted_ms, expires_ms or 0)
     row = db.execute("SELECT generation, size, owner_no, expires_ms FROM versions WHERE file_no = ?"
-                     " AND retired_ms IS NOT NULL AND expires_ms > 0 ORDER BY generation DESC LIMIT 1", (no,)).fetchone()
+                     " AND retired_ms IS NOT NULL AND expires_ms > 0 ORDER BY generation DESC LIMIT 1",
+                     (no,)).fetchone()
     if row is None:
         return None
     return TrashItem(no, path, "file", row[0], row[1], 1, owner_name(db, row[2]), deleted_ms, row[3])
