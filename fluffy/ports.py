@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -17,6 +17,9 @@ from fluffy.base.deadline import Deadline
 from fluffy.base.ids import ChunkId, NodeNo
 from fluffy.core.metadata.commands import Command
 from fluffy.core.metadata.outcomes import Accepted
+from fluffy.core.metadata.queries_search import IndexChanges, Indexed
+from fluffy.core.search.plan import SearchPage, SearchStatus
+from fluffy.core.search.query import SearchQuery
 
 T = TypeVar("T")
 
@@ -243,3 +246,45 @@ class NodeClient(Protocol):
     async def has_chunk(self, node: NodeNo, chunk_id: ChunkId, deadline: Deadline) -> bool: ...
     async def ping(self, node: NodeNo, deadline: Deadline) -> dict[str, int]:
         """{'free_bytes': …}: alive, and how much room."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexState:
+    """`seq`: the feed has been followed to here. `building`: entries were read to this (folder number, key); None: all.
+
+    `walk`: a folder to be listed anew and the last key seen in it. `cluster_uuid` is empty in a new index.
+    """
+
+    cluster_uuid: str
+    seq: int
+    building: tuple[int, str] | None
+    rows: int
+    walk: tuple[int, str] | None
+
+
+class SearchIndex(Protocol):
+    """The writing side of this node's search index. All calls block and are durable together with their cursor.
+
+    Raise IndexCorrupt when the file is damaged: `begin_anew`.
+    """
+
+    def open(self) -> IndexState: ...
+    def begin_anew(self) -> IndexState: ...
+    def start_build(self, cluster_uuid: str, seq: int) -> None: ...
+    def rewind(self, seq: int) -> None: ...
+    def apply(self, changes: IndexChanges) -> None: ...
+    def load(self, entries: Sequence[Indexed], after: tuple[int, str] | None) -> None: ...
+    def load_folder(self, folder_no: int, entries: Sequence[Indexed], after: str | None) -> None: ...
+    def known(self, after_no: int, limit: int) -> tuple[tuple[int, int, str], ...]: ...
+    def remove(self, numbers: Sequence[int]) -> None: ...
+
+
+class NameSearch(Protocol):
+    """The reading side. Blocking; `db` is the state in a read transaction (`MetadataReader.read_in_thread`)."""
+
+    def search(self, db: sqlite3.Connection, query: SearchQuery, buckets: frozenset[str] | None, after: str | None,
+               limit: int, deadline: Deadline) -> SearchPage:
+        """A page of entries that fit, of those in `buckets` (None: all). It may be short while `after` is not None."""
+
+    def status(self, db: sqlite3.Connection, now_ms: int) -> SearchStatus:
+        """How far the index is behind `db`."""

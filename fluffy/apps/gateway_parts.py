@@ -26,6 +26,7 @@ from fluffy.drivers.data_port.client import DataPortClient
 from fluffy.drivers.data_port.server import DataPortServer
 from fluffy.drivers.log_client import LogClient
 from fluffy.drivers.meta_reader import MetaReader
+from fluffy.drivers.search_reader import SearchReader
 from fluffy.gateways.native.access_log import AccessLog
 from fluffy.gateways.native.auth import Tokens
 from fluffy.gateways.native.desk import DataPath, Desk, new_slots
@@ -75,6 +76,7 @@ def make_front(settings: Settings, node: NodeSettings, worker: int, connections:
     clock = SystemClock()
     log = LogClient(node.dir / "run" / "log.sock")
     reader = MetaReader(node.dir)
+    names = SearchReader(node.dir)
     pulse = Pulse(log, clock)
     gate = ReadGate(log, reader, clock, pulse.majority_seen)
     requests, uploading, downloading = new_slots()
@@ -82,6 +84,7 @@ def make_front(settings: Settings, node: NodeSettings, worker: int, connections:
     def gauges() -> dict[str, tuple[str, float]]:
         status = pulse.last.status
         return {
+            **_index_gauges(reader, names, clock),
             "gateway_connections": ("Open HTTP connections.", connections()),
             "gateway_requests": ("Requests being answered.", requests.taken),
             "gateway_uploads": ("Uploads on their way.", uploading.taken),
@@ -94,11 +97,24 @@ def make_front(settings: Settings, node: NodeSettings, worker: int, connections:
             "log_majority": ("1 when a majority is connected.", status is not None and status.majority_connected)}
 
     desk = Desk(
-        node=node.name, table=Table(ROUTES), log=log, reader=reader, clock=clock, gate=gate, pulse=pulse,
-        tokens=Tokens(reader, clock), metrics=Metrics(node.name, worker, gauges), access_log=AccessLog(),
+        node=node.name, table=Table(ROUTES), log=log, reader=reader, names=names, clock=clock, gate=gate,
+        pulse=pulse, tokens=Tokens(reader, clock), metrics=Metrics(node.name, worker, gauges), access_log=AccessLog(),
         consistency=settings.cluster.consistency, versions=VersionCache(), data=None, requests=requests,
         uploading=uploading, downloading=downloading)
     return Front(desk, log, reader, clock, ThreadPoolExecutor(SENDER_THREADS, thread_name_prefix="sendfile"))
+
+
+def _index_gauges(reader: MetaReader, names: SearchReader, clock: SystemClock) -> dict[str, tuple[str, float]]:
+    try:
+        index = reader.read(lambda db: names.status(db, clock.now_ms()))
+    except NotReady:
+        return {}
+    return {
+        "search_rows": ("Names in the search index.", index.rows),
+        "search_ready": ("1 when the search index is complete; while it is 0 searches are slow.",
+                         index.state == "ready"),
+        "search_behind": ("Changes that the search index has not followed yet.", index.behind),
+        "search_lag_seconds": ("Age of the oldest of them.", index.lag_ms / 1000)}
 
 
 async def wait_for_birth(reader: MetaReader, node: NodeSettings) -> tuple[ClusterState, NodeNo]:

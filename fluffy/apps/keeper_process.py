@@ -31,6 +31,7 @@ from fluffy.drivers.clock import SystemClock
 from fluffy.drivers.data_port.client import DataPortClient
 from fluffy.drivers.log_client import LogClient
 from fluffy.drivers.meta_reader import MetaReader
+from fluffy.drivers.search_index import SearchIndexFile
 from fluffy.services.groups import first_failure
 from fluffy.services.keeper.keeper import KeeperRules, KeeperWorld, run_keeper
 from fluffy.services.keeper.tidy import FORGET_GRACE_MS
@@ -84,11 +85,12 @@ async def _keep(settings: Settings, node: NodeSettings, arguments: argparse.Name
         PeerIdentity(node.name, identity.disk_uuid, "" if state is None else state.cluster_uuid))
     pace = PACES[settings.cluster.repair_mode]
     log_client = LogClient(node.dir / "run" / "log.sock")
+    search = SearchIndexFile(node.dir)
     with ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="keeper-disk") as disk:
         world = KeeperWorld(
             own_no=own_no, own_name=node.name, log=log_client, reader=reader,
             store=ChunkFiles(node.dir, settings.cluster.fsync), peers=peers, clock=SystemClock(),
-            candidates=_candidates, disk=disk, buffers=BufferPool(CHUNK_PAYLOAD_BYTES_MAX, pace.copies_max))
+            candidates=_candidates, disk=disk, buffers=BufferPool(CHUNK_PAYLOAD_BYTES_MAX, pace.copies_max), search=search)
         rules = KeeperRules(
             patience=patience_for(settings.cluster.down_after_ms), pace=pace,
             orphans=OrphanRules(arguments.orphan_grace),
@@ -98,6 +100,7 @@ async def _keep(settings: Settings, node: NodeSettings, arguments: argparse.Name
         try:
             await run_keeper(world, rules)
         finally:
+            search.close()
             await log_client.close()
             await peers.close()
 

@@ -21,7 +21,7 @@ FLOORS = {"base": 0, "core": 1, "wire": 2, "ports": 3, "services": 4, "drivers":
 # The simulation drives the real drivers; that is the only step sideways.
 SAME_FLOOR_ALLOWED = {("sim", "drivers")}
 CORE_ORDER = {"metadata": 0, "repair": 1, "data": 2, "placement": 3, "health": 4}
-CORE_BESIDE = ("access", "federation")  # they know the metadata's values; nobody in core knows them
+CORE_BESIDE = ("access", "search", "federation")  # they know the metadata's values; nobody in core knows them
 
 # Time, chance and the world reach core as arguments.
 CORE_IMPORTS_BANNED = {

@@ -20,6 +20,7 @@ import aiohttp
 from fluffy.base.ids import NodeNo
 from fluffy.core.metadata import queries
 from fluffy.drivers.buffers import BufferPool
+from fluffy.drivers.search_reader import SearchReader
 from fluffy.gateways.http.server import HttpServer
 from fluffy.gateways.native.access_log import AccessLog
 from fluffy.gateways.native.auth import Tokens
@@ -120,7 +121,8 @@ def make_desk(cluster: BornCluster, chunks: MemoryChunks, buffers: BufferPool, t
     assert state is not None
     uploads = Uploads(cluster.log, chunks, buffers, threads, chunk_size=CHUNK_SIZE, inline_max=INLINE_MAX)
     return Desk(
-        node="one", table=Table(ROUTES), log=cluster.log, reader=cluster.reader, clock=clock,
+        node="one", table=Table(ROUTES), log=cluster.log, reader=cluster.reader,
+        names=SearchReader(cluster.node_dir), clock=clock,
         gate=ReadGate(cluster.log, cluster.reader, clock, pulse.majority_seen), pulse=pulse,
         tokens=Tokens(cluster.reader, clock), metrics=Metrics("one", 0, dict), access_log=AccessLog(),
         consistency="strong", versions=VersionCache(),

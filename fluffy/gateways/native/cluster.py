@@ -15,6 +15,7 @@ from fluffy.gateways.native.errors import answer_of
 from fluffy.gateways.native.exchange import Call, json_answer
 from fluffy.gateways.native.openapi import openapi_document
 from fluffy.gateways.native.pulse import readiness
+from fluffy.gateways.native.search import status_json
 from fluffy.ports import LogStatus
 
 CHECKPOINT_TIMEOUT_S = 60.0
@@ -57,6 +58,7 @@ async def get_status(desk: Desk, call: Call) -> Answer:
                      "trash_days": settings.trash_days, "versions_max": settings.versions_max},
         "usage": {"files": usage.files, "bytes": usage.bytes, "chunks": usage.chunks,
                   "chunk_bytes": usage.chunk_bytes, "missing_chunks": usage.missing_chunks},
+        "search": status_json(desk.reader.read(lambda db: desk.names.status(db, desk.clock.now_ms()))),
         "ready": readiness(status) is None, "age_s": call.point.age_s or 0, **_log_json(status),
         "nodes": _members_json(desk.reader.read(queries.members), status)}
     return json_answer(value)

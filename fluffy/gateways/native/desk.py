@@ -33,7 +33,7 @@ from fluffy.gateways.native.pulse import Pulse
 from fluffy.gateways.native.reads import ReadGate, parse_consistency, parse_min_seq
 from fluffy.gateways.native.table import Match, Route, Table
 from fluffy.gateways.native.version_cache import VersionCache
-from fluffy.ports import Clock, MetadataLog, MetadataReader
+from fluffy.ports import Clock, MetadataLog, MetadataReader, NameSearch
 from fluffy.services.downloads import Downloads
 from fluffy.services.uploads import BodySource, Uploads
 
@@ -64,6 +64,7 @@ class Desk:
     table: Table
     log: MetadataLog
     reader: MetadataReader
+    names: NameSearch
     clock: Clock
     gate: ReadGate
     pulse: Pulse

@@ -2,58 +2,84 @@
 
 from __future__ import annotations
 
-from functools import partial
+import asyncio
+import sqlite3
 
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import NotReady, QuerySyntax
+from fluffy.base.units import parse_size
 from fluffy.core.metadata import queries
-from fluffy.core.metadata.model import Change, Entry, Page
+from fluffy.core.metadata.model import Change
+from fluffy.core.search.plan import SearchPage, SearchStatus
+from fluffy.core.search.query import SearchQuery, parse_query
 from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.desk import Desk
 from fluffy.gateways.native.exchange import Call, json_answer
 from fluffy.gateways.native.folders import page_answer, page_of
 from fluffy.gateways.native.shapes import change_json
+from fluffy.wire.times import parse_time_ms
 
-QUERY_CHARS_MAX = 256
-# Pages of the scan that one request looks through when most hits are in other people's buckets.
-SCAN_PAGES_MAX = 20
 CHANGES_DEFAULT = 100
 CHANGES_MAX = 1000
 CHANGES_WAIT_MAX_S = 30
+# The index follows within some tenths of a second: who looks for what was just made waits that long.
+INDEX_WAIT_S = 1.0
+INDEX_POLL_S = 0.05
 
 
 async def search_names(desk: Desk, call: Call) -> Answer:
     """GET /v1/search?q="""
-    needle = call.query.get("q", "")
-    if not needle or len(needle) > QUERY_CHARS_MAX:
-        raise QuerySyntax(f"say what to look for: ?q=TEXT, 1 to {QUERY_CHARS_MAX} characters")
-    bucket = call.query.get("bucket")
+    query = _query_of(call)
     limit, after = page_of(call)
-    page = await _search(desk, call, needle, bucket, after, limit)
-    return page_answer(page, "hits", long=True, q=needle)
+    await _wait_for_index(desk, call.point.seq)
+
+    def find(db: sqlite3.Connection) -> tuple[SearchPage, SearchStatus]:
+        page = desk.names.search(db, query, queries.readable_buckets(db, call.user), after, limit, call.deadline)
+        return page, desk.names.status(db, desk.clock.now_ms())
+
+    found, status = await desk.reader.read_in_thread(find, call.deadline)
+    return page_answer(found.page, "hits", long=True, q=call.query.get("q", ""), via=found.via, reason=found.reason,
+                       index=status_json(status))
 
 
-async def _search(desk: Desk, call: Call, needle: str, bucket: str | None, after: str | None, limit: int) -> Page:
-    """A page of hits that the user may see. It may be short while `after` says that there is more."""
-    if bucket is None and call.user.role == "admin":
-        return await desk.reader.read_in_thread(
-            lambda db: queries.search_names(db, needle, after, limit), call.deadline)
-    hits: list[Entry] = []
-    visible: dict[str, bool] = {}
-    for _ in range(SCAN_PAGES_MAX):
-        page = await desk.reader.read_in_thread(
-            partial(queries.search_names, needle=needle, after=after, limit=limit - len(hits)), call.deadline)
-        hits += [entry for entry in page.entries if _wanted(desk, call, entry.path, bucket, visible)]
-        after = page.after
-        if after is None or len(hits) >= limit:
-            break
-    return Page(tuple(hits), after)
+def status_json(status: SearchStatus) -> dict[str, object]:
+    """How fresh the index is: `behind` changes, the oldest of which `lag_s` ago."""
+    return {"state": status.state, "rows": status.rows, "seq": status.seq, "behind": status.behind,
+            "lag_s": status.lag_ms / 1000}
 
 
-def _wanted(desk: Desk, call: Call, path: str, bucket: str | None, visible: dict[str, bool]) -> bool:
+def _query_of(call: Call) -> SearchQuery:
+    given = call.query.get
+    since, until = given("since"), given("until")
+    return parse_query(
+        given("q", ""), content_type=given("type", ""), tag=given("tag", ""), owner=given("owner", ""),
+        bucket=given("bucket", ""), min_size=_size(call, "min_size"), max_size=_size(call, "max_size"),
+        since_ms=None if since is None else parse_time_ms(since),
+        until_ms=None if until is None else parse_time_ms(until, is_end=True))
+
+
+def _size(call: Call, name: str) -> int | None:
+    text = call.query.get(name)
+    if text is None:
+        return None
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise QuerySyntax(f"parameter {name}: {error}") from error
+
+
+async def _wait_for_index(desk: Desk, seq: int) -> None:
+    """Until the index knows what the asker may know, within INDEX_WAIT_S. An incomplete one is not waited for."""
+    deadline = Deadline.after(INDEX_WAIT_S)
+    while not deadline.passed:
+        status = desk.reader.read(lambda db: desk.names.status(db, 0))
+        if status.state != "ready" or status.seq >= seq:
+            return
+        await asyncio.sleep(INDEX_POLL_S)
+
+
+def _wanted(desk: Desk, call: Call, path: str, visible: dict[str, bool]) -> bool:
     its_bucket = path.partition("/")[0]
-    if bucket is not None and its_bucket != bucket:
-        return False
     if its_bucket not in visible:
         visible[its_bucket] = desk.sees(call.user, its_bucket)
     return visible[its_bucket]
@@ -84,5 +110,5 @@ def _visible_changes(desk: Desk, call: Call, changes: tuple[Change, ...]) -> lis
     if call.user.role == "admin":
         return list(changes)
     visible: dict[str, bool] = {}
-    return [change for change in changes if _wanted(desk, call, change.path, None, visible)]
+    return [change for change in changes if _wanted(desk, call, change.path, visible)]
 

@@ -10,7 +10,7 @@ from fluffy.base.ids import NodeNo
 from fluffy.core.health.failure_detector import PING_EVERY_MS, Patience
 from fluffy.core.health.pacing import Pace
 from fluffy.core.repair.retention import OrphanRules
-from fluffy.ports import Buffers, ChunkStore, Clock, MetadataLog, MetadataReader, NodeClient
+from fluffy.ports import Buffers, ChunkStore, Clock, MetadataLog, MetadataReader, NodeClient, SearchIndex
 from fluffy.services.keeper.heal import Candidates, Healer
 from fluffy.services.keeper.inventory import Inventory
 from fluffy.services.keeper.leadership import Leadership
@@ -18,6 +18,7 @@ from fluffy.services.keeper.rounds import run_rounds
 from fluffy.services.keeper.tidy import Tidier
 from fluffy.services.keeper.watch import NodeWatch
 from fluffy.services.replica_reports import ReplicaReporter
+from fluffy.services.search import FOLLOW_EVERY_S, SearchFollower
 
 WATCH_EVERY_S = PING_EVERY_MS / 1000
 # Missing copies are seen within seconds; a round that finds none is one short scan.
@@ -52,6 +53,7 @@ class KeeperWorld:
     candidates: Candidates
     disk: Executor
     buffers: Buffers
+    search: SearchIndex
 
 
 async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
@@ -65,9 +67,11 @@ async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
                     rules.pace, world.disk, world.buffers)
     inventory = Inventory(world.own_no, world.log, world.reader, world.store, reports, world.clock, world.disk,
                           rules.orphans, rules.inventory_rest_s)
+    search = SearchFollower(world.reader, world.search, world.clock, world.disk)
     async with asyncio.TaskGroup() as group:
         group.create_task(reports.run(), name="replica reports")
         group.create_task(run_rounds("watch over the nodes", WATCH_EVERY_S, watch.one_round), name="watch")
         group.create_task(run_rounds("tidying", rules.tidy_every_s, tidier.one_round), name="tidy")
         group.create_task(run_rounds("making missing copies", HEAL_EVERY_S, healer.one_round), name="heal")
         group.create_task(run_rounds("inventory", INVENTORY_EVERY_S, inventory.one_round), name="inventory")
+        group.create_task(run_rounds("the search index", FOLLOW_EVERY_S, search.one_round), name="search")

@@ -1,0 +1,253 @@
+"""The search index against a look at every entry of the state, whatever happened to both."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fluffy.base.errors import FluffyError, NotReady, QuerySyntax
+from fluffy.core.metadata import changes as feed
+from fluffy.core.metadata.commands import MakeFolder, PutFile, RemoveFolder
+from fluffy.core.search.query import SearchQuery, parse_query
+from fluffy.drivers.search_files import target_of
+from tests.support.local_log import header
+from tests.support.metadata_commands import delete, put
+from tests.support.search_world import SearchWorld, search_world
+
+NAME = st.text(st.sampled_from("abAB1 ä%_*'\"😀ß."), min_size=1, max_size=7).filter(lambda name: name.strip(". "))
+PATH = st.lists(NAME, min_size=1, max_size=3).map(lambda names: "/".join(["admin", *names]))
+TAGS = st.dictionaries(st.sampled_from(["k", "%", "k\x1f", "ü"]), st.sampled_from(["", "v", "w\nx", "😀"]), max_size=2)
+PUT = st.builds(lambda path, size, tags, kind: put(path, b"x" * size, tags=tags, content_type=kind), PATH,
+                st.integers(0, 5), TAGS, st.sampled_from(["image/png", "text/plain; charset=utf-8", "TEXT/X"]))
+COMMAND = st.one_of(
+    PUT, PUT, PATH.map(delete), PATH.map(lambda path: MakeFolder(header(at_ms=1_000), path, True)),
+    PATH.map(lambda path: RemoveFolder(header(at_ms=1_000), path)))
+QUERY_TEXT = st.one_of(NAME, st.text(st.sampled_from("ab ä%_*?'\\\"😀ß."), min_size=1, max_size=5))
+FILTERS = st.fixed_dictionaries({}, optional={
+    "tag": st.sampled_from(["k", "k=v", "%=", "ü=😀", "k=v&ü", "k=w\nx".replace("\n", " ")]),
+    "content_type": st.sampled_from(["image/", "text/plain", "text/"]), "min_size": st.integers(0, 3),
+    "max_size": st.integers(3, 5), "owner": st.sampled_from(["admin", "nobody"]),
+    "bucket": st.sampled_from(["admin", "other"])})
+
+
+def _apply(world: SearchWorld, commands: list[PutFile]) -> None:
+    for command in commands:
+        try:
+            world.cluster.log.apply(command)
+        except FluffyError:
+            continue  # refused by the state, which is as good
+
+
+def _agree(world: SearchWorld, query: SearchQuery, limit: int) -> None:
+    for buckets in (None, frozenset({"admin"}), frozenset({"other"})):
+        found = world.paths(query, buckets=buckets, limit=limit)
+        assert len(found) == len(set(found)), "no page shows what another one did"
+        assert sorted(found) == sorted(world.brute(query, buckets=buckets))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(COMMAND, max_size=12), max_size=5), QUERY_TEXT, FILTERS, st.integers(1, 7))
+def test_search_finds_what_a_look_at_everything_finds(batches: list[list[PutFile]], text: str,
+                                                      filters: dict[str, object], limit: int) -> None:
+    try:
+        query = parse_query(text, **filters)  # type: ignore[arg-type]
+    except QuerySyntax:
+        return
+
+    async def run(folder: Path) -> None:
+        async with search_world(folder) as world:
+            for number, batch in enumerate(batches):
+                _apply(world, batch)
+                if number % 2:
+                    await world.level()
+            _agree(world, query, limit)
+            await world.level()
+            _agree(world, query, limit)
+            rows = world.status().rows
+            await world.sweep()
+            assert world.status().rows == rows, "nothing of the state was swept away, and nothing else was kept"
+
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(run(Path(folder)))
+
+
+async def test_a_piece_cut_at_any_statement_is_as_if_it_never_began(tmp_path: Path) -> None:
+    rng = random.Random(7)
+    async with search_world(tmp_path) as world:
+        for number in range(60):
+            _apply(world, [put(f"admin/{rng.randrange(6)}/report-{rng.randrange(40)}.pdf", tags={"n": str(number)}),
+                           delete(f"admin/{rng.randrange(6)}/report-{rng.randrange(40)}.pdf")])
+            world.index.open()
+            steps = rng.randrange(1, 400)
+            world.index._db.set_progress_handler(lambda: 1, steps)  # type: ignore[union-attr]
+            try:
+                while await world.follower.one_round():
+                    continue
+            except sqlite3.OperationalError:
+                world.restart()
+            else:
+                world.index._db.set_progress_handler(None, 0)  # type: ignore[union-attr]
+        await world.level()
+        _agree(world, parse_query("report-1"), 5)
+        _agree(world, parse_query(tag="n"), 5)
+
+
+async def test_an_indexer_killed_at_random_points_goes_on(tmp_path: Path) -> None:
+    rng = random.Random(3)
+    async with search_world(tmp_path) as world:
+        for kill in range(6):
+            world.cluster.log.apply_all([
+                put(f"admin/d{rng.randrange(9)}/file {kill} {number}.txt") for number in range(300)])
+            world.index.close()
+            _index_until_killed(world.cluster.node_dir, rng.random() * 0.1)
+            world.restart()
+            world.index.open()
+        await world.level()
+        assert len(world.paths(parse_query("file"))) == 1800
+        _agree(world, parse_query("file 3 1"), 50)
+
+
+def _index_until_killed(node_dir: Path, after_s: float) -> None:
+    """Another process indexes for so long, then SIGKILL."""
+    with subprocess.Popen([sys.executable, "-c", _INDEXER, str(node_dir)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"begins\n"
+        time.sleep(after_s)
+        process.send_signal(signal.SIGKILL)
+
+
+_INDEXER = """
+import asyncio, sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from fluffy.drivers.clock import SystemClock
+from fluffy.drivers.meta_reader import MetaReader
+from fluffy.drivers.search_index import SearchIndexFile
+from fluffy.services import search
+search.BUILD_ENTRIES = search.FEED_CHANGES = 7
+folder = Path(sys.argv[1])
+with ThreadPoolExecutor(1) as disk:
+    follower = search.SearchFollower(MetaReader(folder), SearchIndexFile(folder), SystemClock(), disk)
+    async def main():
+        print("begins", flush=True)
+        while True:
+            await follower.one_round()
+    asyncio.run(main())
+"""
+
+
+async def test_a_folder_that_moves_changes_one_row_and_its_content_is_found(tmp_path: Path) -> None:
+    async with search_world(tmp_path) as world:
+        _apply(world, [put(f"admin/old/deep/report-{number}.pdf") for number in range(50)])
+        await world.level()
+        _apply(world, [put("admin/old/late-report.pdf")])
+        _move_folder(world, "admin/old", "admin/new")
+        before = world.index._db.total_changes  # type: ignore[union-attr]
+        await world.level()
+        assert world.index._db.total_changes - before < 40, "nothing was written for the 50 files"  # type: ignore
+        found = world.paths(parse_query("report"))
+        assert len(found) == 51
+        assert all(path.startswith("admin/new/") for path in found)
+
+
+def _move_folder(world: SearchWorld, source: str, target: str) -> None:
+    """What a move does to the state: one row of entries, one of folders, one of the feed."""
+    machine, db = world.cluster.log.machine, world.cluster.log.db
+    (parent, no) = db.execute("SELECT parent, no FROM entries WHERE key = ?", (Path(source).name + "/",)).fetchone()
+    machine.begin()
+    db.execute("UPDATE entries SET key = ? WHERE no = ? AND parent = ?", (Path(target).name + "/", no, parent))
+    db.execute("UPDATE folders SET key = ? WHERE folder_no = ?", (Path(target).name + "/", no))
+    feed.record(machine._work, feed.FOLDER_MOVED, target, generation=0, size=0, owner_no=1, source=source)
+    machine.commit()
+
+
+@pytest.mark.parametrize("damage", ["lost", "garbage", "truncated", "link to nowhere"])
+async def test_a_lost_or_damaged_index_is_built_anew(tmp_path: Path, damage: str) -> None:
+    async with search_world(tmp_path) as world:
+        _apply(world, [put(f"admin/report-{number}.pdf") for number in range(200)])
+        await world.level()
+        world.index.close()
+        name = target_of(world.cluster.node_dir)
+        assert name is not None
+        path = world.cluster.node_dir / name
+        for other in path.parent.glob(f"{name}-*"):
+            other.unlink()
+        match damage:
+            case "lost":
+                path.unlink()
+                (path.parent / "search.db").unlink()
+            case "garbage":
+                path.write_bytes(b"no database" * 1000)
+            case "truncated":
+                os.truncate(path, 5000)
+            case _:
+                path.unlink()
+        world.restart()
+        query = parse_query("report-19")
+        page = world.search(query)
+        assert page.via == "scan" and page.reason is not None
+        assert len(page.page.entries) == 11
+        await world.level()
+        assert world.search(query).via == "index"
+        _agree(world, query, 3)
+
+
+async def test_a_feed_that_was_cut_leads_to_a_build(tmp_path: Path) -> None:
+    async with search_world(tmp_path) as world:
+        _apply(world, [put("admin/report-1.pdf")])
+        await world.level()
+        _apply(world, [put(f"admin/report-{number}.pdf") for number in range(2, 30)] + [delete("admin/report-1.pdf")])
+        db = world.cluster.log.db
+        db.execute("UPDATE state SET changes_cut = seq - 3")
+        db.execute("DELETE FROM changes WHERE seq <= (SELECT changes_cut FROM state)")
+        assert await world.follower.one_round()
+        assert world.search(parse_query("report")).via == "scan"
+        await world.level()
+        _agree(world, parse_query("report"), 10)
+
+
+async def test_while_it_is_built_it_says_so_and_old_cursors_are_refused(tmp_path: Path) -> None:
+    async with search_world(tmp_path) as world:
+        _apply(world, [put(f"admin/report-{number}.pdf") for number in range(20)])
+        assert world.status().state == "missing"
+        await world.level()
+        assert world.status().state == "ready" and world.status().behind == 0
+        page = world.search(parse_query("report"), limit=5).page
+        world.index.begin_anew()
+        await world.follower.one_round()
+        assert world.status().state == "rebuilding"
+        assert "rebuilt" in (world.search(parse_query("report")).reason or "")
+        with pytest.raises(NotReady):
+            world.search(parse_query("report"), after=page.after)
+
+
+async def test_lag_is_told_in_changes_and_time(tmp_path: Path) -> None:
+    async with search_world(tmp_path) as world:
+        await world.level()
+        _apply(world, [put(f"admin/{number}") for number in range(7)])
+        status = world.status(later_ms=5_000)
+        assert status.behind == 7 and status.lag_ms >= 5_000
+        await world.level()
+        assert (world.status().behind, world.status().lag_ms) == (0, 0)
+
+
+async def test_what_the_state_lost_in_a_power_failure_is_followed_again(tmp_path: Path) -> None:
+    async with search_world(tmp_path) as world:
+        _apply(world, [put("admin/report-1.pdf")])
+        await world.level()
+        world.index.rewind(10**6)
+        await world.level()
+        _apply(world, [put("admin/report-2.pdf")])
+        await world.level()
+        assert sorted(world.paths(parse_query("report"))) == ["admin/report-1.pdf", "admin/report-2.pdf"]
