@@ -72,3 +72,22 @@ def test_another_programs_database_is_refused(tmp_path: Path) -> None:
         with pytest.raises(IdentityMismatch):
             open_state(db)
         assert db.execute("SELECT name FROM sqlite_schema").fetchall() == [("theirs",)]
+
+
+def test_format_1_gets_accounts_for_what_it_holds(db: sqlite3.Connection) -> None:
+    """A database as format 1 left it: buckets of two owners, files at several depths."""
+    migrate(db, {0: STEPS[0]})
+    assert format_of(db) == 1
+    for no, parent, key, owner_no in ((1, 0, "a/", 1), (2, 0, "b/", 2), (3, 1, "d/", 1), (4, 3, "e/", 1)):
+        db.execute("INSERT INTO folders VALUES (?, ?, ?, ?, 0, 0, 0, 0, 0)", (no, parent, key, owner_no))
+        db.execute("INSERT INTO entries VALUES (?, ?, ?, 0, 0, 0, '', '', ?, 0)", (parent, key, no, owner_no))
+    for no, parent, size in ((10, 1, 5), (11, 3, 7), (12, 4, 11), (13, 2, 13)):
+        db.execute("INSERT INTO entries VALUES (?, 'f', ?, ?, 1, ?, '', '', 9, 0)", (parent, no, no + 100, size))
+    db.execute("INSERT INTO users VALUES (1, 'one', 'admin', 0), (2, 'two', 'user', 0)")
+    db.execute("INSERT INTO tokens VALUES (x'00', 1, '', 0)")
+    assert migrate(db) == FORMAT_VERSION
+    accounts = db.execute("SELECT * FROM accounts ORDER BY subject, no").fetchall()
+    assert accounts == [(0, 1, 3, 23, None, None), (0, 2, 1, 13, None, None), (1, 1, 3, 23, None, None),
+                        (1, 2, 1, 13, None, None)]
+    assert db.execute("SELECT password, disabled, expires_ms FROM users JOIN tokens USING (user_no)").fetchall() == [
+        (None, 0, 0)]
