@@ -18,6 +18,7 @@ from fluffy.apps.cluster_secret import write_private_once
 from fluffy.apps.identity import Identity
 from fluffy.apps.settings import Settings
 from fluffy.base.ids import NodeNo, RequestId, UserNo, new_cluster_uuid
+from fluffy.core.metadata.apply_cluster import FEATURE_LEVEL
 from fluffy.core.metadata.commands import Genesis, Header, NodeRecord
 from fluffy.drivers.raft.group_commit import Answered
 from fluffy.drivers.raft.links import TcpLinks
@@ -75,7 +76,8 @@ class Birth:
             cluster_uuid=self._cluster_uuid, cluster_name=cluster.name, nodes=records, admin_name=ADMIN_NAME,
             admin_token_hash=blake3(admin_token(cluster.admin_token_file).encode()).digest(),
             replication=cluster.replication, write_quorum=cluster.write_quorum, chunk_size=cluster.chunk_size,
-            inline_max=cluster.inline_max, trash_days=cluster.trash_days, versions_max=cluster.versions_max)
+            inline_max=cluster.inline_max, trash_days=cluster.trash_days, versions_max=cluster.versions_max,
+            feature_level=FEATURE_LEVEL)
 
     def _answered(self, answered: Answered) -> None:
         log.info("genesis.answered", extra={"error": answered.error})
