@@ -2,8 +2,7 @@
 
 A name belonged to a thing from when it came there (`past_places`) until it left (`past_places`, `tombs`) or until now
 (`entries`); a file had, at a moment, the version that was put before and replaced or deleted after it. What was purged
-or has expired is not seen; tags and metadata are those of now, for they change in place. Empty folders that were
-deleted may be seen from before they were made.
+or has expired is not seen; tags and metadata are those of now, for they change in place.
 """
 
 from __future__ import annotations
@@ -39,13 +38,10 @@ class Thing:
 
 def thing_at(db: sqlite3.Connection, parent: int, key: str, moment_ms: int) -> Thing | None:
     """What stood under `key` in the folder with number `parent`; None: nothing, or nothing that is kept."""
-    row = db.execute("SELECT no, version_no, modified_ms FROM entries WHERE parent = ? AND key = ?",
+    row = db.execute("SELECT no, version_no FROM entries WHERE parent = ? AND key = ?",
                      (parent, key)).fetchone()
     if row is not None:
-        came_ms = _came_last(db, row[0])
-        if came_ms is None and not row[1]:
-            came_ms = row[2]  # of a folder: when it was made
-        thing = _if_there(db, row[0], row[1], came_ms, moment_ms)
+        thing = _if_there(db, row[0], row[1], _came_last(db, row[0]), moment_ms)
         if thing is not None:
             return thing
     for no, generation in db.execute("SELECT no, generation FROM tombs WHERE parent = ? AND key = ? AND deleted_ms > ?"
@@ -75,7 +71,9 @@ def _if_there(db: sqlite3.Connection, no: int, version_no: int, came_ms: int | N
     if came_ms is not None and came_ms > moment_ms:
         return None
     if not version_no:
-        return Thing(no, 0)
+        row = db.execute("SELECT created_ms FROM folders WHERE folder_no = ?", (no,)).fetchone()
+        # One that came from elsewhere was made before; one that has no row was freed since.
+        return Thing(no, 0) if row is not None and (came_ms is not None or row[0] <= moment_ms) else None
     row = db.execute("SELECT version_no FROM versions WHERE file_no = ? AND retired_ms IS NOT NULL AND retired_ms > ?"
                      " AND modified_ms <= ? ORDER BY generation DESC LIMIT 1", (no, moment_ms, moment_ms)).fetchone()
     if row is None and version_no > 0:

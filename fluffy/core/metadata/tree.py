@@ -159,6 +159,8 @@ def make_folder(work: Working, parent: Folder, name: str, path: str, owner_no: U
         past_places.record(work, folder.no, parent, key, version_no=0, left_ms=tomb.deleted_ms)
         folder.owner_no = owner_no
         folder.created_ms = work.clock_ms
+        # At once, unlike the counters: RestoreFolderAt reads it from the table.
+        work.db.execute("UPDATE folders SET created_ms = ? WHERE folder_no = ?", (work.clock_ms, folder.no))
         folder.removed = 0
     work.db.execute("INSERT INTO entries VALUES (?, ?, ?, 0, 0, 0, '', '', ?, ?)",
                     (parent.no, key, folder.no, owner_no, work.clock_ms))
