@@ -190,7 +190,7 @@ def _ranges(query: SearchQuery, users: dict[str, int], conditions: list[str], va
     if query.only_files:
         conditions.append("n.size >= 0")
     if query.owner is not None:
-        conditions.append("n.owner_no = ?")
+        conditions.append("(n.owner_no = ? OR n.size < 0)")  # a bucket may be given away without a word in the feed
         values.append(users.get(query.owner, -1))
     if query.content_type is not None:
         conditions.append("substr(n.content_type, 1, ?) = ?")
