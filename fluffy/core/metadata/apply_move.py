@@ -42,7 +42,8 @@ def move(work: Working, command: Move) -> Outcome:
     refusal = (_refuse_target(work, command, source, target) or files.refuse_precondition(
         None if target is None else target.file, command.if_dst_match))
     if refusal is None and (place.bucket is None or place.bucket.no != source.bucket.no) and not source.is_bucket:
-        refusal = quotas.refuse_growth(work, place.bucket, user_no, files=source.files, size=source.bytes)
+        refusal = quotas.refuse_growth(work, place.bucket, user_no, files=source.files, size=source.bytes,
+                                       leaving=source.bucket)
     if refusal is not None:
         return refusal
     if target is not None:

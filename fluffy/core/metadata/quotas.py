@@ -14,11 +14,12 @@ from fluffy.core.metadata.refusals import refused
 from fluffy.core.metadata.working import Working
 
 
-def refuse_growth(work: Working, bucket: Folder | None, user_no: UserNo, *, files: int, size: int) -> Rejected | None:
+def refuse_growth(work: Working, bucket: Folder | None, user_no: UserNo, *, files: int, size: int,
+                  leaving: Folder | None = None) -> Rejected | None:
     """None when `files` more files of together `size` more bytes fit into the quotas of the bucket and its owner.
 
     `bucket` None: it will be made, and owned by `user_no`. What shrinks or stays always fits, also where a quota was
-    set below what is used.
+    set below what is used. `leaving`: the bucket that they move out of; its owner pays for them already.
     """
     if files <= 0 and size <= 0:
         return None
@@ -27,6 +28,8 @@ def refuse_growth(work: Working, bucket: Folder | None, user_no: UserNo, *, file
         if refusal is not None:
             return refusal
     owner_no = UserNo(bucket.owner_no) if bucket is not None else user_no
+    if leaving is not None and leaving.owner_no == owner_no:
+        return None
     account = work.accounts.user(owner_no)
     if account.files_max is None and account.bytes_max is None:
         return None
@@ -38,16 +41,6 @@ def refuse_gift(work: Working, heir_no: UserNo, *, files: int, size: int) -> Rej
     """None when what somebody else's buckets hold fits into the quota of a new owner."""
     heir = work.user(heir_no)
     return _refuse(work.accounts.user(heir_no), "user", "" if heir is None else heir.name, files, size)
-
-
-def inside(work: Working, folder_no: int) -> tuple[int, int]:
-    """(files, bytes) of all current files below a folder. For moves between buckets; about 0.4 us a file."""
-    files, size = work.db.execute(
-        "WITH RECURSIVE inside (no) AS (SELECT ? UNION ALL"
-        " SELECT e.no FROM entries e JOIN inside i ON e.parent = i.no WHERE e.version_no = 0)"
-        " SELECT count(*), ifnull(sum(size), 0) FROM inside JOIN entries ON parent = inside.no AND version_no != 0",
-        (folder_no,)).fetchone()
-    return files, size
 
 
 def _refuse(account: Account, subject: str, name: str, files: int, size: int) -> Rejected | None:
