@@ -190,10 +190,15 @@ def locks_at(db: sqlite3.Connection, path: RemotePath, now_ms: int) -> tuple[Loc
 
 def locks_under(db: sqlite3.Connection, path: RemotePath, now_ms: int, after: int, limit: int) -> tuple[Lock, ...]:
     """Living locks on a path and below it (the root: all), oldest first; `after`: the last `fence` seen, or 0."""
-    prefix = path.text + "/" if path.segments else ""
-    rows = db.execute(f"{_LOCK} WHERE lock_no > ? AND expires_ms > ? AND (path = ? OR substr(path, 1, ?) = ?)"
-                      " ORDER BY lock_no LIMIT ?",
-                      (after, max(now_ms, _clock_ms(db)), path.text, len(prefix), prefix, limit))
+    clock_ms = max(now_ms, _clock_ms(db))
+    if path.is_root:
+        rows = db.execute(f"{_LOCK} WHERE lock_no > ? AND expires_ms > ? ORDER BY lock_no LIMIT ?",
+                          (after, clock_ms, limit))
+    else:
+        # '0' follows '/': everything that begins with 'x/' lies between 'x/' and 'x0'. The pluses keep to that index.
+        rows = db.execute(f"{_LOCK} WHERE (path = ? OR (path > ? AND path < ?)) AND +lock_no > ? AND expires_ms > ?"
+                          " ORDER BY +lock_no LIMIT ?",
+                          (path.text, path.text + "/", path.text + "0", after, clock_ms, limit))
     return tuple(Lock(*row) for row in rows)
 
 

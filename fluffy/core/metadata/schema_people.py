@@ -45,6 +45,7 @@ CREATE TABLE locks (
     expires_ms      INTEGER NOT NULL     -- log time; the row may outlive it, the lock does not
 )""",
     "CREATE INDEX locks_by_end ON locks (expires_ms, lock_no)",
+    "CREATE INDEX locks_by_path ON locks (path)",
     """
 CREATE TABLE audit (                     -- bounded (audit.py)
     no              INTEGER PRIMARY KEY,

@@ -295,3 +295,14 @@ def test_the_fence_costs_nothing_where_there_are_no_locks() -> None:
         state.db.set_trace_callback(statements.append)
         assert state.write(BOB, "bob/a") is None
         assert not [text for text in statements if "locks" in text]
+
+
+def test_a_refusal_names_the_same_lock_before_and_after_a_restart(state: Locked) -> None:
+    """Memory has locks in another order than the table once one of a path's was released."""
+    for user_no, path, token in ((BOB, "bob/d/p", ONE), (EVE, "bob/d/q", TWO), (BOB, "bob/d/p", THREE)):
+        assert isinstance(state.lock(user_no, path, token, "shared"), Accepted)
+    state.accept(ReleaseLock(header(BOB, 1_000), ONE))
+    before = state.lock(BOB, "bob/d", b"4" * 32)
+    state.machine = state.reopened().machine
+    after = state.lock(BOB, "bob/d", b"4" * 32)
+    assert before == after and isinstance(before, Rejected) and before.facts["path"] == "/bob/d/q"
