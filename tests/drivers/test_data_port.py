@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+import threading
 import time
 from concurrent.futures import Future
 
@@ -403,6 +404,25 @@ async def test_one_peer_cannot_take_all_memory(tmp_path):
         assert await everything_is_released(nodes)
 
 
+async def test_one_connection_holds_no_more_than_its_share_of_memory_while_the_disk_is_slow(tmp_path):
+    async with data_nodes(tmp_path, 1, buffers=12) as nodes:
+        gate = threading.Event()
+        node(nodes).store.put = lambda *arguments: gate.wait(10)
+        raw = await Raw(node(nodes).server.port).shake_hands()
+        put_frame = encode_request(PutChunk(1, bytes(32), bytes(16)), 1000) + bytes(1000)
+        for _ in range(12):
+            await raw.send(put_frame)
+        free = [node(nodes).buffers.free_buffers]
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+            free.append(node(nodes).buffers.free_buffers)
+        gate.set()
+        for _ in range(3):
+            assert (await raw.answer()).error is None
+        raw.close()
+        assert min(free) == 12 - limits.PAYLOADS_PER_CONNECTION_MAX == free[-1]
+
+
 async def test_a_filled_up_put_is_refused_for_its_hash(one):
     raw = await Raw(node(one).server.port).shake_hands()
     data = some_bytes(5000)
@@ -448,6 +468,21 @@ async def test_an_odd_answer_breaks_the_connection_and_is_an_unreachable_peer(re
             await client.get_chunk(1, chunk_id_of(b"x"), memoryview(out), Deadline.after(SOON))
 
 
+async def test_a_request_given_up_while_its_answer_arrives_leaves_the_memory_and_the_connection_alone():
+    rest = asyncio.Event()
+    first = encode_answer(Answer(1, xxh3=bytes(16)), 1000) + bytes(500)
+    second = b"x" * 500 + encode_answer(Answer(2, has=True))
+    async with odd_server(first, rest, second) as client:
+        out = bytearray(b"-" * 1000)
+        async with asyncio.TaskGroup() as group:
+            getting = group.create_task(client.get_chunk(1, chunk_id_of(b"x"), memoryview(out), Deadline.after(SOON)))
+            assert await within(5, lambda: out[0] == 0)
+            getting.cancel()
+        rest.set()
+        assert await client.has_chunk(1, chunk_id_of(b"x"), Deadline.after(SOON))
+        assert out == bytes(500) + b"-" * 500
+
+
 async def test_bytes_that_changed_on_the_way_are_not_given_out():
     async with odd_server(encode_answer(Answer(1, xxh3=bytes(16)), 5) + b"bytes") as client:
         with pytest.raises(FrameCorrupt):
@@ -455,10 +490,12 @@ async def test_bytes_that_changed_on_the_way_are_not_given_out():
 
 
 class odd_server:
-    """Shakes hands, waits for a request, sends `reply`, and then says nothing."""
+    """Shakes hands, waits for a request, sends `reply`; later, when told so and asked again, `more`; then nothing."""
 
-    def __init__(self, reply):
+    def __init__(self, reply, gate=None, more=b""):
         self.reply = reply
+        self.gate = gate
+        self.more = more
 
     async def __aenter__(self):
         self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
@@ -474,6 +511,10 @@ class odd_server:
         await reader.read(4096)
         writer.write(self.reply)
         await writer.drain()
+        if self.gate is not None:
+            await self.gate.wait()
+            await reader.read(4096)
+            writer.write(self.more)
         await reader.read(1)
         writer.close()
 
