@@ -186,6 +186,25 @@ async def test_a_peer_that_came_back_is_used_again_without_an_error(tmp_path):
         assert await get(nodes, chunk_id, 5000) == some_bytes(5000)
 
 
+async def test_a_connection_that_breaks_under_a_request_is_replaced_if_it_worked_before(one):
+    chunk_id = await put(one, some_bytes(5000))
+    store, real = node(one).store, node(one).store.read
+    reads = []
+
+    def read_once_broken(*arguments):
+        reads.append(arguments)
+        if len(reads) == 1:
+            for connection in list(node(one).server._known):
+                loop.call_soon_threadsafe(connection.abort)
+            time.sleep(0.05)
+        return real(*arguments)
+
+    loop = asyncio.get_running_loop()
+    store.read = read_once_broken
+    assert await get(one, chunk_id, 5000) == some_bytes(5000)
+    assert len(reads) == 2
+
+
 async def test_a_hung_peer_is_given_up_after_a_silence_and_not_asked_for_a_while(monkeypatch):
     monkeypatch.setattr(limits, "SILENCE_S", 0.2)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -421,6 +440,23 @@ async def test_one_connection_holds_no_more_than_its_share_of_memory_while_the_d
             assert (await raw.answer()).error is None
         raw.close()
         assert min(free) == 12 - limits.PAYLOADS_PER_CONNECTION_MAX == free[-1]
+
+
+async def test_one_connection_has_a_bounded_number_of_requests_in_work(one):
+    gate = threading.Event()
+    node(one).store.length = lambda chunk_id: gate.wait(10)
+    raw = await Raw(node(one).server.port).shake_hands()
+    for number in range(3 * limits.REQUESTS_PER_CONNECTION_MAX):
+        await raw.send(encode_request(HasChunk(number, bytes(32))))
+    await asyncio.sleep(0.1)
+    (connection,) = node(one).server._known
+    in_work = len(connection.tasks)
+    gate.set()
+    assert in_work == limits.REQUESTS_PER_CONNECTION_MAX
+    answers = b""
+    while len(answers) < 3 * limits.REQUESTS_PER_CONNECTION_MAX * len(encode_answer(Answer(1, has=True))):
+        answers += await raw.loop.sock_recv(raw.socket, 65536)
+    raw.close()
 
 
 async def test_a_filled_up_put_is_refused_for_its_hash(one):
