@@ -66,8 +66,9 @@ async def put_file(desk: Desk, call: Call) -> Answer:
     desk.allow(call, Act.WRITE, path)
     order = _order_of(call, path)
     header = desk.header(call)
-    if desk.reader.read(lambda db: queries.kind_at(db, path)) == "folder":
-        raise IsFolder(f"{path} is a folder; choose another name for the file", path=str(path))
+    if call.body.length is None or call.body.length > data.settings.inline_max:
+        # The log refuses it too; but then the whole body has travelled for nothing.
+        _refuse_folder(desk, path)
     await desk.pulse.refuse_without_majority()
     with desk.uploading:
         try:
@@ -104,6 +105,11 @@ async def get_file(desk: Desk, call: Call) -> Answer:
         stack.enter_context(desk.downloading)
         download = await data.downloads.open(version, parts, sends_files=call.sends_files)
         return Answer(status, headers, _Occupied(download, stack.pop_all()), length, prepared=found.lines)
+
+
+def _refuse_folder(desk: Desk, path: RemotePath) -> None:
+    if desk.reader.read(lambda db: queries.kind_at(db, path)) == "folder":
+        raise IsFolder(f"{path} is a folder; choose another name for the file", path=str(path))
 
 
 async def _lookup(desk: Desk, call: Call) -> CachedVersion:
