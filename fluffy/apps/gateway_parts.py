@@ -50,9 +50,10 @@ UPLOAD_BUFFERS_MAX = 12
 DATA_PORT_BUFFERS_MAX = 8
 # The cache holds idle chunks; of the configured size per node each worker has its part.
 CACHE_BUFFERS_MIN = 4
-# Hashing and the own disk for users, the data port's disk work, sendfile: pools of their own, so that none of
-# them waits for another. A sender thread is mostly asleep in poll.
+# Hashing and storing for users, storing for other nodes, reading for both, sendfile: pools of their own, so that none
+# of them waits for another (a reader behind four fsyncs). A sender thread is mostly asleep in poll.
 CHUNK_THREADS = 4
+READ_THREADS = 4
 DATA_PORT_THREADS = 4
 SENDER_THREADS = 32
 # A placement map is one or two pages of SQLite: read again at most this often.
@@ -132,10 +133,11 @@ async def data_path(settings: Settings, node: NodeSettings, front: Front, *, own
     async with AsyncExitStack() as stack:
         stack.push_async_callback(peers.close)
         threads = stack.enter_context(ThreadPoolExecutor(CHUNK_THREADS, thread_name_prefix="chunks"))
+        reads = stack.enter_context(ThreadPoolExecutor(READ_THREADS, thread_name_prefix="chunk-reads"))
         if owns_data_port:
             disk = stack.enter_context(ThreadPoolExecutor(DATA_PORT_THREADS, thread_name_prefix="data-port"))
             await stack.enter_async_context(DataPortServer(
-                store, node.host, node.data, settings.secret(), me, threads=disk,
+                store, node.host, node.data, settings.secret(), me, threads=disk, read_threads=reads,
                 buffers=BufferPool(state.settings.chunk_size, DATA_PORT_BUFFERS_MAX)))
         group = await stack.enter_async_context(asyncio.TaskGroup())
         reports = group.create_task(reporter.run())
@@ -143,7 +145,7 @@ async def data_path(settings: Settings, node: NodeSettings, front: Front, *, own
         writer = ChunkWriter(own_no, store, peers, placement.current, cluster.replication, cluster.write_quorum,
                              threads)
         cache = _cache(settings, cluster.chunk_size)
-        reader = ChunkReader(own_no, store, peers, placement.current, cache, reporter.lost, threads)
+        reader = ChunkReader(own_no, store, peers, placement.current, cache, reporter.lost, reads)
         uploads = Uploads(front.log, writer, BufferPool(cluster.chunk_size, UPLOAD_BUFFERS_MAX), threads,
                           chunk_size=cluster.chunk_size, inline_max=cluster.inline_max)
         yield DataPath(own_no, cluster, uploads, Downloads(reader))

@@ -5,6 +5,7 @@ import os
 import random
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -379,6 +380,20 @@ def test_many_threads_storing_the_same_chunk_agree(store):
         thread.join()
     assert read_all(store, chunk_id_of(data), len(data)) == data
     assert store.quarantined() == []
+
+
+def test_a_bad_copy_is_set_aside_even_when_its_reason_cannot_be_written(store, monkeypatch, caplog):
+    def full(self, text):
+        raise OSError(errno.ENOSPC, "planted")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    chunk_id = put(store, bytes_of(5000))
+    flip(store.path_of(chunk_id), 3)
+    with pytest.raises(ChunkCorrupt):
+        read_all(store, chunk_id, 5000)
+    (bad,) = store.quarantined()
+    assert bad.chunk_id == chunk_id and bad.reason == "not recorded"
+    assert [record.message for record in caplog.records] == ["quarantine.reason_lost"]
 
 
 def test_quarantine_keeps_the_newest_of_many(tmp_path):
