@@ -162,6 +162,10 @@ class FileLocked(Conflict):
     sentence = "somebody holds a lock on the file"
 
 
+class UploadExpired(Conflict):
+    sentence = "the upload took longer than an upload may; send the file again, on a faster line or in smaller parts"
+
+
 class RequestIdReused(Conflict):
     sentence = "this request id was already used for a different request; choose a new one"
 

@@ -22,11 +22,12 @@ from typing import Protocol
 from blake3 import blake3
 
 from fluffy.base.deadline import Deadline
-from fluffy.base.errors import BodyIncomplete, DigestMismatch, TooLarge
+from fluffy.base.errors import BodyIncomplete, DigestMismatch, TooLarge, UploadExpired
 from fluffy.base.hashing import etag_of
 from fluffy.base.units import KIB
 from fluffy.core.metadata.commands import Header, PutFile
 from fluffy.core.metadata.outcomes import Accepted
+from fluffy.core.repair.retention import UPLOAD_LIFETIME_MAX_MS
 from fluffy.ports import Buffer, Buffers, ChunkSink, MetadataLog, WrittenChunk
 from fluffy.services.groups import first_failure
 
@@ -116,8 +117,12 @@ class Uploads:
             count = await body.fill(first.view[:self.chunk_size])
             if count <= self._inline_max:
                 return await self._put_inline(header, order, bytes(first.view[:count]))
-            transfer = _Transfer(self, order, body)
-            return await self._put_chunks(header, order, await transfer.run(first, count))
+            lifetime = Deadline.after(UPLOAD_LIFETIME_MAX_MS / 1000)
+            sent = await _Transfer(self, order, body).run(first, count)
+            if lifetime.passed:
+                # Its first chunks may be taken for orphans by now (core/repair/retention.py).
+                raise UploadExpired
+            return await self._put_chunks(header, order, sent)
         finally:
             first.release()
 
