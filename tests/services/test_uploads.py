@@ -99,7 +99,8 @@ async def test_the_proposal_describes_exactly_the_bytes(world: World, size: int,
     else:
         assert command.inline is None
         assert b"".join(world.chunks.stored[chunk_id] for chunk_id, _ in command.chunks) == data
-        assert [length for _, length in command.chunks] == [CHUNK] * (size // CHUNK) + [size % CHUNK] * (size % CHUNK > 0)
+        tail = [size % CHUNK] if size % CHUNK else []
+        assert [length for _, length in command.chunks] == [CHUNK] * (size // CHUNK) + tail
         assert len(command.replicas) == len(command.chunks)
 
 
