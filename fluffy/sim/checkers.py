@@ -60,6 +60,7 @@ class Checks:
     reads: list[Read] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
     counters: Counter[str] = field(default_factory=Counter)
+    lost: list[int] = field(default_factory=list)
     _requests: set[bytes] = field(default_factory=set)
     _leaders: dict[int, str] = field(default_factory=dict)
     _votes: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -125,6 +126,7 @@ class Checks:
         numbers = sorted(write_number(decode_command(blob)) for blob in blobs)
         acked = [number for number in numbers if 0 <= number < len(self.writes)
                  and isinstance(self.writes[number].outcome, Accepted)]
+        self.lost += acked
         return f"acknowledged writes {acked} are lost" if acked else "it held nothing that was acknowledged"
 
     def state_at(self, name: str, index: int, digest: str) -> None:
@@ -184,6 +186,7 @@ class Checks:
         wanted = FEED_KINDS[write.kind]
         row = by_seq.get(outcome.seq)
         if row is None or (row.kind, row.path) != (wanted, write.path):
+            self.lost.append(write.number)
             self.violated(f"write {write.number} ({write.kind} {write.path}) was acknowledged at {outcome.seq}, where "
                           f"the change feed has {row}")
         elif write.kind in ("put", "put-new") and row.generation != outcome.facts["generation"]:

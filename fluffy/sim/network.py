@@ -8,7 +8,7 @@ Streams of different peers interleave at will. Messages pass the real codec (dri
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -183,9 +183,9 @@ class SimNetwork:
     def block(self, sender: str, receiver: str) -> None:
         self.cut.add((sender, receiver))
 
-    def heal(self) -> None:
-        """All ways are open again; what waited on streams that still live comes late."""
-        self.cut.clear()
+    def heal(self, ways: Iterable[tuple[str, str]] | None = None) -> None:
+        """These ways, or all, are open again; what waited on streams that still live comes late."""
+        self.cut.difference_update(set(self.cut) if ways is None else ways)
         for stream in list(self._streams):
             for sender in stream.ends:
                 self._pump(stream, sender)

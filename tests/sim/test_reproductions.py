@@ -365,6 +365,50 @@ def test_a_part_out_of_order_ends_the_transfer(ours: Ours) -> None:
     assert [message["snap"] for _, message in ours.sent("next_node_idx")] == [(1, 5)], "progress is told, gaps are not"
 
 
+def led_and_checkpointed(clock: Clock, folder: Path) -> Ours:
+    """A node with ten folders, a checkpoint of them, and two entries after it."""
+    folder.mkdir()
+    node = lead_alone(clock, folder)
+    for number in range(10):
+        assert isinstance(propose(node, encode_command(make_folder(f"f{number}"))), Accepted)
+    done: list[int | None] = []
+    node.node.checkpoints.request(done.append)
+    for _ in range(3):
+        node.turn()
+    assert done == [node.raft.last_applied]
+    return node
+
+
+def deliver_checkpoint(receiver: Ours, source: Ours, term: int) -> None:
+    offset = 0
+    while True:
+        part = source.node.checkpoints.getTransmissionData(RaftPeer("one"))
+        assert part is not None
+        receiver.deliver("two", {"type": "append_entries", "term": term, "commit_index": 1, "serialized": part,
+                                 "snap": (1, offset)})
+        offset += len(part[0])
+        if part[2]:
+            source.node.checkpoints.cancelTransmisstion(RaftPeer("one"))
+            return
+
+
+def test_a_checkpoint_that_comes_too_late_changes_nothing(clock: Clock, tmp_path: Path) -> None:
+    source = led_and_checkpointed(clock, tmp_path / "source")
+    log = source.node.journal[1:]
+    (tmp_path / "late").mkdir()
+    late = Ours(clock, tmp_path / "late")
+    late.deliver("two", {"type": "append_entries", "term": 5, "commit_index": 1, "serialized": None})
+    for attempt in range(2):
+        deliver_checkpoint(late, source, term=5)
+        late.turn()
+        late.turn()
+        assert late.store.machine.digest() == source.store.machine.digest()
+        assert late.sent("next_node_idx")[-1][1]["next_node_idx"] == log[-1][1] + 1
+        assert late.node.counters["snapshot_installed"] == 1 and late.node.counters["snapshot_not_newer"] == attempt
+    source.store.close()
+    late.store.close()
+
+
 # -- ours alone: an acknowledgement never leaves before its fsync
 
 def test_an_acknowledgement_waits_for_the_disk(ours: Ours) -> None:
