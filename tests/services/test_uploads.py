@@ -164,6 +164,16 @@ async def test_without_memory_the_client_is_told_to_come_again(
 
 
 @pytest.mark.parametrize("announced", [True, False])
+async def test_small_uploads_do_not_wait_for_the_pool_of_large_ones(world: World) -> None:
+    held = [world.pool.try_acquire() for _ in range(6)]
+    data = os.urandom(CHUNK - 1)
+    stored = await world.uploads.put(HEADER, order(md5=hashlib.md5(data).digest()), BytesBody(data))
+    assert stored.blake3 == blake3(data).digest()
+    for buffer in held:
+        assert buffer is not None
+        buffer.release()
+
+
 async def test_a_file_of_too_many_chunks_is_refused(
         world: World, announced: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads_module, "FILE_CHUNKS_MAX", 3)
