@@ -163,7 +163,6 @@ async def test_without_memory_the_client_is_told_to_come_again(
         buffer.release()
 
 
-@pytest.mark.parametrize("announced", [True, False])
 async def test_small_uploads_do_not_wait_for_the_pool_of_large_ones(world: World) -> None:
     held = [world.pool.try_acquire() for _ in range(6)]
     data = os.urandom(CHUNK - 1)
@@ -174,6 +173,7 @@ async def test_small_uploads_do_not_wait_for_the_pool_of_large_ones(world: World
         buffer.release()
 
 
+@pytest.mark.parametrize("announced", [True, False])
 async def test_a_file_of_too_many_chunks_is_refused(
         world: World, announced: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads_module, "FILE_CHUNKS_MAX", 3)
