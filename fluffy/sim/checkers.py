@@ -1,8 +1,8 @@
 """What must hold whatever happens; each broken promise becomes one line that names it.
 
-Always: at most one leader per term; one vote per term and node; no acknowledgement before its fsync; all nodes apply
-the same entry at the same index, once and in order; equal states (digest) at equal positions; a read after a barrier is
-at least as new as every write acknowledged before it was asked for.
+Always: at most one leader per term; one vote per term and node; no acknowledgement, and no step of the state,
+before its fsync; all nodes apply the same entry at the same index, once and in order; equal states (digest) at equal
+positions; a read after a barrier is at least as new as every write acknowledged before it was asked for.
 
 At the calm end: everything finished, all nodes equal, and the history of the clients fits the change feed: each
 acknowledged change is there, at its place, once, with its answer; each read saw the file as it was at the position it
@@ -79,6 +79,11 @@ class Checks:
     def leads(self, name: str, term: int) -> None:
         first = self._leaders.setdefault(term, name)
         self.require(first == name, lambda: f"two leaders in term {term}: {first} and {name}")
+
+    def stands(self, name: str, applied: int, synced_index: int) -> None:
+        """A state ahead of its own log could not start again after a power cut."""
+        self.require(applied <= synced_index,
+                     lambda: f"{name} has applied {applied}, but only {synced_index} is on its disk")
 
     @property
     def terms_led(self) -> int:

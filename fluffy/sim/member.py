@@ -348,6 +348,8 @@ class Member:
                    f"a={raft.last_applied} n={node.journal.last_index} in={arrived}")
         if raft.is_leader:
             self.checks.leads(self.name, raft.term)
+        if self.stock is None:
+            self.checks.stands(self.name, raft.last_applied, node.journal.synced_index)
         self._busy_until_s = world.now_s + spent_s
         busy = self._woken or arrived or raft.last_applied < raft.commit_index or node.reads.busy
         self.wake(spent_s + (TURN_S if busy else IDLE_S))
