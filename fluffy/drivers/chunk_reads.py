@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import xxhash
 
@@ -44,15 +43,15 @@ def read_record(fd: int, chunk_id: ChunkId) -> ChunkRecord:
     return decode_record(encoded, file_bytes, chunk_id)
 
 
-def read_part(fd: int, path: Path, chunk_id: ChunkId, offset: int, out: memoryview, direct: bool) -> bytes:
+def read_part(fd: int, chunk_id: ChunkId, offset: int, out: memoryview, direct: bool) -> bytes:
     """Fill `out` from `offset` with checked bytes; returns their xxh3."""
     record = read_record(fd, chunk_id)
     end = _checked_end(record, offset, len(out))
-    _fill(fd, path, record, offset, end, out, direct)
+    _fill(fd, record, offset, end, out, direct)
     return record.xxh3 if len(out) == record.length else xxh3_of(out)
 
 
-def _fill(fd: int, path: Path, record: ChunkRecord, offset: int, end: int, out: memoryview, direct: bool) -> None:
+def _fill(fd: int, record: ChunkRecord, offset: int, end: int, out: memoryview, direct: bool) -> None:
     position = offset
     while position < end:
         number = position // BLOCK_BYTES
@@ -60,7 +59,7 @@ def _fill(fd: int, path: Path, record: ChunkRecord, offset: int, end: int, out: 
         if position == start and stop <= end:
             view = out[start - offset:stop - offset]
             if direct and end - start >= DIRECT_BYTES_MIN and not _read_cached(fd, view, start):
-                _read_cold(path, record, offset, start, out)
+                _read_cold(fd, record, offset, start, out)
                 return
             _read_exactly(fd, view, start)
             _check(view, record, number)
@@ -96,10 +95,10 @@ def check_part(fd: int, chunk_id: ChunkId, offset: int, length: int, cached_only
     return record.xxh3 if whole else part_hash.digest()
 
 
-def check_all(fd: int, path: Path, chunk_id: ChunkId, direct: bool) -> ChunkRecord:
+def check_all(fd: int, chunk_id: ChunkId, direct: bool) -> ChunkRecord:
     """Check the whole file without keeping its bytes; past the page cache where possible."""
     record = read_record(fd, chunk_id)
-    source = _open_direct(path) if direct and record.length >= DIRECT_BYTES_MIN else -1
+    source = _open_direct(fd) if direct and record.length >= DIRECT_BYTES_MIN else -1
     try:
         for blocks in _spans(0, blocks_of(record.length)):
             _read_blocks(source if source >= 0 else fd, record, blocks)
@@ -109,24 +108,21 @@ def check_all(fd: int, path: Path, chunk_id: ChunkId, direct: bool) -> ChunkReco
     return record
 
 
-def _read_cold(path: Path, record: ChunkRecord, offset: int, start: int, out: memoryview) -> None:
+def _read_cold(fd: int, record: ChunkRecord, offset: int, start: int, out: memoryview) -> None:
     """The rest of a read, from block `start` on, with O_DIRECT when `out` is aligned there."""
     end = offset + len(out)
     rest = out[start - offset:]
     pages = len(rest) & ~(PAGE_BYTES - 1)
-    fd = _open_direct(path) if is_aligned(rest) else -1
-    if fd < 0:
+    source = _open_direct(fd) if is_aligned(rest) else -1
+    if source >= 0:
+        try:
+            _read_exactly(source, rest[:pages], start)
+        finally:
+            os.close(source)
+    else:
         pages = 0
-    buffered = os.open(path, os.O_RDONLY)
-    try:
-        if pages:
-            _read_exactly(fd, rest[:pages], start)
-        _read_exactly(buffered, rest[pages:], start + pages)
-        _check_whole_blocks(buffered, record, offset, start, end, out)
-    finally:
-        os.close(buffered)
-        if fd >= 0:
-            os.close(fd)
+    _read_exactly(fd, rest[pages:], start + pages)
+    _check_whole_blocks(fd, record, offset, start, end, out)
 
 
 def _check_whole_blocks(fd: int, record: ChunkRecord, offset: int, start: int, end: int,
@@ -197,10 +193,13 @@ def _read_exactly(fd: int, view: memoryview, offset: int, enough: int | None = N
         got += count
 
 
-def _open_direct(path: Path) -> int:
-    """A second descriptor past the page cache; -1 when it cannot be had, and then the plain one will do."""
+def _open_direct(fd: int) -> int:
+    """A second descriptor of the same file, past the page cache; -1 when there is none: then the plain one will do.
+
+    By way of /proc, because the name may be gone by now (a chunk is removed while it is read).
+    """
     try:
-        return os.open(path, os.O_RDONLY | os.O_DIRECT)
+        return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_DIRECT)
     except OSError as error:
         if error.errno in (errno.EINVAL, errno.ENOENT):
             return -1

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fluffy.base.errors import ChunkCorrupt, ChunkNotFound, DiskFailed, DiskFull, RangeIllegal
 from fluffy.base.hashing import chunk_id_of, xxh3_of
 from fluffy.base.units import KIB, MIB
-from fluffy.drivers import chunk_files, direct_io
+from fluffy.drivers import chunk_files, chunk_reads, direct_io
 from fluffy.drivers.buffers import BufferPool
 from fluffy.drivers.chunk_files import ChunkFiles
 from fluffy.drivers.chunk_quarantine import Quarantine
@@ -311,6 +311,17 @@ def test_scan_gives_every_good_chunk_once_and_sets_bad_ones_aside(store):
     assert all(chunk.length == sizes[chunk_id] for chunk_id, chunk in found.items())
     assert all(abs(chunk.modified_ms - time.time() * 1000) < 60_000 for chunk in found.values())
     assert [one.chunk_id for one in store.quarantined()] == [bad]
+
+
+def test_a_chunk_that_is_removed_while_it_is_read_is_read_to_its_end(store, monkeypatch):
+    data = bytes_of(3 * MIB)
+    chunk_id = put(store, data)
+    monkeypatch.setattr(chunk_reads, "_read_cached", lambda *arguments: store.delete(chunk_id) and False)
+    with BufferPool(4 * MIB, 1).try_acquire() as buffer:
+        store.read(chunk_id, 0, buffer.view[:3 * MIB])
+        assert buffer.view[:3 * MIB] == data
+    with pytest.raises(ChunkNotFound):
+        store.length(chunk_id)
 
 
 def test_an_unreadable_sector_sends_the_copy_to_quarantine_but_a_lack_of_memory_does_not(store, monkeypatch):
