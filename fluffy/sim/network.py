@@ -80,6 +80,9 @@ class SimLinks:
 
     def drop_peer(self, name: str) -> None:
         self.peers.discard(name)
+        stream = self.current.get(name)
+        if stream is not None:
+            self._down(name, stream)
 
     def send(self, name: str, message: Message) -> bool:
         stream = self.current.get(name)
@@ -100,7 +103,9 @@ class SimLinks:
         """The network does the dialing."""
 
     def close(self) -> None:
-        self.closed = True
+        """The process ends: its kernel closes its streams."""
+        if not self.closed:
+            self._network.detach(self._me, silently=False)
 
     def deliver(self) -> None:
         """Hand over what has arrived. What comes on a stream that is not the present one of its peer is void."""
