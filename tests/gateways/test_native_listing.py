@@ -148,5 +148,6 @@ async def test_status_nodes_health_and_metrics(door: Door) -> None:
 
 async def test_a_node_without_a_leader_is_alive_but_not_ready(door: Door) -> None:
     door.cluster.log.refuse_with = NoLeader()
+    await door.desk.pulse.ask()
     assert (await json_of(door, "/readyz", 503))["error"]["code"] == "NotReady"
     assert (await json_of(door, "/healthz"))["status"] == "alive"

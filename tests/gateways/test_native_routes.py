@@ -42,6 +42,13 @@ async def test_nothing_but_health_checks_answers_without_a_credential(door: Door
     assert sorted(open_routes) == ["/healthz", "/readyz"]
 
 
+async def test_strangers_cannot_make_the_cluster_work(door: Door) -> None:
+    before = door.desk.gate.barriers
+    for _ in range(50):
+        assert (await ask(door, "GET", "/v1/files/admin/f", "nonsense")).status == 401
+    assert door.desk.gate.barriers - before <= 5
+
+
 @pytest.mark.parametrize("target", ["/", "/nothing", "/v1/files/admin/../x", "/v1/files/%zz", "*", "/v1"])
 async def test_a_stranger_does_not_learn_which_addresses_exist(door: Door, target: str) -> None:
     assert (await ask(door, "GET", target, None)).status == 401

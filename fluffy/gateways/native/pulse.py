@@ -15,6 +15,7 @@ from fluffy.ports import Clock, LogStatus, MetadataLog
 
 PULSE_S = 1.0
 STATUS_TIMEOUT_S = 1.0
+RECENT_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,12 @@ class Pulse:
             status = None
         self.last = Beat(status, at_s)
         return status
+
+    async def recent(self) -> LogStatus | None:
+        """What was said a moment ago, or else asked now: for answers that anybody may ask for at any rate."""
+        if self._clock.monotonic_s() - self.last.at_s < RECENT_S and self.last.status is not None:
+            return self.last.status
+        return await self.ask()
 
     def majority_seen(self) -> bool:
         """Whether a barrier is worth a try: true unless the log process said that it sees no majority."""
