@@ -1,8 +1,8 @@
 """Sending a file's bytes to a socket without copying them through this process (sendfile).
 
-The event loop owns the socket and needs it non-blocking, and that flag belongs to the connection, not to the descriptor: a
-thread that wants to wait must poll. So a thread alternates sendfile and poll on a duplicate of the descriptor, while the
-loop stays free; nothing else may write to the connection meanwhile.
+The event loop owns the socket and needs it non-blocking, and that flag belongs to the connection, not to the
+descriptor: a thread that wants to wait must poll. So a thread alternates sendfile and poll on a duplicate of the
+descriptor, while the loop stays free; nothing else may write to the connection meanwhile.
 """
 
 from __future__ import annotations
