@@ -6,7 +6,6 @@ The same messages, in the same order, to a node of each kind (docs/RAFT.md tells
 from __future__ import annotations
 
 import gzip
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,15 +15,14 @@ from pysyncobj.config import FAIL_REASON
 
 from fluffy.base.checks import InvariantBroken
 from fluffy.core.metadata.commands import MakeFolder
-from fluffy.core.metadata.outcomes import Accepted, Outcome, Rejected
+from fluffy.core.metadata.outcomes import Accepted, Rejected
 from fluffy.drivers.raft.group_commit import Answered
 from fluffy.drivers.raft.peers import RaftPeer
 from fluffy.sim.disk import SimDiskFailed
-from fluffy.sim.scale import crash_points, replaced
-from fluffy.wire.log_entries import decode_outcome, encode_command
+from fluffy.wire.log_entries import encode_command
 from tests.drivers.raft.lab import folder as make_folder
 from tests.drivers.raft.lab import genesis, header
-from tests.sim.lone import NO_OP, Clock, Ours, Stock, entries, stock_library, win_election
+from tests.sim.lone import NO_OP, Clock, Ours, Stock, append, entries, lead_alone, propose, stock_library, win_election
 
 
 @pytest.fixture
@@ -43,15 +41,6 @@ def ours(clock: Clock, tmp_path: Path) -> Iterator[Ours]:
     node = Ours(clock, tmp_path)
     yield node
     node.store.close()
-
-
-def append(first: int, last: int, *, term: int = 1, commit: int = 1,
-           previous_term: int | None = None) -> dict[str, object]:
-    previous = first - 1
-    if previous_term is None:
-        previous_term = 0 if previous == 1 else term
-    return {"type": "append_entries", "term": term, "commit_index": commit, "entries": entries(first, last, term),
-            "prevLogIdx": previous, "prevLogTerm": previous_term}
 
 
 # -- a message that repeats entries already held truncates what lies behind them
@@ -173,22 +162,6 @@ def test_one_poisoned_command_wedges_the_library_for_ever(clock: Clock) -> None:
             with pytest.raises(ValueError, match="poison"):
                 node.turn()
         assert node.node.applied == ["before"]
-
-
-def lead_alone(clock: Clock, folder: Path) -> Ours:
-    node = Ours(clock, folder, peers=())
-    win_election(node)
-    assert isinstance(propose(node, encode_command(genesis())), Accepted)
-    return node
-
-
-def propose(node: Ours, command: bytes) -> Outcome:
-    answers: list[Answered] = []
-    node.node.proposals.offer(command, answers.append)
-    for _ in range(3):
-        node.turn()
-    assert len(answers) == 1 and answers[0].outcome is not None
-    return decode_outcome(answers[0].outcome)
 
 
 def test_a_command_that_cannot_be_done_is_refused_and_the_next_one_is_done(clock: Clock, tmp_path: Path) -> None:
@@ -365,122 +338,6 @@ def test_a_part_out_of_order_ends_the_transfer(ours: Ours) -> None:
     part(1, 9, b"a part is missing before this")
     assert ours.node.counters["snapshot_part_out_of_order"] == 1
     assert [message["snap"] for _, message in ours.sent("next_node_idx")] == [(1, 5)], "progress is told, gaps are not"
-
-
-def led_and_checkpointed(clock: Clock, folder: Path) -> Ours:
-    """A node with ten folders, a checkpoint of them, and two entries after it."""
-    folder.mkdir()
-    node = lead_alone(clock, folder)
-    for number in range(10):
-        assert isinstance(propose(node, encode_command(make_folder(f"f{number}"))), Accepted)
-    done: list[int | None] = []
-    node.node.checkpoints.request(done.append)
-    for _ in range(3):
-        node.turn()
-    assert done == [node.raft.last_applied]
-    return node
-
-
-def deliver_checkpoint(receiver: Ours, source: Ours, term: int) -> None:
-    offset = 0
-    while True:
-        part = source.node.checkpoints.getTransmissionData(RaftPeer("one"))
-        assert part is not None
-        receiver.deliver("two", {"type": "append_entries", "term": term, "commit_index": 1, "serialized": part,
-                                 "snap": (1, offset)})
-        offset += len(part[0])
-        if part[2]:
-            source.node.checkpoints.cancelTransmisstion(RaftPeer("one"))
-            return
-
-
-def test_a_checkpoint_that_comes_too_late_changes_nothing(clock: Clock, tmp_path: Path) -> None:
-    source = led_and_checkpointed(clock, tmp_path / "source")
-    log = source.node.journal[1:]
-    (tmp_path / "late").mkdir()
-    late = Ours(clock, tmp_path / "late")
-    late.deliver("two", {"type": "append_entries", "term": 5, "commit_index": 1, "serialized": None})
-    for attempt in range(2):
-        deliver_checkpoint(late, source, term=5)
-        late.turn()
-        late.turn()
-        assert late.store.machine.digest() == source.store.machine.digest()
-        assert late.sent("next_node_idx")[-1][1]["next_node_idx"] == log[-1][1] + 1
-        assert late.node.counters["snapshot_installed"] == 1 and late.node.counters["snapshot_not_newer"] == attempt
-    source.store.close()
-    late.store.close()
-
-
-@pytest.mark.parametrize("operations", range(14))
-def test_a_crash_at_any_point_of_an_install_leaves_a_node_that_starts(clock: Clock, tmp_path: Path,
-                                                                      operations: int) -> None:
-    """Disk operations of the log and syncs of files count alike; a follower with an older log of its own."""
-    source = led_and_checkpointed(clock, tmp_path / "source")
-    (tmp_path / "late").mkdir()
-    late = Ours(clock, tmp_path / "late")
-    late.deliver("two", append(2, 4))
-    late.turn()
-    left = [operations]
-
-    def fail(*_what: object) -> None:
-        left[0] -= 1
-        if left[0] < 0:
-            raise SimDiskFailed("power")
-
-    late.disk.before_operation = fail
-    crashed = False
-    with replaced(crash_points(fail)):
-        try:
-            deliver_checkpoint(late, source, term=5)
-        except SimDiskFailed:
-            crashed = True
-            source.node.checkpoints.cancelTransmisstion(RaftPeer("one"))
-    assert crashed or operations > 8, "an install has at least nine points to crash at"
-    late.disk.before_operation = None
-    late.node.checkpoints.close()
-    late.power_off()
-    again = Ours(clock, tmp_path / "late", late.disk)
-    assert again.raft.last_applied <= again.node.journal.last_index
-    deliver_checkpoint(again, source, term=5)
-    again.turn()
-    assert again.store.machine.digest() == source.store.machine.digest()
-    source.store.close()
-    again.store.close()
-
-
-def test_a_checkpoint_received_just_before_a_power_cut_is_installed_at_the_start(clock: Clock, tmp_path: Path) -> None:
-    """Seed 7 of the first simulation: the state was older than the log, and the newest checkpoint lay beyond the log."""
-    newer = led_and_checkpointed(clock, tmp_path / "newer")
-    (tmp_path / "late").mkdir()
-    late = lead_alone(clock, tmp_path / "late")
-    late.node.checkpoints.request(lambda _index: None)
-    for _ in range(3):
-        late.turn()
-    assert late.node.journal.first_index > 1
-    late.power_off()
-    for database in (tmp_path / "late").glob("meta.*"):
-        database.unlink()  # its write-ahead log was never synced
-    for file in (tmp_path / "newer" / "checkpoints").iterdir():
-        shutil.copy(file, tmp_path / "late" / "checkpoints")
-    again = Ours(clock, tmp_path / "late", late.disk)
-    assert again.store.machine.digest() == newer.store.machine.digest()
-    assert again.node.journal.last_index == again.raft.last_applied == newer.raft.last_applied
-    newer.store.close()
-    again.store.close()
-
-
-def test_a_transfer_begins_anew_after_its_stream_broke(clock: Clock, tmp_path: Path) -> None:
-    """Seed 28 of the first simulation: the rest of a broken transfer went on for ever, unanswered."""
-    leader = Ours(clock, tmp_path)
-    win_election(leader)
-    cancelled: list[str] = []
-    cancel = leader.node.checkpoints.cancelTransmisstion
-    with replaced([(leader.node.checkpoints, "cancelTransmisstion",
-                    lambda peer: (cancelled.append(peer.id), cancel(peer)))]):
-        leader.links.events.link_down("two")
-        leader.links.events.link_up("two")
-    assert cancelled == ["two"]
-    leader.store.close()
 
 
 # -- ours alone: an acknowledgement never leaves before its fsync
