@@ -67,7 +67,7 @@ class WalKeeper(threading.Thread):
 
 
 def _move_wal(path: Path) -> None:
-    db = sqlite3.connect(f"file:{path}?mode=rw", uri=True, isolation_level=None)
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
     try:
         db.execute("PRAGMA wal_checkpoint(PASSIVE)")
     except sqlite3.OperationalError as error:

@@ -131,7 +131,7 @@ class StateStore:
 
 def state_digest(path: Path) -> tuple[int, str]:
     """(applied index, digest of the whole state at it); blocking, with a connection of its own."""
-    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
     try:
         db.execute("BEGIN")
         (index,) = db.execute("SELECT applied_index FROM state").fetchone()
