@@ -147,7 +147,7 @@ async def test_a_write_without_a_majority_is_refused_at_once_and_says_why(door: 
                 head_of("DELETE", "/v1/files/admin/f", ADMIN_TOKEN), head_of("PUT", "/v1/dirs/admin/d", ADMIN_TOKEN)):
         answer = await ask(door, raw)
         assert (answer.status, answer.error["code"]) == (503, "QuorumLost")
-        assert "of 3 nodes are alive" in answer.error["message"]
+        assert "only 1 of 3 nodes is alive" in answer.error["message"]
         assert int(answer.headers["retry-after"]) > 0
     assert not door.chunks.stored
     answer = await ask(door, get("/v1/files/admin/f"))

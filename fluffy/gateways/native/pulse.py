@@ -82,10 +82,11 @@ def quorum_lost(status: LogStatus) -> QuorumLost:
     alive = 1 + sum(1 for peer in status.peers if peer.connected and peer.name != status.node)
     gone = sorted(peer.name for peer in status.peers if not peer.connected and peer.name != status.node)
     total = max(len(status.members), alive)
+    needed = total // 2 + 1
     away = f" ({', '.join(gone)} cannot be reached)" if gone else ""
-    return QuorumLost(
-        f"only {alive} of {total} nodes are alive{away} and a write needs {total // 2 + 1}; nothing was written, "
-        "reading still works", alive=alive, nodes=total, needed=total // 2 + 1)
+    living = f"only {alive} of {total} nodes {'is' if alive == 1 else 'are'} alive{away}"
+    return QuorumLost(f"{living} and a write needs {needed}; nothing was written, reading still works",
+                      alive=alive, nodes=total, needed=needed)
 
 
 def readiness(status: LogStatus | None) -> NotReady | None:
