@@ -231,6 +231,20 @@ async def test_a_reader_that_takes_nothing_loses_its_connection(
 
 
 @pytest.mark.usefixtures("hurried")
+async def test_a_client_that_asks_and_never_reads_loses_its_connection(door: Door) -> None:
+    await door.put("/admin/f", bytes(500))
+    with socket.create_connection((door.host, door.port)) as silent:
+        silent.setblocking(False)
+        try:
+            for _ in range(2000):
+                silent.send(get_head() * 50)
+                await asyncio.sleep(0)
+        except BlockingIOError:
+            assert door.server.connections >= 1
+        await until(lambda: door.server.connections <= 1)  # the other one is the test's own client
+
+
+@pytest.mark.usefixtures("hurried")
 async def test_an_idle_connection_is_closed_quietly(door: Door) -> None:
     async with connected(door) as client:
         await client.send(get_head("/healthz"))
@@ -294,6 +308,16 @@ async def test_draining_finishes_what_has_begun_and_takes_nothing_new(door: Door
         await draining
     assert (await door.cluster.log.barrier(None)) >= 1  # type: ignore[arg-type]
     assert door.files() == 1
+
+
+async def test_a_stored_header_cannot_smuggle_in_a_line(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    await door.put("/admin/f", b"1")
+    monkeypatch.setattr("fluffy.gateways.native.files._headers_of", lambda version: [("A", "b\r\nSet-Cookie: c")])
+    async with connected(door) as client:
+        await client.send(get_head())
+        answer = await client.answer()
+        assert (answer.status, answer.error["code"]) == (500, "InternalError")
+        assert "set-cookie" not in answer.headers
 
 
 async def test_draining_cuts_what_does_not_end(door: Door) -> None:

@@ -209,6 +209,8 @@ class Connection(asyncio.Protocol):
         """What the client should be doing now."""
         if self._discarded is not None:
             return Owed.LEAVING
+        if self.transport.is_closing():
+            return Owed.TAKING
         if not self.is_busy and not self._queue:
             return Owed.HEAD if self._parser.has_begun or self.requests == 0 else Owed.NEXT
         if self.outlet.is_awaited:

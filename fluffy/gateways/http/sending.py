@@ -27,7 +27,7 @@ class Outlet:
     @property
     def taken_bytes(self) -> int:
         """How much of what was written has left this process."""
-        return self._written_bytes - self._transport.get_write_buffer_size()
+        return self._written_bytes - self._waiting_bytes()
 
     def pause(self) -> None:
         self._is_paused = True
@@ -54,11 +54,11 @@ class Outlet:
 
     async def emptied(self) -> None:
         """Wait until everything written has gone, so that its memory may be used again."""
-        if self._transport.get_write_buffer_size() == 0:
+        if self._waiting_bytes() == 0:
             return
-        self._transport.set_write_buffer_limits(high=0)
+        self._set_limits(high=0)
         try:
-            while self._transport.get_write_buffer_size() > 0:
+            while self._waiting_bytes() > 0:
                 if self._is_paused:
                     await self._resumed()
                 else:
@@ -66,11 +66,21 @@ class Outlet:
                 if self._transport.is_closing():
                     raise ConnectionResetError("the client is gone")
         finally:
-            self._transport.set_write_buffer_limits()
+            self._set_limits()
 
     async def send_file(self, executor: Executor, file_descriptor: int, offset: int, count: int) -> None:
         await self.emptied()
         await send_file(self._transport, executor, file_descriptor, offset, count, stall_s=STALL_TIMEOUT_S)
+
+    def _waiting_bytes(self) -> int:
+        try:
+            return self._transport.get_write_buffer_size()
+        except RuntimeError:  # uvloop's word for a closed transport: nothing waits in it any more
+            return 0
+
+    def _set_limits(self, high: int | None = None) -> None:
+        if not self._transport.is_closing():
+            self._transport.set_write_buffer_limits(high=high)
 
     async def _resumed(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()
