@@ -125,6 +125,8 @@ async def test_a_polite_client_is_refused_before_it_sends_its_body(door: Door, h
         await client.send(head)
         answer = await client.answer()
         assert (answer.status, answer.headers["connection"]) == (status, "close")
+        client.writer.write_eof()
+        await until(lambda: door.server.connections == 0)
 
 
 # Clients that go away

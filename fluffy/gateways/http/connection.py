@@ -91,7 +91,7 @@ class Connection(asyncio.Protocol):
         self._has_ended = True
         self._fail_body(BodyIncomplete())
         self._wake()
-        return self.is_busy or bool(self._queue)
+        return self._discarded is None and (self.is_busy or bool(self._queue))
 
     def pause_writing(self) -> None:
         self.outlet.pause()
