@@ -123,6 +123,11 @@ class ChunkNotFound(NotFound):
     sentence = "this node does not hold that chunk"
 
 
+class HistoryCut(NotFound):
+    http_status = 410
+    sentence = "the change feed does not reach back that far any more; list the files afresh and go on from there"
+
+
 class UserNotFound(NotFound):
     sentence = "there is no such user"
 

@@ -105,6 +105,14 @@ async def test_the_change_feed_goes_on_where_it_was(door: Door) -> None:
     assert (await json_of(door, f"/v1/changes?since={more['next']}"))["changes"] == []
 
 
+async def test_a_feed_that_was_cut_says_where_it_begins(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    await door.put("/admin/a", b"1")
+    monkeypatch.setattr("fluffy.core.metadata.queries.changes_cut", lambda db: 2)
+    gone = await json_of(door, "/v1/changes?since=1", 410)
+    assert (gone["error"]["code"], gone["error"]["oldest"]) == ("HistoryCut", 2)
+    assert "changes" in await json_of(door, "/v1/changes?since=2")
+
+
 async def test_info_tells_where_every_chunk_is(door: Door) -> None:
     await door.put("/admin/f", b"x" * (2 * CHUNK_SIZE + 1))
     info = await json_of(door, "/v1/info/admin/f")
