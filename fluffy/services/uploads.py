@@ -38,7 +38,10 @@ CHUNKS_IN_FLIGHT = 4
 FILE_CHUNKS_MAX = 16_000
 # The disk of a busy node may be seconds behind; longer means that something is wrong with it.
 CHUNK_TIMEOUT_S = 30.0
+# An upload that has not begun is refused soon; one that has sent gigabytes waits longer for its turn, because starting
+# again would cost everybody more: 64 uploads at 1 MiB/s, 12 buffers of 8 MiB each, are 43 s.
 BUFFER_TIMEOUT_S = 15.0
+NEXT_BUFFER_TIMEOUT_S = 120.0
 # Bodies of known size up to this get memory of their own, written through the page cache like all small chunks;
 # together at most 16 MiB. Beyond that number they take pooled buffers like the others.
 SMALL_BODY_BYTES_MAX = 512 * KIB
@@ -118,7 +121,7 @@ class Uploads:
             if await body.fill(memoryview(data)) < body.length:
                 raise BodyIncomplete
             return await self._put_inline(header, order, bytes(data))
-        first = await self._small_buffer(body.length) or await self.acquire_buffer()
+        first = await self._small_buffer(body.length) or await self.acquire_buffer(BUFFER_TIMEOUT_S)
         try:
             count = await body.fill(first.view[:self.chunk_size])
             if count <= self._inline_max:
@@ -151,8 +154,8 @@ class Uploads:
         await self._small.acquire()
         return _SmallBuffer(length, self._small)
 
-    async def acquire_buffer(self) -> Buffer:
-        return await self._buffers.acquire(Deadline.after(BUFFER_TIMEOUT_S))
+    async def acquire_buffer(self, timeout_s: float) -> Buffer:
+        return await self._buffers.acquire(Deadline.after(timeout_s))
 
     def too_large(self) -> TooLarge:
         return TooLarge(f"a file may have at most {self._file_size_max} bytes here", size_max=self._file_size_max)
@@ -230,7 +233,7 @@ class _Transfer:
             if is_last:
                 return
             await self._slots.acquire()
-            buffer = await self._uploads.acquire_buffer()
+            buffer = await self._uploads.acquire_buffer(NEXT_BUFFER_TIMEOUT_S)
             count = await self._fill(buffer)
             if count == 0:
                 return
