@@ -298,6 +298,17 @@ async def test_too_many_requests_at_once_are_told_so(door: Door, monkeypatch: py
             assert (await client.answer()).status in (200, 201)
 
 
+async def test_small_uploads_take_no_places_from_large_ones(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door.desk.uploading, "_places", 1)
+    async with connected(door) as large, connected(door) as other, connected(door) as small:
+        await large.send(put_head(CHUNK_SIZE), b"x")
+        await until(lambda: door.desk.uploading.taken == 1)
+        await other.send(put_head(CHUNK_SIZE, TARGET + "2", Expect="100-continue"))
+        assert (await other.answer()).status == 503
+        await small.send(put_head(3, TARGET + "3") + b"abc")
+        assert (await small.answer()).status == 201
+
+
 async def test_draining_finishes_what_has_begun_and_takes_nothing_new(door: Door) -> None:
     async with connected(door) as busy, connected(door) as idle:
         await busy.send(put_head(3), b"a")

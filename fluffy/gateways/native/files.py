@@ -66,11 +66,12 @@ async def put_file(desk: Desk, call: Call) -> Answer:
     desk.allow(call, Act.WRITE, path)
     order = _order_of(call, path)
     header = desk.header(call)
-    if call.body.length is None or call.body.length > data.settings.inline_max:
-        # The log refuses it too; but then the whole body has travelled for nothing.
-        _refuse_folder(desk, path)
     await desk.pulse.refuse_without_majority()
-    with desk.uploading:
+    with ExitStack() as place:
+        if call.body.length is None or call.body.length > data.settings.inline_max:
+            # The log refuses it too; but then the whole body has travelled for nothing.
+            _refuse_folder(desk, path)
+            place.enter_context(desk.uploading)
         try:
             stored = await data.uploads.put(header, order, call.body)
         except Unavailable as error:
