@@ -29,6 +29,7 @@ from fluffy.drivers.meta_reader import MetaReader
 from fluffy.gateways.native.access_log import AccessLog
 from fluffy.gateways.native.auth import Tokens
 from fluffy.gateways.native.desk import DataPath, Desk, new_slots
+from fluffy.gateways.native.limits import DOWNLOADS_MAX
 from fluffy.gateways.native.metrics import Metrics
 from fluffy.gateways.native.pulse import Pulse
 from fluffy.gateways.native.reads import ReadGate
@@ -55,7 +56,7 @@ CACHE_BUFFERS_MIN = 4
 CHUNK_THREADS = 4
 READ_THREADS = 4
 DATA_PORT_THREADS = 4
-SENDER_THREADS = 32
+SENDER_THREADS = DOWNLOADS_MAX
 # A placement map is one or two pages of SQLite: read again at most this often.
 PLACEMENT_KEPT_S = 0.5
 

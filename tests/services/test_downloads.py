@@ -25,6 +25,7 @@ class Out:
         self.data = b""
         self.files = 0
         self.held_most = 0
+        self.settled = 0
         self._chunks = chunks
         self._leave_after = leave_after
 
@@ -35,9 +36,16 @@ class Out:
             raise ConnectionResetError
         self.data += bytes(data)
 
-    async def write_file(self, file_descriptor: int, offset: int, count: int) -> None:
+    async def send_file(self, file_descriptor: int, offset: int, count: int) -> asyncio.Future[None]:
         self.files += 1
+        self.held_most = max(self.held_most, self._chunks.held)
         self.data += os.pread(file_descriptor, count, offset)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(0.001, done.set_result, None)
+        return done
+
+    async def settle(self) -> None:
+        self.settled += 1
 
 
 def version_of(chunks: MemoryChunks, parts: list[bytes]) -> FileVersion:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import Executor
 
-from fluffy.drivers.socket_files import send_file
+from fluffy.drivers.socket_files import FileSender
 from fluffy.gateways.http.limits import JOINED_WRITE_BYTES_MAX, STALL_TIMEOUT_S, WRITE_PIECE_BYTES
 
 
@@ -68,9 +68,12 @@ class Outlet:
         finally:
             self._set_limits()
 
-    async def send_file(self, executor: Executor, file_descriptor: int, offset: int, count: int) -> None:
+    async def file_sender(self, executor: Executor) -> FileSender:
+        """A sender of files, once everything written before has gone."""
         await self.emptied()
-        await send_file(self._transport, executor, file_descriptor, offset, count, stall_s=STALL_TIMEOUT_S)
+        if self._transport.is_closing():
+            raise ConnectionResetError("the client is gone")
+        return FileSender(self._transport, executor, STALL_TIMEOUT_S)
 
     def _waiting_bytes(self) -> int:
         try:
@@ -93,13 +96,14 @@ class Outlet:
 class BodyWriter:
     """Implements `services.downloads.BodyOut` for one answer: the head goes out with the first bytes."""
 
-    __slots__ = ("_executor", "_head", "_left", "_outlet", "sent")
+    __slots__ = ("_executor", "_files", "_head", "_left", "_outlet", "sent")
 
     def __init__(self, outlet: Outlet, executor: Executor, head: bytes, length: int) -> None:
         self._outlet = outlet
         self._executor = executor
         self._head = head
         self._left = length
+        self._files: FileSender | None = None
         self.sent = 0
 
     @property
@@ -118,10 +122,17 @@ class BodyWriter:
             self._outlet.write(view[at:at + WRITE_PIECE_BYTES])
             await self._outlet.emptied()
 
-    async def write_file(self, file_descriptor: int, offset: int, count: int) -> None:
+    async def send_file(self, file_descriptor: int, offset: int, count: int) -> asyncio.Future[None]:
         self._count(count)
         self._send_head()
-        await self._outlet.send_file(self._executor, file_descriptor, offset, count)
+        if self._files is None:
+            self._files = await self._outlet.file_sender(self._executor)
+        return self._files.push(file_descriptor, offset, count)
+
+    async def settle(self) -> None:
+        files, self._files = self._files, None
+        if files is not None:
+            await files.close()
 
     def finish(self) -> None:
         """Send the head when there was no body to send it with."""
