@@ -14,11 +14,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from fluffy.apps.identity import load_or_create_identity
+from fluffy.apps.known_nodes import NodeAddresses, wait_for_birth
 from fluffy.apps.settings import NodeSettings, Settings
-from fluffy.base.errors import ConfigIllegal, NotReady, PeerUnreachable
-from fluffy.base.ids import NodeNo
+from fluffy.base.errors import ConfigIllegal
 from fluffy.core.metadata import queries
-from fluffy.core.metadata.model import ClusterState, PlacementMap
+from fluffy.core.metadata.model import PlacementMap
 from fluffy.drivers.buffers import BufferPool
 from fluffy.drivers.chunk_files import ChunkFiles
 from fluffy.drivers.clock import SystemClock
@@ -44,7 +44,6 @@ from fluffy.services.replica_reports import ReplicaReporter
 from fluffy.services.uploads import Uploads
 from fluffy.wire.handshake import PeerIdentity
 
-BIRTH_POLL_S = 0.25
 # Three uploads at full speed, or a dozen slow ones; 96 MiB. A process must stay below 300 MiB with all pools full.
 UPLOAD_BUFFERS_MAX = 12
 # Chunks that other nodes send here at once; 64 MiB.
@@ -103,20 +102,6 @@ def make_front(settings: Settings, node: NodeSettings, worker: int, connections:
     return Front(desk, log, reader, clock, ThreadPoolExecutor(SENDER_THREADS, thread_name_prefix="sendfile"))
 
 
-async def wait_for_birth(reader: MetaReader, node: NodeSettings) -> tuple[ClusterState, NodeNo]:
-    """The cluster's state and this node's number, once both exist."""
-    while True:
-        try:
-            state = reader.read(queries.cluster_state)
-            records = reader.read(queries.node_records)
-        except NotReady:
-            state, records = None, ()
-        numbers = [record.node_no for record in records if record.name == node.name]
-        if state is not None and numbers:
-            return state, numbers[0]
-        await asyncio.sleep(BIRTH_POLL_S)
-
-
 @asynccontextmanager
 async def data_path(settings: Settings, node: NodeSettings, front: Front, *, owns_data_port: bool,
                     ) -> AsyncIterator[DataPath]:
@@ -156,28 +141,6 @@ def _cache(settings: Settings, chunk_size: int) -> ChunkCache:
     """Of the configured size; with none of it still the memory that chunks pass through on their way to readers."""
     bytes_max = settings.cluster.cache_size // settings.cluster.workers
     return ChunkCache(BufferPool(chunk_size, max(CACHE_BUFFERS_MIN, bytes_max // chunk_size)), bytes_max)
-
-
-class NodeAddresses:
-    """Where the other nodes are: as the configuration says, else as the log knows them."""
-
-    def __init__(self, settings: Settings, reader: MetaReader) -> None:
-        self._settings = settings
-        self._reader = reader
-
-    def address_of(self, node_no: NodeNo) -> tuple[str, int]:
-        name, host, port = self._record(node_no)
-        configured = next((one for one in self._settings.nodes.values() if one.name == name), None)
-        return (host, port) if configured is None else (configured.host, configured.data)
-
-    def name_of(self, node_no: NodeNo) -> str:
-        return self._record(node_no)[0]
-
-    def _record(self, node_no: NodeNo) -> tuple[str, str, int]:
-        for record in self._reader.read(queries.node_records):
-            if record.node_no == node_no:
-                return record.name, record.host, record.data
-        raise PeerUnreachable("the catalog does not know that node", node_no=node_no)
 
 
 class PlacementView:
