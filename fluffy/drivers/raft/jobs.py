@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 WAL_LOOK_EVERY_S = 1.0
 # A WAL below this is left alone: moving it costs an fsync of both files.
-WAL_BYTES_MIN = 8 * MIB
+WAL_BYTES_MIN = 32 * MIB
 
 
 class ThreadJob:
