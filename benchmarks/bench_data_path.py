@@ -42,6 +42,8 @@ CHUNK = 8 * MIB
 SECRET = b"b" * 32
 DISTINCT = 4
 WINDOW = 2
+# As many chunks of one upload are on their way to a node's disk at once.
+WRITERS = 4
 
 
 def identity(name: str) -> PeerIdentity:
@@ -71,20 +73,33 @@ def process(main: Callable[..., None], *arguments: object) -> Iterator[int]:
 # --- writing a chunk
 
 
-def write_bare(folder: Path, views: list[memoryview], count: int) -> None:
-    for number in range(count):
-        fd = os.open(folder / "unfinished", os.O_CREAT | os.O_WRONLY | os.O_DIRECT, 0o600)
+def write_bare(folder: Path, views: list[memoryview], count: int, threads: int) -> None:
+    def write(number: int) -> None:
+        fd = os.open(folder / f"unfinished-{number}", os.O_CREAT | os.O_WRONLY | os.O_DIRECT, 0o600)
         os.pwrite(fd, views[number % DISTINCT], 0)
         os.fdatasync(fd)
         os.close(fd)
-        os.rename(folder / "unfinished", folder / f"bare-{number}")
+        os.rename(folder / f"unfinished-{number}", folder / f"bare-{number}")
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(write, range(count)))
 
 
-def write_ours(store: ChunkFiles, chunks: list[tuple[ChunkId, bytes]], views: list[memoryview], count: int) -> None:
-    for number in range(count):
-        chunk_id, xxh3 = chunks[number % DISTINCT]
-        store.put(chunk_id, xxh3, views[number % DISTINCT])
-        store.delete(chunk_id)  # so that the next put writes again
+def write_ours(store: ChunkFiles, chunks: list[tuple[ChunkId, bytes]], views: list[memoryview], count: int,
+               threads: int) -> None:
+    def write(number: int) -> None:
+        # Another name each time, or the store would find the chunk and only check it.
+        store.put(ChunkId(os.urandom(32)), chunks[number % DISTINCT][1], views[number % DISTINCT])
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(write, range(count)))
+
+
+def remove_written(bare: Path, store: ChunkFiles) -> None:
+    for chunk in store.scan():
+        store.delete(chunk.chunk_id)
+    for path in bare.iterdir():
+        path.unlink()
 
 
 # --- sending a warm file
@@ -240,8 +255,10 @@ def port_ours(port: int, put: bool, chunks: list[tuple[ChunkId, bytes]], views: 
 
 
 class Piece:
-    def __init__(self, name: str, ours: Callable[[], object], bare: Callable[[], object]) -> None:
+    def __init__(self, name: str, ours: Callable[[], object], bare: Callable[[], object],
+                 clean: Callable[[], object] = lambda: None) -> None:
         self.name = name
+        self._clean = clean
         self._runs = {"ours": ours, "bare": bare}
         self.seconds: dict[str, list[float]] = {"ours": [], "bare": []}
 
@@ -250,10 +267,11 @@ class Piece:
             began_s = time.perf_counter()
             run()
             self.seconds[kind].append(time.perf_counter() - began_s)
+            self._clean()
 
     def line(self, mib: int) -> str:
         ours, bare = (mib / statistics.median(self.seconds[kind]) for kind in ("ours", "bare"))
-        return f"{self.name:<44} {ours:7.0f} {bare:7.0f} MiB/s   {ours / bare:5.2f}"
+        return f"{self.name:<50} {ours:7.0f} {bare:7.0f} MiB/s   {ours / bare:5.2f}"
 
 
 def main() -> None:
@@ -281,8 +299,11 @@ def measure(folder: Path, rounds: int, count: int) -> None:
     paths = [warm.path_of(chunk_id) for chunk_id, _ in chunks]
     with process(receive_all) as sink, process(serve_ours) as server, process(serve_bare) as echo:
         pieces = [
-            Piece("store a chunk, fsynced / O_DIRECT + fdatasync", partial(write_ours, store, chunks, views, count),
-                  partial(write_bare, bare, views, count)),
+            Piece(f"store, fsynced, {threads} at once / O_DIRECT + fdatasync",
+                  partial(write_ours, store, chunks, views, count, threads),
+                  partial(write_bare, bare, views, count, threads), partial(remove_written, bare, store))
+            for threads in (1, WRITERS)]
+        pieces += [
             Piece("check and send a warm chunk / sendfile", partial(send_ours, sink, warm, chunks, count),
                   partial(send_bare, sink, paths, count))]
         for put in (True, False):
@@ -294,7 +315,7 @@ def measure(folder: Path, rounds: int, count: int) -> None:
         for _ in range(rounds):
             for piece in pieces:
                 piece.round()
-    print(f"{'piece / reference':<44}    ours    bare           ratio   (8 MiB chunks, median of {rounds})")
+    print(f"{'piece / reference':<50}    ours    bare           ratio   (8 MiB chunks, median of {rounds})")
     for piece in pieces:
         print(piece.line(count * CHUNK // MIB))
 

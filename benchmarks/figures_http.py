@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import http_bulk, http_load
-from benchmarks.quiet import QuietTime
+from benchmarks.quiet import QuietRounds
 from benchmarks.report import Figure
 from benchmarks.stage import address, addresses, cpu_of_cluster, cpu_of_tree, free_port, reference
 from tests.support.cluster import Cluster
@@ -22,8 +22,7 @@ READ_FILES = 2_000
 Say = Callable[[str], None]
 
 
-def bulk(cluster: Cluster, folder: Path, rounds: int, size: int, quiet: QuietTime,
-         say: Say) -> list[Figure]:
+def bulk(cluster: Cluster, folder: Path, rounds: QuietRounds, size: int, say: Say) -> list[Figure]:
     """PUT and GET of one large file at the leader's node; both references interleaved with ours."""
     upload = Figure("PUT large", "MiB/s", True, 0.6,
                     "one loopback receive, one BLAKE3, three O_DIRECT+fdatasync writers over loopback")
@@ -41,8 +40,7 @@ def bulk(cluster: Cluster, folder: Path, rounds: int, size: int, quiet: QuietTim
         warm_up = http_bulk.Body(size // 4, salt)
         http_bulk.upload(receiver, "/v1/files/admin/x", "none", warm_up)
         http_bulk.upload(server, "/v1/files/admin/bench/warm", cluster.token, warm_up)
-        for number in range(rounds):
-            quiet.wait()
+        for number in rounds.run():
             body = http_bulk.Body(size, salt + number + 1)
             path = f"/v1/files/admin/bench/large-{number}"
             _one(upload, upload_cpu, size,
@@ -58,7 +56,7 @@ def bulk(cluster: Cluster, folder: Path, rounds: int, size: int, quiet: QuietTim
             cluster.request(node, "DELETE", path + "?purge=1")
             say(f"large, round {number + 1}: PUT {upload.ours[-1]:.0f} ({upload.bare[-1]:.0f}) MiB/s, "
                 f"GET {download.ours[-1]:.0f} ({download.bare[-1]:.0f}) MiB/s; reference in brackets")
-    return [upload, upload_cpu, download, download_cpu]
+    return rounds.keep([upload, upload_cpu, download, download_cpu])
 
 
 def _one(speed: Figure, cpu: Figure, size: int, ours: Callable[[], http_bulk.Transfer],
@@ -73,7 +71,7 @@ def _one(speed: Figure, cpu: Figure, size: int, ours: Callable[[], http_bulk.Tra
     cpu.ours.append((our_cpu_s() - before_s) * GIB / size)
 
 
-def small(cluster: Cluster, rounds: int, seconds: float, quiet: QuietTime, say: Say) -> list[Figure]:
+def small(cluster: Cluster, rounds: QuietRounds, seconds: float, say: Say) -> list[Figure]:
     """4 KiB files at 64 clients: through one node's gateway, and spread over all nodes."""
     text = "a bare aiohttp handler on uvloop that stores nothing"
     put = Figure("PUT 4 KiB x64, one node", "/s", True, 0.3, text)
@@ -88,8 +86,7 @@ def small(cluster: Cluster, rounds: int, seconds: float, quiet: QuietTime, say: 
     counter = itertools.count()
     with reference("benchmarks.bare_small", "127.0.0.1", str(port), ready=bare[0]):
         paths = _files_to_read(cluster, one)
-        for number in range(rounds):
-            quiet.wait()
+        for number in rounds.run():
             bare_put = _puts("bench", bare, next(counter), "none", seconds)
             before = cpu_of_cluster(cluster)
             put.ours.append(_puts("bench", one, next(counter), cluster.token, seconds))
@@ -106,7 +103,7 @@ def small(cluster: Cluster, rounds: int, seconds: float, quiet: QuietTime, say: 
                 figure.bare.append(value)
             say(f"small, round {number + 1}: PUT {put.ours[-1]:,.0f} / {put_all.ours[-1]:,.0f} ({bare_put:,.0f})/s, "
                 f"GET {get.ours[-1]:,.0f} / {get_all.ours[-1]:,.0f} ({bare_get:,.0f})/s; one node / three (reference)")
-    return [put, get, put_all, get_all, get_local]
+    return rounds.keep([put, get, put_all, get_all, get_local])
 
 
 def _shares(before: Counter[str], after: Counter[str], requests: float) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import uvloop
 
 from benchmarks import bare_commit
-from benchmarks.quiet import QuietTime
+from benchmarks.quiet import QuietRounds
 from benchmarks.report import Figure
 from benchmarks.stage import cpu_of_cluster, reference
 from fluffy.core.metadata.commands import PutFile
@@ -25,8 +25,7 @@ INLINE_BYTES = 100
 Say = Callable[[str], None]
 
 
-def commits(cluster: Cluster, folder: Path, rounds: int, seconds: float, quiet: QuietTime,
-            say: Say) -> list[Figure]:
+def commits(cluster: Cluster, folder: Path, rounds: QuietRounds, seconds: float, say: Say) -> list[Figure]:
     text = "one process appending to a file, one fdatasync per turn: no agreement, no copies, no state"
     rate = Figure("commit x256", "/s", True, 4_000, text, goal_is_absolute=True)
     single = Figure("commit, one at a time, p50", "ms", False, 5.0, text, goal_is_absolute=True)
@@ -36,8 +35,7 @@ def commits(cluster: Cluster, folder: Path, rounds: int, seconds: float, quiet: 
     bare_socket, numbers = folder / "bare.sock", itertools.count()
     record = os.urandom(INLINE_BYTES + 150)
     with reference("benchmarks.bare_commit", str(bare_socket), str(folder / "bare.log"), ready=bare_socket):
-        for number in range(rounds):
-            quiet.wait()
+        for number in rounds.run():
             rate.bare.append(uvloop.run(bare_commit.drive(bare_socket, record, IN_FLIGHT, seconds))[0])
             before = cpu_of_cluster(cluster)["log"]
             started_s = time.perf_counter()
@@ -51,7 +49,7 @@ def commits(cluster: Cluster, folder: Path, rounds: int, seconds: float, quiet: 
                 socket_path, _creations(number, numbers), 1, time.perf_counter() + seconds / 2))))
             say(f"log, round {number + 1}: {rate.ours[-1]:,.0f} ({rate.bare[-1]:,.0f}) commits/s, one alone "
                 f"{single.ours[-1]:.2f} ({single.bare[-1]:.2f}) ms, {cost.ours[-1]:.0f} us CPU per node")
-    return [rate, single, cost]
+    return rounds.keep([rate, single, cost])
 
 
 def _creations(run: int, numbers: Iterator[int]) -> Iterator[PutFile]:

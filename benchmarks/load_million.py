@@ -21,13 +21,13 @@ from pathlib import Path
 import uvloop
 
 from benchmarks import http_load
-from benchmarks.stage import address, rss_of_cluster
+from benchmarks.stage import address
 from fluffy.base.paths import parse_path
 from fluffy.core.metadata import queries
 from fluffy.drivers.meta_reader import MetaReader
 from tests.support.cluster import Cluster
 from tests.support.loader import FILES_PER_FOLDER, file_path, load_files
-from tests.support.processes import PAGE_BYTES, kind_of
+from tests.support.processes import PAGE_BYTES, usage
 
 MIB = 1 << 20
 FOLDER = "admin/million"
@@ -38,7 +38,7 @@ LOAD_TIMEOUT_S = 120.0
 
 @dataclass(slots=True)
 class Findings:
-    """Medians, but the worst of restarts and memory. Milliseconds, seconds, MiB."""
+    """Medians, but the worst of restarts and of memory (after loading, and after restart and probes). ms, s, MiB."""
 
     files: int
     load_s: float = 0.0
@@ -86,6 +86,7 @@ def measure(cluster: Cluster, files: int) -> Findings:
     findings.load_s = time.monotonic() - started_s
     cluster.wait_until(lambda: _behind(cluster) == 0, LOAD_TIMEOUT_S, "all nodes have applied everything")
     findings.database_mib = (cluster.node_dir(leader) / "meta.db").stat().st_size / MIB
+    _weigh(cluster, findings)
     findings.restart_s = max(_restart(cluster, name) for name in cluster.names)
     cluster.stop()
     started_s = time.monotonic()
@@ -93,13 +94,16 @@ def measure(cluster: Cluster, files: int) -> Findings:
     findings.cold_restart_s = time.monotonic() - started_s
     for name in cluster.names:
         _probe(cluster, name, files, findings)
-    for name in cluster.names:
-        for kind, rss in rss_of_cluster(cluster, name).items():
-            findings.memory_mib[kind] = max(findings.memory_mib.get(kind, 0.0), rss / MIB)
-        for pid in cluster.pids(name):
-            kind = kind_of(pid)
-            findings.own_memory_mib[kind] = max(findings.own_memory_mib.get(kind, 0.0), _own_bytes(pid) / MIB)
+    _weigh(cluster, findings)
     return findings
+
+
+def _weigh(cluster: Cluster, findings: Findings) -> None:
+    """Note the memory of all processes where it is more than what was seen before."""
+    rss, own = findings.memory_mib, findings.own_memory_mib
+    for pid, kind in ((pid, kind) for name in cluster.names for pid, kind in cluster.pids(name).items()):
+        rss[kind] = max(rss.get(kind, 0.0), usage(pid).rss_bytes / MIB)
+        own[kind] = max(own.get(kind, 0.0), _own_bytes(pid) / MIB)
 
 
 def _behind(cluster: Cluster) -> int:

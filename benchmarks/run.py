@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from benchmarks import figures_http, figures_log
-from benchmarks.quiet import QuietTime
+from benchmarks.quiet import QuietRounds
 from benchmarks.report import Figure, compare, table, write_baseline
 from tests.support.cluster import Cluster
 
@@ -27,7 +27,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def measure(arguments: argparse.Namespace, folder: Path, quiet: QuietTime) -> list[Figure]:
+def measure(arguments: argparse.Namespace, folder: Path, rounds: QuietRounds) -> list[Figure]:
     """All asked groups on one fresh cluster with the product's own settings."""
     figures: list[Figure] = []
     groups = arguments.only or GROUPS
@@ -35,11 +35,11 @@ def measure(arguments: argparse.Namespace, folder: Path, quiet: QuietTime) -> li
                  ) as cluster:
         cluster.start_ready()
         if "log" in groups:
-            figures += figures_log.commits(cluster, folder, arguments.rounds, arguments.seconds, quiet, say)
+            figures += figures_log.commits(cluster, folder, rounds, arguments.seconds, say)
         if "small" in groups:
-            figures += figures_http.small(cluster, arguments.rounds, arguments.seconds, quiet, say)
+            figures += figures_http.small(cluster, rounds, arguments.seconds, say)
         if "large" in groups:
-            figures += figures_http.bulk(cluster, folder, arguments.rounds, arguments.mib << 20, quiet, say)
+            figures += figures_http.bulk(cluster, folder, rounds, arguments.mib << 20, say)
         cluster.stop()
     return figures
 
@@ -58,11 +58,11 @@ def main() -> None:
     parser.add_argument("--dir", type=Path, help="where to work (default: a temporary folder)")
     arguments = parser.parse_args()
     started_s = time.monotonic()
-    quiet = QuietTime(arguments.patience, say)
+    rounds = QuietRounds(arguments.rounds, arguments.patience, say)
     with tempfile.TemporaryDirectory(prefix="fluffy-bench-", dir=arguments.dir) as folder:
-        figures = measure(arguments, Path(folder), quiet)
+        figures = measure(arguments, Path(folder), rounds)
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {arguments.rounds} rounds, "
-          f"{time.monotonic() - started_s:.0f} s; {quiet.summary()}\n")
+          f"{time.monotonic() - started_s:.0f} s; {rounds.summary()}\n")
     print(table(figures))
     if arguments.json:
         arguments.json.write_text(json.dumps({figure.name: figure.as_json() for figure in figures}, indent=2) + "\n")

@@ -64,14 +64,6 @@ def cpu_of_cluster(cluster: Cluster) -> Counter[str]:
     return total
 
 
-def rss_of_cluster(cluster: Cluster, name: str) -> dict[str, int]:
-    """Bytes in RAM by kind of process of one node; of several of a kind, the largest."""
-    found: dict[str, int] = {}
-    for pid, kind in cluster.pids(name).items():
-        found[kind] = max(found.get(kind, 0), processes.usage(pid).rss_bytes)
-    return found
-
-
 def address(cluster: Cluster, name: str) -> tuple[str, int]:
     host, port = cluster.url(name).removeprefix("http://").rsplit(":", 1)
     return host, int(port)

@@ -87,8 +87,11 @@ PLANTED = {
         ("fluffy/base/x.py", "def f():\n  import os", "if 1:\n  import os"),
         ("fluffy/base/x.py", "class A:\n  async def f(self):\n    from os import path", "import os"),
     ],
-    "no_sleeping_loop": [("fluffy/services/x.py", "async def f(): time.sleep(1)", "def f(): time.sleep(1)"),
-                         ("tests/x.py", "async def f(): time.sleep(1)", "async def f(): await asyncio.sleep(1)")],
+    "no_sleeping_loop": [
+        ("fluffy/services/x.py", "async def f(): time.sleep(1)", "def f(): time.sleep(1)"),
+        ("tests/x.py", "async def f():\n  if a: time.sleep(1)", "async def f(): await asyncio.sleep(1)"),
+        ("tests/x.py", "async def f(): time.sleep(1)", "async def f():\n  def g(): time.sleep(1)"),
+    ],
     "sizes": [("fluffy/base/x.py", "x = 1\n" * 501, "x = 1\n" * 500),
               ("fluffy/base/x.py", "def f():\n" + "  x = 1\n" * 60, "def f():\n" + "  x = 1\n" * 59)],
     "entry_files_are_short": [("server.py", "x = 1\n" * 30, "x = 1\n" * 29)],

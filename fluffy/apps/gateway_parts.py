@@ -14,11 +14,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from fluffy.apps.identity import load_or_create_identity
+from fluffy.apps.known_nodes import NodeAddresses, wait_for_birth
 from fluffy.apps.settings import NodeSettings, Settings
-from fluffy.base.errors import ConfigIllegal, NotReady, PeerUnreachable
-from fluffy.base.ids import NodeNo
+from fluffy.base.errors import ConfigIllegal, NotReady
 from fluffy.core.metadata import queries
-from fluffy.core.metadata.model import ClusterState, PlacementMap
+from fluffy.core.metadata.model import PlacementMap
 from fluffy.drivers.buffers import BufferPool
 from fluffy.drivers.chunk_files import ChunkFiles
 from fluffy.drivers.clock import SystemClock
@@ -30,6 +30,7 @@ from fluffy.drivers.search_reader import SearchReader
 from fluffy.gateways.native.access_log import AccessLog
 from fluffy.gateways.native.auth import Tokens
 from fluffy.gateways.native.desk import DataPath, Desk, new_slots
+from fluffy.gateways.native.limits import DOWNLOADS_MAX
 from fluffy.gateways.native.metrics import Metrics
 from fluffy.gateways.native.pulse import Pulse
 from fluffy.gateways.native.reads import ReadGate
@@ -44,18 +45,18 @@ from fluffy.services.replica_reports import ReplicaReporter
 from fluffy.services.uploads import Uploads
 from fluffy.wire.handshake import PeerIdentity
 
-BIRTH_POLL_S = 0.25
 # Three uploads at full speed, or a dozen slow ones; 96 MiB. A process must stay below 300 MiB with all pools full.
 UPLOAD_BUFFERS_MAX = 12
 # Chunks that other nodes send here at once; 64 MiB.
 DATA_PORT_BUFFERS_MAX = 8
 # The cache holds idle chunks; of the configured size per node each worker has its part.
 CACHE_BUFFERS_MIN = 4
-# Hashing and the own disk for users, the data port's disk work, sendfile: pools of their own, so that none of
-# them waits for another. A sender thread is mostly asleep in poll.
+# Hashing and storing for users, storing for other nodes, reading for both, sendfile: pools of their own, so that none
+# of them waits for another (a reader behind four fsyncs). A sender thread is mostly asleep in poll.
 CHUNK_THREADS = 4
+READ_THREADS = 4
 DATA_PORT_THREADS = 4
-SENDER_THREADS = 32
+SENDER_THREADS = DOWNLOADS_MAX
 # A placement map is one or two pages of SQLite: read again at most this often.
 PLACEMENT_KEPT_S = 0.5
 
@@ -117,20 +118,6 @@ def _index_gauges(reader: MetaReader, names: SearchReader, clock: SystemClock) -
         "search_lag_seconds": ("Age of the oldest of them.", index.lag_ms / 1000)}
 
 
-async def wait_for_birth(reader: MetaReader, node: NodeSettings) -> tuple[ClusterState, NodeNo]:
-    """The cluster's state and this node's number, once both exist."""
-    while True:
-        try:
-            state = reader.read(queries.cluster_state)
-            records = reader.read(queries.node_records)
-        except NotReady:
-            state, records = None, ()
-        numbers = [record.node_no for record in records if record.name == node.name]
-        if state is not None and numbers:
-            return state, numbers[0]
-        await asyncio.sleep(BIRTH_POLL_S)
-
-
 @asynccontextmanager
 async def data_path(settings: Settings, node: NodeSettings, front: Front, *, owns_data_port: bool,
                     ) -> AsyncIterator[DataPath]:
@@ -148,10 +135,11 @@ async def data_path(settings: Settings, node: NodeSettings, front: Front, *, own
     async with AsyncExitStack() as stack:
         stack.push_async_callback(peers.close)
         threads = stack.enter_context(ThreadPoolExecutor(CHUNK_THREADS, thread_name_prefix="chunks"))
+        reads = stack.enter_context(ThreadPoolExecutor(READ_THREADS, thread_name_prefix="chunk-reads"))
         if owns_data_port:
             disk = stack.enter_context(ThreadPoolExecutor(DATA_PORT_THREADS, thread_name_prefix="data-port"))
             await stack.enter_async_context(DataPortServer(
-                store, node.host, node.data, settings.secret(), me, threads=disk,
+                store, node.host, node.data, settings.secret(), me, threads=disk, read_threads=reads,
                 buffers=BufferPool(state.settings.chunk_size, DATA_PORT_BUFFERS_MAX)))
         group = await stack.enter_async_context(asyncio.TaskGroup())
         reports = group.create_task(reporter.run())
@@ -159,7 +147,7 @@ async def data_path(settings: Settings, node: NodeSettings, front: Front, *, own
         writer = ChunkWriter(own_no, store, peers, placement.current, cluster.replication, cluster.write_quorum,
                              threads)
         cache = _cache(settings, cluster.chunk_size)
-        reader = ChunkReader(own_no, store, peers, placement.current, cache, reporter.lost, threads)
+        reader = ChunkReader(own_no, store, peers, placement.current, cache, reporter.lost, reads)
         uploads = Uploads(front.log, writer, BufferPool(cluster.chunk_size, UPLOAD_BUFFERS_MAX), threads,
                           chunk_size=cluster.chunk_size, inline_max=cluster.inline_max)
         yield DataPath(own_no, cluster, uploads, Downloads(reader))
@@ -169,28 +157,6 @@ def _cache(settings: Settings, chunk_size: int) -> ChunkCache:
     """Of the configured size; with none of it still the memory that chunks pass through on their way to readers."""
     bytes_max = settings.cluster.cache_size // settings.cluster.workers
     return ChunkCache(BufferPool(chunk_size, max(CACHE_BUFFERS_MIN, bytes_max // chunk_size)), bytes_max)
-
-
-class NodeAddresses:
-    """Where the other nodes are: as the configuration says, else as the log knows them."""
-
-    def __init__(self, settings: Settings, reader: MetaReader) -> None:
-        self._settings = settings
-        self._reader = reader
-
-    def address_of(self, node_no: NodeNo) -> tuple[str, int]:
-        name, host, port = self._record(node_no)
-        configured = next((one for one in self._settings.nodes.values() if one.name == name), None)
-        return (host, port) if configured is None else (configured.host, configured.data)
-
-    def name_of(self, node_no: NodeNo) -> str:
-        return self._record(node_no)[0]
-
-    def _record(self, node_no: NodeNo) -> tuple[str, str, int]:
-        for record in self._reader.read(queries.node_records):
-            if record.node_no == node_no:
-                return record.name, record.host, record.data
-        raise PeerUnreachable("the catalog does not know that node", node_no=node_no)
 
 
 class PlacementView:

@@ -18,8 +18,7 @@ from fluffy.apps.cluster_secret import write_private_once
 from fluffy.apps.identity import Identity
 from fluffy.apps.settings import Settings
 from fluffy.base.ids import NodeNo, RequestId, UserNo, new_cluster_uuid
-from fluffy.core.metadata.apply_cluster import FEATURE_LEVEL
-from fluffy.core.metadata.commands import Genesis, Header, NodeRecord
+from fluffy.core.metadata.commands import FEATURE_LEVEL, Genesis, Header, NodeRecord
 from fluffy.drivers.raft.group_commit import Answered
 from fluffy.drivers.raft.links import TcpLinks
 from fluffy.drivers.raft.node import RaftNode

@@ -14,14 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 import uvloop
 
 from fluffy.apps.identity import load_or_create_identity
+from fluffy.apps.known_nodes import NodeAddresses, wait_for_birth
 from fluffy.apps.process import run_process
 from fluffy.apps.settings import NodeSettings, Settings
-from fluffy.base.errors import NotReady, PeerUnreachable
 from fluffy.base.ids import ChunkId, NodeNo
 from fluffy.base.units import parse_duration_ms
 from fluffy.core.health.failure_detector import patience_for
 from fluffy.core.health.pacing import PACES
-from fluffy.core.metadata import queries
 from fluffy.core.metadata.model import PlacementMap
 from fluffy.core.placement import place
 from fluffy.core.repair.retention import ORPHAN_GRACE_MS, OrphanRules
@@ -40,7 +39,6 @@ from fluffy.wire.handshake import PeerIdentity
 
 log = logging.getLogger("fluffy.keeper")
 
-BIRTH_POLL_S = 0.5
 # Reading records, hashing and storing: two keep one disk busy without starving the gateways' threads.
 DISK_THREADS = 2
 
@@ -77,12 +75,12 @@ async def _until_stopped(settings: Settings, node: NodeSettings, arguments: argp
 
 async def _keep(settings: Settings, node: NodeSettings, arguments: argparse.Namespace) -> None:
     reader = MetaReader(node.dir)
-    own_no = await _wait_for_birth(reader, node)
+    state, own_no = await wait_for_birth(reader, node)
     identity = load_or_create_identity(settings, node)
-    state = reader.read(queries.cluster_state)
+    addresses = NodeAddresses(settings, reader)
     peers = DataPortClient(
-        lambda no: _data_address(settings, reader, no), settings.secret(),
-        PeerIdentity(node.name, identity.disk_uuid, "" if state is None else state.cluster_uuid))
+        addresses.address_of, settings.secret(), PeerIdentity(node.name, identity.disk_uuid, state.cluster_uuid),
+        names=addresses.name_of)
     pace = PACES[settings.cluster.repair_mode]
     log_client = LogClient(node.dir / "run" / "log.sock")
     search = SearchIndexFile(node.dir)
@@ -90,7 +88,8 @@ async def _keep(settings: Settings, node: NodeSettings, arguments: argparse.Name
         world = KeeperWorld(
             own_no=own_no, own_name=node.name, log=log_client, reader=reader,
             store=ChunkFiles(node.dir, settings.cluster.fsync), peers=peers, clock=SystemClock(),
-            candidates=_candidates, disk=disk, buffers=BufferPool(CHUNK_PAYLOAD_BYTES_MAX, pace.copies_max), search=search)
+            candidates=_candidates, disk=disk, search=search,
+            buffers=BufferPool(CHUNK_PAYLOAD_BYTES_MAX, pace.copies_max))
         rules = KeeperRules(
             patience=patience_for(settings.cluster.down_after_ms), pace=pace,
             orphans=OrphanRules(arguments.orphan_grace),
@@ -103,32 +102,6 @@ async def _keep(settings: Settings, node: NodeSettings, arguments: argparse.Name
             search.close()
             await log_client.close()
             await peers.close()
-
-
-async def _wait_for_birth(reader: MetaReader, node: NodeSettings) -> NodeNo:
-    """This node's number, once the catalog knows it."""
-    while True:
-        node_no = _number_of(reader, node)
-        if node_no is not None:
-            return node_no
-        await asyncio.sleep(BIRTH_POLL_S)
-
-
-def _number_of(reader: MetaReader, node: NodeSettings) -> NodeNo | None:
-    try:
-        records = reader.read(queries.node_records)
-    except NotReady:
-        return None  # the log process has not made the database yet
-    return next((record.node_no for record in records if record.name == node.name), None)
-
-
-def _data_address(settings: Settings, reader: MetaReader, node_no: NodeNo) -> tuple[str, int]:
-    """Where the configuration says the node is, else where it was when it joined."""
-    for record in reader.read(queries.node_records):
-        if record.node_no == node_no:
-            configured = next((one for one in settings.nodes.values() if one.name == record.name), None)
-            return (record.host, record.data) if configured is None else (configured.host, configured.data)
-    raise PeerUnreachable("the catalog does not know that node", node_no=node_no)
 
 
 def _candidates(chunk_id: ChunkId, placement: PlacementMap) -> list[NodeNo]:

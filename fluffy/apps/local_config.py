@@ -34,7 +34,7 @@ cluster:
   scrub_days: 14
   trash_days: 7
   versions_max: 100
-  cache_size: 256MiB
+  cache_size: 128MiB
   supernodes: [{supernodes}]
   workers: {workers}
 nodes:

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from fluffy.apps.birth_facts import check_birth_facts
 from fluffy.apps.genesis import Birth
 from fluffy.apps.identity import load_or_create_identity, record_cluster_uuid
 from fluffy.apps.process import run_process
@@ -136,6 +137,7 @@ class LogProcess:
         journal = SegmentedJournal(self._disk, retain_entries=RETAIN_ENTRIES)
         files = CheckpointFiles(self.node.dir / "checkpoints")
         recover_state(self.store, files, journal)
+        check_birth_facts(self.settings, self.store.db)
         cluster = self.settings.cluster
         policy = CheckpointPolicy(entries_max=cluster.checkpoint_entries, every_s=cluster.checkpoint_every_ms / 1000)
         election_s = cluster.election_ms / 1000

@@ -189,7 +189,7 @@ def _cluster(top: Section, folder: Path) -> ClusterSettings:
         scrub_days=part.integer("scrub_days", 14, at_least=1, at_most=3650),
         trash_days=part.integer("trash_days", 7, at_least=0, at_most=3650),
         versions_max=part.integer("versions_max", 100, at_least=1, at_most=100_000),
-        cache_size=part.size("cache_size", 256 * MIB, at_least=0, at_most=1 * TIB),
+        cache_size=part.size("cache_size", 128 * MIB, at_least=0, at_most=1 * TIB),
         supernodes=_urls(part, "supernodes"),
         workers=part.integer("workers", max(1, (os.cpu_count() or 1) // 2), at_least=1, at_most=WORKERS_MAX),
         election_ms=part.duration_ms("election", 600, at_least="100ms", at_most="60s"),

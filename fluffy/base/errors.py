@@ -136,6 +136,11 @@ class ChunkNotFound(NotFound):
     sentence = "this node does not hold that chunk"
 
 
+class HistoryCut(NotFound):
+    http_status = 410
+    sentence = "the change feed does not reach back that far any more; list the files afresh and go on from there"
+
+
 class UserNotFound(NotFound):
     sentence = "there is no such user"
 
@@ -203,6 +208,10 @@ class UserOwnsFiles(Conflict):
 
 class LastAdmin(Conflict):
     sentence = "this is the last admin who can log in; make another one first"
+
+
+class UploadExpired(Conflict):
+    sentence = "the upload took longer than an upload may; send the file again, on a faster line or in smaller parts"
 
 
 class RequestIdReused(Conflict):

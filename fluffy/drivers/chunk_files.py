@@ -15,8 +15,9 @@ import itertools
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from fluffy.base.checks import invariant
 from fluffy.base.errors import ChunkCorrupt, ChunkNotFound, DiskFailed, DiskFull
@@ -73,11 +74,9 @@ class ChunkFiles:
         record = record_of(chunk_id, data)
         if record.xxh3 != xxh3:
             raise ChunkCorrupt("the bytes changed on their way to the disk", chunk=chunk_id.hex())
-        try:
+        with _disk_errors(chunk_id):
             if not self._confirm_existing(chunk_id, record):
                 self._write_new(record, data)
-        except OSError as error:
-            raise _storing_failed(error, chunk_id) from error
 
     def _confirm_existing(self, chunk_id: ChunkId, record: ChunkRecord) -> bool:
         """Whether a good copy is here already; then it is durable and its time is fresh when this returns.
@@ -93,7 +92,7 @@ class ChunkFiles:
             fcntl.flock(fd, fcntl.LOCK_SH)
             if os.fstat(fd).st_nlink == 0:
                 return False
-            if chunk_reads.check_all(fd, path, chunk_id, self._direct) != record:
+            if chunk_reads.check_all(fd, chunk_id, self._direct) != record:
                 raise ChunkCorrupt("the copy here has other bytes than its name")
             os.utime(fd)
             if self._fsync:
@@ -153,9 +152,9 @@ class ChunkFiles:
 
     def read(self, chunk_id: ChunkId, offset: int, out: memoryview) -> bytes:
         """See `ChunkStore.read`. Takes what the page cache has, and leaves it as it is."""
-        fd, path = self._open(chunk_id)
+        fd = self._open(chunk_id)
         try:
-            return chunk_reads.read_part(fd, path, chunk_id, offset, out, self._direct)
+            return chunk_reads.read_part(fd, chunk_id, offset, out, self._direct)
         except (ChunkCorrupt, OSError) as error:
             raise self._set_aside(chunk_id, error) from error
         finally:
@@ -172,7 +171,7 @@ class ChunkFiles:
         return self._open_checked(chunk_id, offset, length, cached_only=True)
 
     def _open_checked(self, chunk_id: ChunkId, offset: int, length: int, cached_only: bool) -> VerifiedFile | None:
-        fd, _ = self._open(chunk_id)
+        fd = self._open(chunk_id)
         given = False
         try:
             xxh3 = chunk_reads.check_part(fd, chunk_id, offset, length, cached_only)
@@ -191,7 +190,7 @@ class ChunkFiles:
         return self._record(chunk_id).xxh3
 
     def _record(self, chunk_id: ChunkId) -> ChunkRecord:
-        fd, _ = self._open(chunk_id)
+        fd = self._open(chunk_id)
         try:
             return chunk_reads.read_record(fd, chunk_id)
         except (ChunkCorrupt, OSError) as error:
@@ -199,14 +198,12 @@ class ChunkFiles:
         finally:
             os.close(fd)
 
-    def _open(self, chunk_id: ChunkId) -> tuple[int, Path]:
-        path = self.path_of(chunk_id)
-        try:
-            return os.open(path, os.O_RDONLY), path
-        except FileNotFoundError:
-            raise ChunkNotFound(chunk=chunk_id.hex()) from None
-        except OSError as error:
-            raise DiskFailed(errno=error.errno, chunk=chunk_id.hex()) from error
+    def _open(self, chunk_id: ChunkId) -> int:
+        with _disk_errors(chunk_id):
+            try:
+                return os.open(self.path_of(chunk_id), os.O_RDONLY)
+            except FileNotFoundError:
+                raise ChunkNotFound(chunk=chunk_id.hex()) from None
 
     def _set_aside(self, chunk_id: ChunkId, error: ChunkCorrupt | OSError) -> ChunkCorrupt:
         """Quarantine what could not be read or verified; returns what to tell the caller.
@@ -225,33 +222,35 @@ class ChunkFiles:
     # --- the rest
 
     def delete(self, chunk_id: ChunkId, unless_touched_since_ms: int | None = None) -> bool:
-        path = self.path_of(chunk_id)
+        """See `ChunkStore.delete`."""
         try:
-            fd = os.open(path, os.O_RDONLY)
-        except FileNotFoundError:
+            fd = self._open(chunk_id)
+        except ChunkNotFound:
             return False
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            status = os.fstat(fd)
-            touched = unless_touched_since_ms is not None and status.st_mtime_ns // 1_000_000 >= unless_touched_since_ms
-            if touched or status.st_nlink == 0:
-                return False
-            path.unlink(missing_ok=True)
-            return True
+            with _disk_errors(chunk_id):
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                status = os.fstat(fd)
+                touched_ms = status.st_mtime_ns // 1_000_000
+                touched = unless_touched_since_ms is not None and touched_ms >= unless_touched_since_ms
+                if touched or status.st_nlink == 0:
+                    return False
+                self.path_of(chunk_id).unlink(missing_ok=True)
+                return True
         finally:
             os.close(fd)
 
     def quarantine(self, chunk_id: ChunkId, reason: str) -> None:
-        try:
+        """See `ChunkStore.quarantine`."""
+        with _disk_errors(chunk_id):
             self._quarantine.take(self.path_of(chunk_id), chunk_id, reason, time.time_ns() // 1_000_000)
-        except OSError as error:
-            raise DiskFailed("a bad copy could not be set aside", errno=error.errno, chunk=chunk_id.hex()) from error
 
     def quarantined(self) -> list[QuarantinedChunk]:
         """What was set aside, oldest first."""
         return self._quarantine.list()
 
     def scan(self) -> Iterator[StoredChunk]:
+        """See `ChunkStore.scan`."""
         for first in sorted(_names(self._chunks)):
             for second in sorted(_names(self._chunks / first)):
                 for name in _names(self._chunks / first / second):
@@ -268,24 +267,33 @@ class ChunkFiles:
         yield StoredChunk(chunk_id, length, modified_ms)
 
     def free_bytes(self) -> int:
-        disk = os.statvfs(self._chunks)
+        """See `ChunkStore.free_bytes`."""
+        with _disk_errors():
+            disk = os.statvfs(self._chunks)
         reserve = self._reserve_bytes
         if reserve is None:
             reserve = min(DISK_RESERVE_BYTES_MAX, disk.f_blocks * disk.f_frsize // 100)
         return max(0, disk.f_bavail * disk.f_frsize - reserve)
 
 
-def _storing_failed(error: OSError, chunk_id: ChunkId) -> DiskFull | DiskFailed:
-    if error.errno in _FULL:
-        return DiskFull("this node's disk is full", chunk=chunk_id.hex())
-    return DiskFailed(errno=error.errno, chunk=chunk_id.hex())
+@contextmanager
+def _disk_errors(chunk_id: ChunkId | None = None) -> Iterator[None]:
+    """The system's errors as ours."""
+    try:
+        yield
+    except OSError as error:
+        facts: dict[str, Any] = {"errno": error.errno} | ({} if chunk_id is None else {"chunk": chunk_id.hex()})
+        if error.errno in _FULL:
+            raise DiskFull("this node's disk is full", **facts) from error
+        raise DiskFailed(**facts) from error
 
 
 def _names(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    with _disk_errors():
+        try:
+            return os.listdir(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
 
 def _chunk_id_of_name(name: str) -> ChunkId | None:

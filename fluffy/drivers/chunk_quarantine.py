@@ -7,6 +7,7 @@ because a disk that lies a lot must not fill itself with them.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from pathlib import Path
 
 from fluffy.base.ids import ChunkId
 
+log = logging.getLogger(__name__)
+
+_REASON = ".json"
 # Enough to see a pattern; at 8 MiB a chunk about 2 GiB. The oldest go first.
 QUARANTINED_MAX = 256
 
@@ -44,22 +48,30 @@ class Quarantine:
                 os.rename(file, place)
             except FileNotFoundError:
                 return
-            (self._folder / f"{place.name}.json").write_text(json.dumps(record))
+            try:
+                (self._folder / f"{place.name}{_REASON}").write_text(json.dumps(record))
+            except OSError as error:  # a full disk: what matters is that the copy is out of the way
+                log.warning("quarantine.reason_lost", extra={**record, "error": str(error)})
             self._forget_oldest()
 
     def list(self) -> list[QuarantinedChunk]:
+        """Oldest first."""
         found = []
-        for record in self._folder.glob("*.json"):
-            try:
-                facts = json.loads(record.read_text())
-                found.append(QuarantinedChunk(ChunkId(bytes.fromhex(facts["chunk"])), facts["reason"], facts["at_ms"],
-                                              record.with_suffix("")))
-            except (FileNotFoundError, ValueError, KeyError):
-                continue  # forgotten meanwhile, or half written by a process that died
+        for file in self._folder.iterdir():
+            chunk, _, at_ms = file.name.partition(".")
+            if at_ms.isdigit():
+                found.append(QuarantinedChunk(ChunkId(bytes.fromhex(chunk)), self._reason(file), int(at_ms), file))
         return sorted(found, key=lambda one: one.at_ms)
 
+    def _reason(self, file: Path) -> str:
+        try:
+            return str(json.loads(file.with_name(file.name + _REASON).read_text())["reason"])
+        except (OSError, ValueError, KeyError):
+            return "not recorded"  # the disk was full, or its process died in between
+
     def _forget_oldest(self) -> None:
-        kept = self.list()
+        kept = sorted((file for file in self._folder.iterdir() if file.suffix != _REASON),
+                      key=lambda file: int(file.name.partition(".")[2]))
         for old in kept[:max(0, len(kept) - self._kept_max)]:
-            old.path.unlink(missing_ok=True)
-            old.path.with_name(old.path.name + ".json").unlink(missing_ok=True)
+            old.unlink(missing_ok=True)
+            old.with_name(old.name + _REASON).unlink(missing_ok=True)

@@ -19,10 +19,18 @@ from fluffy.base.deadline import Deadline
 from fluffy.base.errors import DeadlineExceeded, NotReady, Overloaded
 from fluffy.core.metadata.migrations import format_of
 from fluffy.core.metadata.schema import FORMAT_VERSION
-from fluffy.drivers.meta_database import LINK_NAME, open_for_reading
 
 T = TypeVar("T")
 
+# In the node's folder: a symbolic link to `meta.N.db`.
+LINK_NAME = "meta.db"
+READER_CACHE_KIB = 8 * 1024
+# Every query of every listing stays compiled.
+CACHED_STATEMENTS = 128
+# Readers wait only while the writer opens or removes the WAL, which takes milliseconds.
+BUSY_S = 1.0
+# A file behind the link may be replaced while it is opened; twice in a row does not happen.
+OPEN_ATTEMPTS_MAX = 3
 # Scans are CPU-bound inside SQLite, which releases the GIL; more threads than this only wait for cores.
 THREADS = 4
 # Waiting and running scans; each answers within its deadline, so a longer queue would only be thrown away.
@@ -117,23 +125,45 @@ class MetaReader:
 
     def _current(self, opened: _Opened | None) -> _Opened:
         """`opened` if it still is what the link means, else a new connection."""
-        try:
-            target = os.readlink(self._link)
-        except FileNotFoundError as error:
-            raise NotReady from error
+        target = self._target()
         if opened is not None:
             if opened.target == target:
                 return opened
             opened.db.close()
-        db = open_for_reading(self._link.parent / target)
+        for _ in range(OPEN_ATTEMPTS_MAX):
+            try:
+                return _Opened(target, _open(self._link.parent / target))
+            except sqlite3.OperationalError:
+                replaced = self._target()
+                if replaced == target:
+                    raise
+                target = replaced
+        raise NotReady
+
+    def _target(self) -> str:
         try:
-            # Before the log process has made or migrated the tables there is nothing to read.
-            if format_of(db) != FORMAT_VERSION:
-                raise NotReady
-        except BaseException:
-            db.close()
-            raise
-        return _Opened(target, db)
+            return os.readlink(self._link)
+        except FileNotFoundError as error:
+            raise NotReady from error
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """A connection that cannot change anything; may be handed from thread to thread, one at a time.
+
+    Raises NotReady before the log process has made, or migrated, the tables.
+    """
+    # as_uri quotes what would end the name: '?', '#', '%'.
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None,
+                         cached_statements=CACHED_STATEMENTS, check_same_thread=False, timeout=BUSY_S)
+    try:
+        db.execute("PRAGMA query_only = ON")
+        db.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB}")
+        if format_of(db) != FORMAT_VERSION:
+            raise NotReady
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
 def _in_transaction(db: sqlite3.Connection, query: Callable[[sqlite3.Connection], T]) -> T:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from concurrent.futures import Executor
 
 from fluffy.base.checks import invariant
@@ -27,13 +27,16 @@ log = logging.getLogger(__name__)
 
 # A node that has not acknowledged after this long gets a stand-in, if there is another node: longer than a disk's
 # flush under load, shorter than a user's patience.
-SLOW_AFTER_S = 3.0
+SLOW_AFTER_S = 4.0
 # What the last copies may take longer than the quorum; what is still missing then is made by repair. Generous: a
 # copy that comes late costs nothing, one that is given up is sent twice.
-STRAGGLER_PATIENCE_S = 1.5
+STRAGGLER_PATIENCE_S = 3.0
+# For a node that was given up a moment ago: a hung machine must not hold up every chunk of a file anew.
+LATE_PATIENCE_S = 0.3
+LATE_REMEMBERED_S = 5.0
 # Of all uploads of this process together. Memory is bounded by the buffers; this bounds what waits for one peer.
 CHUNKS_IN_FLIGHT_MAX = 16
-invariant(STRAGGLER_PATIENCE_S < SLOW_AFTER_S, "with a quorum nobody waits for stand-ins")
+invariant(LATE_PATIENCE_S < STRAGGLER_PATIENCE_S < SLOW_AFTER_S, "with a quorum nobody waits for stand-ins")
 
 
 class ChunkWriter:
@@ -53,6 +56,7 @@ class ChunkWriter:
         self._slow_after_s = slow_after_s
         self._straggler_patience_s = straggler_patience_s
         self._slots = asyncio.Semaphore(CHUNKS_IN_FLIGHT_MAX)
+        self._late_until_s: dict[NodeNo, float] = {}  # at most one entry per node
 
     async def write(self, data: memoryview, deadline: Deadline) -> WrittenChunk:
         """See `ports.ChunkSink.write`."""
@@ -63,7 +67,7 @@ class ChunkWriter:
             raise Overloaded("too many chunks are being written") from None
         try:
             chunk_id, xxh3 = await in_thread(self._pool, _hashes, data)
-            candidates = place(chunk_id, self._placement(), self._replication, self._own_no)
+            candidates = self._late_last(place(chunk_id, self._placement(), self._replication, self._own_no))
             replicas = await _Spread(self, chunk_id, xxh3, data, deadline).run(candidates)
             return WrittenChunk(chunk_id, len(data), replicas)
         finally:
@@ -77,16 +81,29 @@ class ChunkWriter:
         else:
             await self._peers.put_chunk(node, chunk_id, xxh3, data, deadline)
 
+    def patience_s(self, waited_for: Set[NodeNo]) -> float:
+        """How long the last copies may take longer than the quorum: short when all of them are known to be late."""
+        return LATE_PATIENCE_S if all(self._is_late(node) for node in waited_for) else self._straggler_patience_s
+
+    def note_late(self, nodes: Set[NodeNo]) -> None:
+        for node in nodes:
+            self._late_until_s[node] = time.monotonic() + LATE_REMEMBERED_S
+
+    def note_in_time(self, node: NodeNo) -> None:
+        self._late_until_s.pop(node, None)
+
+    def _is_late(self, node: NodeNo) -> bool:
+        return time.monotonic() < self._late_until_s.get(node, 0.0)
+
+    def _late_last(self, candidates: list[NodeNo]) -> list[NodeNo]:
+        return sorted(candidates, key=self._is_late)
+
     def machine(self, candidates: Sequence[NodeNo]) -> ChunkWrite:
         return ChunkWrite(candidates, self._replication, self._write_quorum)
 
     @property
     def slow_after_s(self) -> float:
         return self._slow_after_s
-
-    @property
-    def straggler_patience_s(self) -> float:
-        return self._straggler_patience_s
 
 
 def _hashes(data: memoryview) -> tuple[ChunkId, bytes]:
@@ -122,6 +139,8 @@ class _Spread:
                 if end is not None:
                     break
                 steps = await self._next_steps(machine)
+            if isinstance(end, Finish):
+                self._writer.note_late(machine.working)
             for task in tasks:
                 task.cancel()  # stragglers; those that ended do not mind
         return self._result(end)
@@ -143,9 +162,11 @@ class _Spread:
         except TimeoutError:
             return self._after_waiting(machine)
         self._slow_at_s.pop(node, None)
+        if code is None:
+            self._writer.note_in_time(node)
         steps = machine.stored(node) if code is None else machine.failed(node, code)
         if machine.quorum_reached and self._give_up_stragglers_at_s is None:
-            self._give_up_stragglers_at_s = time.monotonic() + self._writer.straggler_patience_s
+            self._give_up_stragglers_at_s = time.monotonic() + self._writer.patience_s(machine.working)
         return steps
 
     def _next_moment_s(self) -> float:

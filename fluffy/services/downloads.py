@@ -24,19 +24,27 @@ from fluffy.wire.ranges import Span
 
 # One chunk on the way out and two behind it hide the latency of a peer; each costs up to a chunk of memory.
 CHUNKS_AHEAD = 2
+# Files handed to the connection at once: the next one is there when the first is out.
+FILES_FLYING_MAX = 2
 CHUNK_TIMEOUT_S = 20.0
 # Below this a copy through the process is cheaper than the switches to a thread and back.
 SENDFILE_BYTES_MIN = 128 * KIB
 
 
 class BodyOut(Protocol):
-    """Where a door sends the body of an answer. Both raise ConnectionError when the client is gone or takes nothing."""
+    """Where a door sends the body of an answer. ConnectionError: the client is gone or takes nothing."""
 
     async def write(self, data: bytes | memoryview) -> None:
-        """Send; when this returns, the memory behind `data` may be used again."""
+        """Send; when this returns, the memory behind `data` may be used again. Not while files are on their way."""
 
-    async def write_file(self, file_descriptor: int, offset: int, count: int) -> None:
-        """Send from a file without copying. Only where the door said that it can (`sends_files`)."""
+    async def send_file(self, file_descriptor: int, offset: int, count: int) -> asyncio.Future[None]:
+        """Begin to send from a file without copying, after what went before; the future is done when it is out.
+
+        Only where the door said that it can (`sends_files`).
+        """
+
+    async def settle(self) -> None:
+        """Wait until no file is in use any more; what is not out by now will not be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,24 +130,33 @@ class Download:
 
     async def _send_steps(self, group: asyncio.TaskGroup, out: BodyOut) -> None:
         ahead: deque[asyncio.Task[AbstractContextManager[ChunkLease]]] = deque()
+        flying: deque[_Flight] = deque()
         upcoming = deque(step for step in self._steps if isinstance(step, Piece))
         try:
             while self._steps:
                 step = self._steps.popleft()
                 if isinstance(step, bytes):
+                    await _land(flying, 0)
                     await out.write(step)
                     continue
                 upcoming.popleft()
-                if self._first is not None:
-                    holder, self._first = self._first, None
-                else:
-                    holder = await ahead.popleft()
-                with holder as lease:
-                    while upcoming and len(ahead) < min(CHUNKS_AHEAD, len(upcoming)):
-                        ahead.append(group.create_task(self._open(upcoming[len(ahead)])))
-                    await _send_piece(lease, step, out)
+                flying.append(_Flight(await self._next_holder(ahead)))
+                while len(ahead) < min(CHUNKS_AHEAD, len(upcoming)):
+                    ahead.append(group.create_task(self._open(upcoming[len(ahead)])))
+                await _launch(flying, step, out)
+            await _land(flying, 0)
         finally:
+            await out.settle()
+            for flight in flying:
+                flight.close()
             await _drop(ahead)
+
+    async def _next_holder(self, ahead: deque[asyncio.Task[AbstractContextManager[ChunkLease]]],
+                           ) -> AbstractContextManager[ChunkLease]:
+        if self._first is not None:
+            holder, self._first = self._first, None
+            return holder
+        return await ahead.popleft()
 
     async def _open(self, piece: Piece) -> AbstractContextManager[ChunkLease]:
         chunk = piece.chunk
@@ -148,12 +165,40 @@ class Download:
             want=piece.count, in_memory=not self._sends_files or piece.count < SENDFILE_BYTES_MIN)
 
 
-async def _send_piece(lease: ChunkLease, piece: Piece, out: BodyOut) -> None:
-    file = lease.file
-    if file is not None:
-        await out.write_file(file[0], file[1], piece.count)
-    else:
-        await out.write(lease.data)
+class _Flight:
+    """A chunk that is being sent: its lease is kept until `out` is done with it."""
+
+    __slots__ = ("_holder", "done", "lease")
+
+    def __init__(self, holder: AbstractContextManager[ChunkLease]) -> None:
+        self._holder = holder
+        self.lease = holder.__enter__()
+        self.done: asyncio.Future[None] | None = None
+
+    def close(self) -> None:
+        self._holder.__exit__(None, None, None)
+
+
+async def _launch(flying: deque[_Flight], piece: Piece, out: BodyOut) -> None:
+    """Send the last of `flying`: from memory to its end, from a file in the background."""
+    flight = flying[-1]
+    file = flight.lease.file
+    if file is None:
+        await _land(flying, 1)
+        await out.write(flight.lease.data)
+        flying.pop().close()
+        return
+    await _land(flying, FILES_FLYING_MAX)
+    flight.done = await out.send_file(file[0], file[1], piece.count)
+
+
+async def _land(flying: deque[_Flight], still_flying: int) -> None:
+    """Wait for the oldest files to be out, until only so many are left."""
+    while len(flying) > still_flying:
+        done = flying[0].done
+        if done is not None:
+            await done
+        flying.popleft().close()
 
 
 async def _drop(ahead: deque[asyncio.Task[AbstractContextManager[ChunkLease]]]) -> None:

@@ -17,16 +17,18 @@ import asyncio
 import hashlib
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Protocol
 
 from blake3 import blake3
 
 from fluffy.base.deadline import Deadline
-from fluffy.base.errors import BodyIncomplete, DigestMismatch, TooLarge
+from fluffy.base.errors import BodyIncomplete, DigestMismatch, TooLarge, UploadExpired
 from fluffy.base.hashing import etag_of
 from fluffy.base.units import KIB
 from fluffy.core.metadata.commands import Header, PutFile
 from fluffy.core.metadata.outcomes import Accepted
+from fluffy.core.repair.retention import UPLOAD_LIFETIME_MAX_MS
 from fluffy.ports import Buffer, Buffers, ChunkSink, MetadataLog, WrittenChunk
 from fluffy.services.groups import first_failure
 
@@ -36,7 +38,14 @@ CHUNKS_IN_FLIGHT = 4
 FILE_CHUNKS_MAX = 16_000
 # The disk of a busy node may be seconds behind; longer means that something is wrong with it.
 CHUNK_TIMEOUT_S = 30.0
+# An upload that has not begun is refused soon; one that has sent gigabytes waits longer for its turn, because starting
+# again would cost everybody more: 64 uploads at 1 MiB/s, 12 buffers of 8 MiB each, are 43 s.
 BUFFER_TIMEOUT_S = 15.0
+NEXT_BUFFER_TIMEOUT_S = 120.0
+# Bodies of known size up to this get memory of their own, written through the page cache like all small chunks;
+# together at most 16 MiB. Beyond that number they take pooled buffers like the others.
+SMALL_BODY_BYTES_MAX = 512 * KIB
+SMALL_BODIES_MAX = 32
 # Below this a thread costs more than the hash (2.5 GiB/s).
 HASH_IN_THREAD_BYTES = 256 * KIB
 # A refusal must come within 3 s, so a small write gives up sooner than its client; after a long upload it is
@@ -97,6 +106,7 @@ class Uploads:
         self.chunk_size = chunk_size
         self._inline_max = inline_max
         self._file_size_max = FILE_CHUNKS_MAX * chunk_size
+        self._small = asyncio.Semaphore(SMALL_BODIES_MAX)
 
     async def put(self, header: Header, order: PutOrder, body: BodySource) -> StoredFile:
         """Store the body and propose the version.
@@ -111,13 +121,17 @@ class Uploads:
             if await body.fill(memoryview(data)) < body.length:
                 raise BodyIncomplete
             return await self._put_inline(header, order, bytes(data))
-        first = await self.acquire_buffer()
+        first = await self._small_buffer(body.length) or await self.acquire_buffer(BUFFER_TIMEOUT_S)
         try:
             count = await body.fill(first.view[:self.chunk_size])
             if count <= self._inline_max:
                 return await self._put_inline(header, order, bytes(first.view[:count]))
-            transfer = _Transfer(self, order, body)
-            return await self._put_chunks(header, order, await transfer.run(first, count))
+            lifetime = Deadline.after(UPLOAD_LIFETIME_MAX_MS / 1000)
+            sent = await _Transfer(self, order, body).run(first, count)
+            if lifetime.passed:
+                # Its first chunks may be taken for orphans by now (core/repair/retention.py).
+                raise UploadExpired
+            return await self._put_chunks(header, order, sent)
         finally:
             first.release()
 
@@ -133,11 +147,40 @@ class Uploads:
         outcome = await self._log.propose(command, Deadline.after(COMMIT_AFTER_CHUNKS_TIMEOUT_S))
         return StoredFile(outcome, sent.size, sent.blake3, etag_of(sent.blake3), len(sent.chunks))
 
-    async def acquire_buffer(self) -> Buffer:
-        return await self._buffers.acquire(Deadline.after(BUFFER_TIMEOUT_S))
+    async def _small_buffer(self, length: int | None) -> Buffer | None:
+        """Memory of just the body's size, so that small uploads do not queue up behind large or slow ones."""
+        if length is None or length > min(SMALL_BODY_BYTES_MAX, self.chunk_size) or self._small.locked():
+            return None
+        await self._small.acquire()
+        return _SmallBuffer(length, self._small)
+
+    async def acquire_buffer(self, timeout_s: float) -> Buffer:
+        return await self._buffers.acquire(Deadline.after(timeout_s))
 
     def too_large(self) -> TooLarge:
         return TooLarge(f"a file may have at most {self._file_size_max} bytes here", size_max=self._file_size_max)
+
+
+class _SmallBuffer:
+    """Plain memory that counts as one of a few."""
+
+    __slots__ = ("_places", "view")
+
+    def __init__(self, size: int, places: asyncio.Semaphore) -> None:
+        self.view = memoryview(bytearray(size))
+        self._places: asyncio.Semaphore | None = places
+
+    def release(self) -> None:
+        places, self._places = self._places, None
+        if places is not None:
+            places.release()
+
+    def __enter__(self) -> Buffer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.release()
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +233,7 @@ class _Transfer:
             if is_last:
                 return
             await self._slots.acquire()
-            buffer = await self._uploads.acquire_buffer()
+            buffer = await self._uploads.acquire_buffer(NEXT_BUFFER_TIMEOUT_S)
             count = await self._fill(buffer)
             if count == 0:
                 return
@@ -208,9 +251,17 @@ class _Transfer:
         return count
 
     def _start_hashing(self, data: memoryview, *, is_only: bool) -> asyncio.Future[None]:
-        """Feed the file's hashes in a thread. The only chunk of a file needs no BLAKE3 here: its id is the file's."""
+        """Feed the file's hashes, in a thread when that takes long.
+
+        The only chunk of a file needs no BLAKE3 here: its id is the file's.
+        """
         loop = asyncio.get_running_loop()
-        return loop.run_in_executor(self._uploads.hashers, self._hash_both, data, is_only)
+        if len(data) >= HASH_IN_THREAD_BYTES and (self._md5 is not None or not is_only):
+            return loop.run_in_executor(self._uploads.hashers, self._hash_both, data, is_only)
+        self._hash_both(data, is_only)
+        done: asyncio.Future[None] = loop.create_future()
+        done.set_result(None)
+        return done
 
     def _hash_both(self, data: memoryview, is_only: bool) -> None:
         if not is_only:

@@ -1,8 +1,8 @@
 """What must hold whatever happens; each broken promise becomes one line that names it.
 
-Always: at most one leader per term; one vote per term and node; no acknowledgement before its fsync; all nodes apply
-the same entry at the same index, once and in order; equal states (digest) at equal positions; a read after a barrier is
-at least as new as every write acknowledged before it was asked for.
+Always: at most one leader per term; one vote per term and node; no acknowledgement, and no step of the state,
+before its fsync; all nodes apply the same entry at the same index, once and in order; equal states (digest) at equal
+positions; a read after a barrier is at least as new as every write acknowledged before it was asked for.
 
 At the calm end: everything finished, all nodes equal, and the history of the clients fits the change feed: each
 acknowledged change is there, at its place, once, with its answer; each read saw the file as it was at the position it
@@ -60,6 +60,7 @@ class Checks:
     reads: list[Read] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
     counters: Counter[str] = field(default_factory=Counter)
+    lost: list[int] = field(default_factory=list)
     _requests: set[bytes] = field(default_factory=set)
     _leaders: dict[int, str] = field(default_factory=dict)
     _votes: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -78,6 +79,11 @@ class Checks:
     def leads(self, name: str, term: int) -> None:
         first = self._leaders.setdefault(term, name)
         self.require(first == name, lambda: f"two leaders in term {term}: {first} and {name}")
+
+    def stands(self, name: str, applied: int, synced_index: int) -> None:
+        """A state ahead of its own log could not start again after a power cut."""
+        self.require(applied <= synced_index,
+                     lambda: f"{name} has applied {applied}, but only {synced_index} is on its disk")
 
     @property
     def terms_led(self) -> int:
@@ -125,6 +131,7 @@ class Checks:
         numbers = sorted(write_number(decode_command(blob)) for blob in blobs)
         acked = [number for number in numbers if 0 <= number < len(self.writes)
                  and isinstance(self.writes[number].outcome, Accepted)]
+        self.lost += acked
         return f"acknowledged writes {acked} are lost" if acked else "it held nothing that was acknowledged"
 
     def state_at(self, name: str, index: int, digest: str) -> None:
@@ -184,6 +191,7 @@ class Checks:
         wanted = FEED_KINDS[write.kind]
         row = by_seq.get(outcome.seq)
         if row is None or (row.kind, row.path) != (wanted, write.path):
+            self.lost.append(write.number)
             self.violated(f"write {write.number} ({write.kind} {write.path}) was acknowledged at {outcome.seq}, where "
                           f"the change feed has {row}")
         elif write.kind in ("put", "put-new") and row.generation != outcome.facts["generation"]:

@@ -67,9 +67,9 @@ class Clients:
             self.busy -= 1
             return
         draw = self._world.rng.random()
-        if draw < 0.25:
+        if draw < 0.35:
             self._read()
-        elif draw < 0.55:
+        elif draw < 0.6:
             self._write("put")
         elif draw < 0.75:
             self._write("put-new")

@@ -35,6 +35,7 @@ TURN_S = 0.0002
 # A turn that found nothing to do sleeps; messages wake it.
 IDLE_S = 0.05
 NEVER_S = float("inf")
+ANY_OPERATION = frozenset({"write", "fdatasync", "truncate", "create", "rename", "unlink", "sync_folder", "fsync"})
 
 Stock = Literal["transport", "journal"]
 
@@ -107,11 +108,13 @@ class Member:
         self.paused_until_s = 0.0
         self.fsync_s = options.fsync_s
         self.crash_at_operation: int | None = None
+        self.crash_at_kinds: frozenset[str] | None = None  # None: any operation counts
         self.refused: str | None = None
         self.on_crash_at_operation: Callable[[Member], None] = lambda member: member.power_off()
         self._base = folder
         self._lives = 0
         self._applied_before = 0
+        self._wal_synced: dict[str, tuple[bytes, int]] = {}  # what of each write-ahead log was synced
         self._folder = self._base / f"{name}-0"
         self._folder.mkdir()
         self._links: SimLinks | None = None
@@ -203,8 +206,10 @@ class Member:
                 database.unlink()
         for wal in sorted(self._folder.glob("meta.*.db-wal")):
             size = wal.stat().st_size
-            with wal.open("r+b") as file:
-                file.truncate(self.world.rng.randrange(size + 1) if self.world.rng.random() < 0.7 else 0)
+            generation, safe_bytes = self._wal_synced.get(wal.name, (b"", 0))
+            floor = safe_bytes if generation == _wal_generation(wal) else 0
+            kept = self.world.rng.randrange(size - floor + 1) if self.world.rng.random() < 0.7 else 0
+            os.truncate(wal, floor + kept)
 
     def stop(self) -> None:
         """A clean end."""
@@ -260,11 +265,20 @@ class Member:
     def _disk_operation(self, kind: str, _name: str) -> None:
         if kind in ("fdatasync", "fsync"):
             self.world.spent_s += self.fsync_s * (0.5 + self.world.rng.random())
-        if self.crash_at_operation is not None and kind != "read":
+        if self.crash_at_operation is not None and kind in (self.crash_at_kinds or ANY_OPERATION):
             self.crash_at_operation -= 1
             if self.crash_at_operation < 0:
                 self.crash_at_operation = None
                 raise SimDiskFailed(f"the power of {self.name} fails before {kind}")
+
+    def move_wal(self) -> bool:
+        """What the real process does beside its loop: sync the write-ahead log, move it into the database."""
+        if self.store is None:
+            return False
+        wal = self.store.path.with_name(self.store.path.name + "-wal")
+        self.store.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        self._wal_synced[wal.name] = (_wal_generation(wal), wal.stat().st_size)
+        return True
 
     def before_fsync(self, path: Path) -> None:
         """One of the files in the folder is about to be synced. A crash leaves any part of it."""
@@ -322,7 +336,10 @@ class Member:
             self._died_of_disk()
             return
         except InvariantBroken as error:
+            self._turning = False
             self.checks.violated(f"{self.name} stopped with a bug: {error}")
+            self.kill()
+            return
         finally:
             spent_s, world.spent_s = world.spent_s, 0.0
             self._turning = False
@@ -331,6 +348,14 @@ class Member:
                    f"a={raft.last_applied} n={node.journal.last_index} in={arrived}")
         if raft.is_leader:
             self.checks.leads(self.name, raft.term)
+        if self.stock is None:
+            self.checks.stands(self.name, raft.last_applied, node.journal.synced_index)
         self._busy_until_s = world.now_s + spent_s
         busy = self._woken or arrived or raft.last_applied < raft.commit_index or node.reads.busy
         self.wake(spent_s + (TURN_S if busy else IDLE_S))
+
+
+def _wal_generation(wal: Path) -> bytes:
+    """The salt in the head of a write-ahead log: another one after it was begun anew."""
+    with wal.open("rb") as file:
+        return file.read(24)[16:]

@@ -8,7 +8,7 @@ Streams of different peers interleave at will. Messages pass the real codec (dri
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +80,9 @@ class SimLinks:
 
     def drop_peer(self, name: str) -> None:
         self.peers.discard(name)
+        stream = self.current.get(name)
+        if stream is not None:
+            self._down(name, stream)
 
     def send(self, name: str, message: Message) -> bool:
         stream = self.current.get(name)
@@ -100,7 +103,9 @@ class SimLinks:
         """The network does the dialing."""
 
     def close(self) -> None:
-        self.closed = True
+        """The process ends: its kernel closes its streams."""
+        if not self.closed:
+            self._network.detach(self._me, silently=False)
 
     def deliver(self) -> None:
         """Hand over what has arrived. What comes on a stream that is not the present one of its peer is void."""
@@ -183,9 +188,9 @@ class SimNetwork:
     def block(self, sender: str, receiver: str) -> None:
         self.cut.add((sender, receiver))
 
-    def heal(self) -> None:
-        """All ways are open again; what waited on streams that still live comes late."""
-        self.cut.clear()
+    def heal(self, ways: Iterable[tuple[str, str]] | None = None) -> None:
+        """These ways, or all, are open again; what waited on streams that still live comes late."""
+        self.cut.difference_update(set(self.cut) if ways is None else ways)
         for stream in list(self._streams):
             for sender in stream.ends:
                 self._pump(stream, sender)

@@ -24,3 +24,7 @@ RARE_PATHS = (
     # clients
     "groups_NoLeader", "groups_ProposalLost", "retried_writes", "dedup_hits", "barrier_reads", "barriers_refused",
 )
+
+# The repairs before these leave them nothing to do in a cluster of repaired nodes; tests/sim/test_reproductions.py and
+# tests/sim/test_checkpoint_scripts.py walk them with played messages.
+BY_SCRIPT = frozenset({"entries_already_held", "snapshot_part_out_of_order", "snapshot_not_newer"})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import sys
 import time
 from collections import Counter
@@ -22,7 +23,7 @@ from fluffy.sim.rare import RARE_PATHS
 PROGRESS_EVERY = 100
 
 
-def results(seeds: range, jobs: int, stock: Stock | None) -> Iterator[Result]:
+def results(seeds: range, jobs: int, stock: Stock | None = None) -> Iterator[Result]:
     """The result of each seed, in order; on `jobs` processors."""
     run = partial(simulate, stock=stock)
     if jobs == 1:
@@ -72,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m fluffy.sim.run", description=__doc__)
     parser.add_argument("--seeds", type=int, default=100, help="how many")
     parser.add_argument("--start", type=int, default=0, help="the first one")
-    parser.add_argument("--jobs", type=int, default=1, help="processes at once")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes at once")
     parser.add_argument("--trace", type=Path, help="write every event here")
     stock = parser.add_mutually_exclusive_group()
     stock.add_argument("--transport", choices=["stock"], help="put the library's own message handling back")

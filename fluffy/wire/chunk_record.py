@@ -31,8 +31,8 @@ BLOCK_BYTES = 256 * KIB
 _TAIL = struct.Struct(f"<8sIIQ{CHUNK_ID_BYTES}s{XXH3_BYTES}sQ")
 TAIL_BYTES = _TAIL.size
 RECORD_BYTES_MAX = -(-CHUNK_PAYLOAD_BYTES_MAX // BLOCK_BYTES) * XXH3_BYTES + TAIL_BYTES
-# The record and the padding before it never fill more than this beyond the data.
-PADDING_BYTES_MAX = 4 * KIB
+# Padding fills up to whole pages, so it is always less than one.
+PAGE_BYTES = 4 * KIB
 invariant(TAIL_BYTES == 80, "the tail is what the format says")
 
 
@@ -94,6 +94,6 @@ def decode_record(encoded: bytes, file_bytes: int, chunk_id: ChunkId) -> ChunkRe
     _, _, _, length, named, xxh3, _ = _TAIL.unpack(encoded[-TAIL_BYTES:])
     if named != chunk_id:
         raise ChunkCorrupt("the chunk file holds another chunk")
-    if not 0 <= file_bytes - length - len(encoded) <= PADDING_BYTES_MAX:
+    if not 0 <= file_bytes - length - len(encoded) < PAGE_BYTES:
         raise ChunkCorrupt("the chunk file has another size than its record says")
     return ChunkRecord(chunk_id, length, xxh3, encoded[:-TAIL_BYTES])

@@ -77,8 +77,7 @@ def parse_http_date(text: str) -> int | None:
 
 def rfc3339(at_ms: int) -> str:
     """Milliseconds since 1970 as `1994-11-06T08:49:37.123Z`."""
-    second = datetime.fromtimestamp(at_ms // 1000, UTC)
-    return f"{second:%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z"
+    return f"{datetime.fromtimestamp(at_ms // 1000, UTC).isoformat()[:19]}.{at_ms % 1000:03d}Z"
 
 
 @dataclass(frozen=True, slots=True)

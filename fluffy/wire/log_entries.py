@@ -28,7 +28,15 @@ from fluffy.base.errors import FeatureTooNew, FrameCorrupt, TooLarge
 from fluffy.base.ids import RequestId
 from fluffy.base.units import MIB
 from fluffy.core.metadata import outcome_codec
-from fluffy.core.metadata.commands import COMMAND_KINDS, Command, Header, NodeRecord, NodeState
+from fluffy.core.metadata.commands import (
+    COMMAND_KINDS,
+    FEATURE_LEVEL,
+    Command,
+    Header,
+    NodeRecord,
+    NodeState,
+    SetFeatureLevel,
+)
 from fluffy.core.metadata.commands_people import Refusal
 from fluffy.core.metadata.outcome_codec import OUTCOME_BYTES_MAX
 from fluffy.core.metadata.outcomes import Outcome
@@ -70,7 +78,10 @@ def encode_command(command: Command) -> bytes:
 
 
 def decode_command(data: bytes) -> Command:
-    """The command of `encode_command`. Raises FrameCorrupt, FeatureTooNew."""
+    """The command of `encode_command`. Raises FrameCorrupt, FeatureTooNew.
+
+    FeatureTooNew on a proposal means: refuse it; on a committed entry: this node must stop and be upgraded.
+    """
     values = _unpack(data, COMMAND_BYTES_MAX)
     if type(values) is not tuple or len(values) < _HEADER_FIELDS:
         raise FrameCorrupt("a command is not an array with a header")
@@ -90,6 +101,8 @@ def decode_command(data: bytes) -> Command:
             header, *[check(value) for check, value in zip(spec.checks, values[_HEADER_FIELDS:], strict=False)])
     except _Malformed as error:
         raise FrameCorrupt("a field of a command has the wrong type") from error
+    if isinstance(command, SetFeatureLevel) and command.level > FEATURE_LEVEL:
+        raise FeatureTooNew(level=command.level)
     return command
 
 

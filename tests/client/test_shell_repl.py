@@ -97,8 +97,14 @@ def test_ctrl_c_ends_the_command_and_keeps_the_session(shell: Shell, monkeypatch
                 break
             time.sleep(0.1)
         os.kill(os.getpid(), signal.SIGINT)
-        pipe.send_text("mkdir fine\r\x04")
+        pipe.send_text("mkdir fine\r")
+        for _ in range(200):
+            if any(entry.name == "fine" for entry in shell.sdk.ls("/admin")):
+                break
+            time.sleep(0.1)
+        # Only now: an upload that saw the end of its file before the interrupt would be a whole one.
         Path("pipe").write_bytes(b"")  # let the thread that opens it go
+        pipe.send_text("\x04")
     assert type_keys(shell, monkeypatch, keys) == 0
     assert [entry.name for entry in shell.sdk.ls("/admin")] == ["fine"]
 

@@ -10,4 +10,4 @@ import uvloop
 def pytest_asyncio_loop_factories(config, item):
     if "test_data_port" in item.nodeid:
         return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-    return None
+    return {"asyncio": asyncio.new_event_loop}

@@ -5,6 +5,7 @@ import os
 import random
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from fluffy.base.errors import ChunkCorrupt, ChunkNotFound, DiskFailed, DiskFull, RangeIllegal
 from fluffy.base.hashing import chunk_id_of, xxh3_of
 from fluffy.base.units import KIB, MIB
-from fluffy.drivers import chunk_files, direct_io
+from fluffy.drivers import chunk_files, chunk_reads, direct_io
 from fluffy.drivers.buffers import BufferPool
 from fluffy.drivers.chunk_files import ChunkFiles
 from fluffy.drivers.chunk_quarantine import Quarantine
@@ -312,6 +313,17 @@ def test_scan_gives_every_good_chunk_once_and_sets_bad_ones_aside(store):
     assert [one.chunk_id for one in store.quarantined()] == [bad]
 
 
+def test_a_chunk_that_is_removed_while_it_is_read_is_read_to_its_end(store, monkeypatch):
+    data = bytes_of(3 * MIB)
+    chunk_id = put(store, data)
+    monkeypatch.setattr(chunk_reads, "_read_cached", lambda *arguments: store.delete(chunk_id) and False)
+    with BufferPool(4 * MIB, 1).try_acquire() as buffer:
+        store.read(chunk_id, 0, buffer.view[:3 * MIB])
+        assert buffer.view[:3 * MIB] == data
+    with pytest.raises(ChunkNotFound):
+        store.length(chunk_id)
+
+
 def test_an_unreadable_sector_sends_the_copy_to_quarantine_but_a_lack_of_memory_does_not(store, monkeypatch):
     chunk_id = put(store, bytes_of(5000))
     for number, error, stays in [(errno.ENOMEM, DiskFailed, True), (errno.EIO, ChunkCorrupt, False)]:
@@ -379,6 +391,20 @@ def test_many_threads_storing_the_same_chunk_agree(store):
         thread.join()
     assert read_all(store, chunk_id_of(data), len(data)) == data
     assert store.quarantined() == []
+
+
+def test_a_bad_copy_is_set_aside_even_when_its_reason_cannot_be_written(store, monkeypatch, caplog):
+    def full(self, text):
+        raise OSError(errno.ENOSPC, "planted")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    chunk_id = put(store, bytes_of(5000))
+    flip(store.path_of(chunk_id), 3)
+    with pytest.raises(ChunkCorrupt):
+        read_all(store, chunk_id, 5000)
+    (bad,) = store.quarantined()
+    assert bad.chunk_id == chunk_id and bad.reason == "not recorded"
+    assert [record.message for record in caplog.records] == ["quarantine.reason_lost"]
 
 
 def test_quarantine_keeps_the_newest_of_many(tmp_path):

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,8 +20,8 @@ from fluffy.base.paths import parse_path
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.machine import open_state
 from fluffy.drivers import meta_reader
-from fluffy.drivers.meta_database import create_meta_link, open_for_writing
-from fluffy.drivers.meta_reader import MetaReader
+from fluffy.drivers.meta_reader import LINK_NAME, MetaReader
+from fluffy.drivers.raft.state_store import connect_writer
 from tests.support.local_log import BornCluster, born_cluster
 from tests.support.metadata_commands import put
 
@@ -87,27 +88,54 @@ async def test_a_query_that_fails_leaves_a_reader_that_works(cluster: BornCluste
 async def test_an_installed_checkpoint_is_noticed(cluster: BornCluster) -> None:
     deadline = Deadline.after(5)
     assert cluster.reader.read(count_files) == await cluster.reader.read_in_thread(count_files, deadline) == 0
-    copy = cluster.node_dir / "meta.2.db"
+    copy = cluster.node_dir / "checkpoint"
     with closing(sqlite3.connect(copy, isolation_level=None)) as db:
         cluster.log.db.backup(db)
         machine = open_state(db)
         machine.begin()
         machine.apply(machine.applied_index + 1, 1, [put("admin/from-the-checkpoint")])
         machine.commit()
-    create_meta_link(cluster.node_dir, 2)
+    cluster.log.store.adopt(copy)
     assert cluster.reader.read(count_files) == await cluster.reader.read_in_thread(count_files, deadline) == 1
-    (cluster.node_dir / "meta.1.db").unlink()
+    assert [file.name for file in cluster.node_dir.glob("meta.*.db")] == ["meta.2.db"]
+    cluster.log.apply(put("admin/later"))
+    assert cluster.reader.read(count_files) == await cluster.reader.read_in_thread(count_files, deadline) == 2
+
+
+def test_a_file_replaced_while_it_is_opened_is_found_at_its_new_place(
+        cluster: BornCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = sqlite3.connect
+    moved = []
+
+    def slow_connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        if not moved:
+            moved.append(True)
+            (cluster.node_dir / "meta.1.db").rename(cluster.node_dir / "meta.2.db")
+            (cluster.node_dir / LINK_NAME).unlink()
+            (cluster.node_dir / LINK_NAME).symlink_to("meta.2.db")
+        return connect(*arguments, **options)
+
+    cluster.log.close()
+    monkeypatch.setattr(sqlite3, "connect", slow_connect)
+    assert cluster.reader.read(count_files) == 0 and moved
+
+
+def test_reads_go_on_without_the_log_process(cluster: BornCluster) -> None:
+    cluster.log.apply(put("admin/a"))
+    cluster.log.close()
     assert cluster.reader.read(count_files) == 1
+    with closing(MetaReader(cluster.node_dir)) as other:
+        assert other.read(count_files) == 1
 
 
 def test_without_a_database_the_node_is_not_ready(tmp_path: Path) -> None:
     with closing(MetaReader(tmp_path)) as reader:
         with pytest.raises(NotReady):  # no link
             reader.read(count_files)
-        path = create_meta_link(tmp_path, 1)
+        (tmp_path / LINK_NAME).symlink_to("meta.1.db")
         with pytest.raises(NotReady):  # nothing behind it
             reader.read(count_files)
-        with closing(open_for_writing(path)) as db:
+        with closing(connect_writer(tmp_path / "meta.1.db")) as db:
             with pytest.raises(NotReady):  # no tables yet
                 reader.read(count_files)
             open_state(db)

@@ -48,7 +48,7 @@ class Report:
                 f"all copies whole again after: worst {max(self.heal_s):.1f} s",
                 f"problems: {len(self.problems)}", *self.problems]
 
-    def verify(self) -> None:
+    def verify(self, slack: float = 1.0) -> None:
         assert not self.problems, self.problems
 
 

@@ -39,7 +39,7 @@ class Report:
         return [*(f"{case}: {answer}" for case, answer in self.statuses.items()),
                 f"problems: {len(self.problems)}", *self.problems]
 
-    def verify(self) -> None:
+    def verify(self, slack: float = 1.0) -> None:
         assert not self.problems, self.problems
 
 

@@ -45,9 +45,9 @@ class Report:
             f"p99 {ordered[len(ordered) * 99 // 100]:.1f} ms, longest {ordered[-1]:.0f} ms",
             f"digest of all states: {self.digest[:16]}"]
 
-    def verify(self) -> None:
+    def verify(self, slack: float = 1.0) -> None:
         assert self.received >= len(self.catch_up_s), "the follower caught up without a checkpoint"
-        assert max(self.latencies_ms) <= COMMIT_MAX_MS, f"a commit took {max(self.latencies_ms):.0f} ms"
+        assert max(self.latencies_ms) <= slack * COMMIT_MAX_MS, f"a commit took {max(self.latencies_ms):.0f} ms"
 
 
 def _socket(cluster: Cluster, node: str) -> Path:

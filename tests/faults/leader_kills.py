@@ -17,6 +17,7 @@ from tests.support.cluster import Cluster
 
 GAP_MEDIAN_MAX_S = 2.0
 GAP_WORST_MAX_S = 4.0
+# Longer than the worst gap may be, so that a gap is seen to its end.
 AFTER_KILL_S = 6.0
 ACKS_BETWEEN_KILLS = 40
 
@@ -41,10 +42,10 @@ class Report:
             f"files compared through every node: {self.files_read}; digest of all states: {self.digest[:16]}",
             f"violations: {len(record.violations)}", *record.violations]
 
-    def verify(self) -> None:
+    def verify(self, slack: float = 1.0) -> None:
         assert not self.record.violations, self.record.violations
-        assert statistics.median(self.gaps_s) < GAP_MEDIAN_MAX_S, self.gaps_s
-        assert max(self.gaps_s) < GAP_WORST_MAX_S, self.gaps_s
+        assert statistics.median(self.gaps_s) < slack * GAP_MEDIAN_MAX_S, self.gaps_s
+        assert max(self.gaps_s) < slack * GAP_WORST_MAX_S, self.gaps_s
 
 
 async def run(cluster: Cluster, rounds: int, seed: int, writers: int = 8) -> Report:

@@ -33,9 +33,9 @@ class Report:
                 f"writes go on after the second node's return in: worst {max(self.back_s):.2f} s",
                 f"problems: {len(self.problems)}", *self.problems]
 
-    def verify(self) -> None:
+    def verify(self, slack: float = 1.0) -> None:
         assert not self.problems, self.problems
-        assert max(self.refused_s) < REFUSAL_MAX_S, self.refused_s
+        assert max(self.refused_s) < slack * REFUSAL_MAX_S, self.refused_s
 
 
 async def run(cluster: Cluster, rounds: int, seed: int) -> Report:

@@ -74,7 +74,7 @@ class Report:
                 f"the large file: {self.large_mib} MiB; {speeds}",
                 f"most memory of any process: {grown}", f"problems: {len(self.problems)}", *self.problems[:20]]
 
-    def verify(self) -> None:
+    def verify(self, slack: float = 1.0) -> None:
         assert not self.problems, self.problems[:20]
         assert max(self.rss_max.values()) < RSS_MAX_BYTES, self.rss_max
 

@@ -158,6 +158,25 @@ async def test_when_the_first_of_many_readers_leaves_another_goes_on(world):
     assert world.settled()
 
 
+async def test_a_reader_in_a_hurry_does_not_fail_those_who_have_time(world):
+    world.hold(2)
+    gate = asyncio.Event()
+    world.peers.behaviours[2] = Behaviour(gate=gate)
+    async with asyncio.TaskGroup() as group:
+        hurried = group.create_task(outcome_of(world.read(seconds=0.05)))
+        patient = group.create_task(outcome_of(world.read()))
+        assert isinstance(await hurried, AllCopiesBad)
+        gate.set()
+    assert patient.result() == world.data and world.settled()
+
+
+async def outcome_of(reading):
+    try:
+        return await reading
+    except AllCopiesBad as error:
+        return error
+
+
 async def test_a_reader_who_leaves_as_the_bytes_land_leaves_no_memory_behind(world):
     world.hold(2)
     for steps in range(12):

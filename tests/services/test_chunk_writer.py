@@ -103,6 +103,28 @@ async def test_a_straggler_is_left_behind_once_the_quorum_had_patience(tmp_path,
     assert world.peers.cancelled == [late] and world.peers.in_work[late] == 0
 
 
+async def test_a_node_that_was_late_once_holds_up_the_next_chunks_only_for_a_moment(tmp_path, threads, monkeypatch):
+    monkeypatch.setattr(chunk_writer, "LATE_PATIENCE_S", 0.01)
+    world = World(tmp_path, threads, nodes=3, straggler_patience_s=0.5)
+    world.peers.behaviours[3] = Behaviour(gate=asyncio.Event())
+    took_s = []
+    for seed in range(6):
+        world.data = some_bytes(50_000, seed)
+        began_s = time.monotonic()
+        assert set((await world.write()).replicas) == {1, 2}
+        took_s.append(time.monotonic() - began_s)
+    assert took_s[0] > 0.5 and sum(took_s[1:]) < 0.5
+    world.peers.behaviours[3].gate.set()
+    assert set((await world.write()).replicas) == {1, 2, 3}
+    assert not world.writer._is_late(3)
+
+
+async def test_a_late_node_is_not_chosen_while_there_are_others(world):
+    late = world.order[1]
+    world.writer.note_late({late})
+    assert late not in (await world.write()).replicas
+
+
 async def test_without_the_quorum_stragglers_are_waited_for_and_slow_ones_get_a_stand_in(tmp_path, threads):
     world = World(tmp_path, threads, slow_after_s=0.05, straggler_patience_s=0.01)
     world.peers.behaviours = {no: Behaviour(gate=asyncio.Event()) for no in world.order[1:3]}

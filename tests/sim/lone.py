@@ -18,9 +18,11 @@ import pysyncobj.syncobj as library_module
 from pysyncobj import SyncObj, SyncObjConf, replicated
 from pysyncobj.transport import Transport
 
+from fluffy.core.metadata.outcomes import Accepted, Outcome
 from fluffy.drivers.raft import library
 from fluffy.drivers.raft.checkpoint_files import CheckpointFiles
 from fluffy.drivers.raft.checkpoints import Checkpoints, recover_state
+from fluffy.drivers.raft.group_commit import Answered
 from fluffy.drivers.raft.journal import SegmentedJournal
 from fluffy.drivers.raft.library import RaftTimes
 from fluffy.drivers.raft.messages import Message, decode_message, encode_message
@@ -29,7 +31,8 @@ from fluffy.drivers.raft.peers import RaftPeer
 from fluffy.drivers.raft.state_store import StateStore
 from fluffy.sim.disk import SimDisk
 from fluffy.sim.scale import replaced
-from tests.drivers.raft.lab import InlineJob
+from fluffy.wire.log_entries import decode_outcome, encode_command
+from tests.drivers.raft.lab import InlineJob, genesis
 
 NO_OP = b"\x01"
 PEERS = ("two", "three")
@@ -232,3 +235,28 @@ def win_election(node: Stock | Ours) -> None:
         if node.raft._isLeader():
             return
     raise AssertionError("nobody was elected")
+
+
+def append(first: int, last: int, *, term: int = 1, commit: int = 1,
+           previous_term: int | None = None) -> dict[str, object]:
+    previous = first - 1
+    if previous_term is None:
+        previous_term = 0 if previous == 1 else term
+    return {"type": "append_entries", "term": term, "commit_index": commit, "entries": entries(first, last, term),
+            "prevLogIdx": previous, "prevLogTerm": previous_term}
+
+
+def lead_alone(clock: Clock, folder: Path) -> Ours:
+    node = Ours(clock, folder, peers=())
+    win_election(node)
+    assert isinstance(propose(node, encode_command(genesis())), Accepted)
+    return node
+
+
+def propose(node: Ours, command: bytes) -> Outcome:
+    answers: list[Answered] = []
+    node.node.proposals.offer(command, answers.append)
+    for _ in range(3):
+        node.turn()
+    assert len(answers) == 1 and answers[0].outcome is not None
+    return decode_outcome(answers[0].outcome)

@@ -15,14 +15,14 @@ from pysyncobj.config import FAIL_REASON
 
 from fluffy.base.checks import InvariantBroken
 from fluffy.core.metadata.commands import MakeFolder
-from fluffy.core.metadata.outcomes import Accepted, Outcome, Rejected
+from fluffy.core.metadata.outcomes import Accepted, Rejected
 from fluffy.drivers.raft.group_commit import Answered
 from fluffy.drivers.raft.peers import RaftPeer
 from fluffy.sim.disk import SimDiskFailed
-from fluffy.wire.log_entries import decode_outcome, encode_command
+from fluffy.wire.log_entries import encode_command
 from tests.drivers.raft.lab import folder as make_folder
 from tests.drivers.raft.lab import genesis, header
-from tests.sim.lone import NO_OP, Clock, Ours, Stock, entries, stock_library, win_election
+from tests.sim.lone import NO_OP, Clock, Ours, Stock, append, entries, lead_alone, propose, stock_library, win_election
 
 
 @pytest.fixture
@@ -41,15 +41,6 @@ def ours(clock: Clock, tmp_path: Path) -> Iterator[Ours]:
     node = Ours(clock, tmp_path)
     yield node
     node.store.close()
-
-
-def append(first: int, last: int, *, term: int = 1, commit: int = 1,
-           previous_term: int | None = None) -> dict[str, object]:
-    previous = first - 1
-    if previous_term is None:
-        previous_term = 0 if previous == 1 else term
-    return {"type": "append_entries", "term": term, "commit_index": commit, "entries": entries(first, last, term),
-            "prevLogIdx": previous, "prevLogTerm": previous_term}
 
 
 # -- a message that repeats entries already held truncates what lies behind them
@@ -171,22 +162,6 @@ def test_one_poisoned_command_wedges_the_library_for_ever(clock: Clock) -> None:
             with pytest.raises(ValueError, match="poison"):
                 node.turn()
         assert node.node.applied == ["before"]
-
-
-def lead_alone(clock: Clock, folder: Path) -> Ours:
-    node = Ours(clock, folder, peers=())
-    win_election(node)
-    assert isinstance(propose(node, encode_command(genesis())), Accepted)
-    return node
-
-
-def propose(node: Ours, command: bytes) -> Outcome:
-    answers: list[Answered] = []
-    node.node.proposals.offer(command, answers.append)
-    for _ in range(3):
-        node.turn()
-    assert len(answers) == 1 and answers[0].outcome is not None
-    return decode_outcome(answers[0].outcome)
 
 
 def test_a_command_that_cannot_be_done_is_refused_and_the_next_one_is_done(clock: Clock, tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def no_sleeping_loop(source: Source) -> Iterator[Problem]:
     """time.sleep in async code stops every request of the process."""
     for function in _functions(source.tree):
         if isinstance(function, ast.AsyncFunctionDef):
-            for node in ast.walk(function):
+            for node in _own_nodes(function):
                 if isinstance(node, ast.Call) and _called(node) == ("sleep", "time"):
                     yield node.lineno, f"time.sleep in async {function.name}"
 
@@ -245,6 +245,16 @@ def _functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunction
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
+
+
+def _own_nodes(function: ast.AsyncFunctionDef) -> Iterator[ast.AST]:
+    """The nodes that run when the function does: not those of functions defined in it, which may run in a thread."""
+    waiting: list[ast.AST] = list(function.body)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            waiting += ast.iter_child_nodes(node)
 
 
 def _called(node: ast.Call) -> tuple[str, str]:

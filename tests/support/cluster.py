@@ -239,7 +239,8 @@ class Cluster:
         tails = []
         for name in self.names:
             path = self.folder / f"{name}.log"
-            lines = path.read_text(errors="replace").splitlines()[-25:] if path.exists() else []
+            lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+            lines = [line for line in lines if '"event":"request"' not in line][-25:]
             tails.append(f"--- {name}\n" + "\n".join(line[:600] for line in lines))
         return ClusterFailed(what + "\n" + "\n".join(tails))
 

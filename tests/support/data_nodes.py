@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from fluffy.base.deadline import Deadline
 from fluffy.base.hashing import chunk_id_of, xxh3_of
 from fluffy.base.ids import ChunkId, NodeNo
 from fluffy.core.metadata.commands import NodeState
@@ -75,3 +77,39 @@ async def data_nodes(folder: Path, count: int, buffers: int = 4) -> AsyncIterato
                                 names=lambda no: f"node{no}")
         stack.push_async_callback(client.close)
         yield DataNodes(nodes, client, threads, stack)
+
+
+# --- what tests of the data port do all the time
+
+SOON = 10.0
+
+
+def node(nodes: DataNodes) -> DataNode:
+    return nodes.nodes[NodeNo(1)]
+
+
+async def put(nodes: DataNodes, data: bytes) -> ChunkId:
+    chunk_id = chunk_id_of(data)
+    await nodes.client.put_chunk(NodeNo(1), chunk_id, xxh3_of(data), memoryview(bytearray(data)), Deadline.after(SOON))
+    return chunk_id
+
+
+async def get(nodes: DataNodes, chunk_id: ChunkId, size: int, offset: int = 0) -> bytes:
+    out = bytearray(size)
+    xxh3 = await nodes.client.get_chunk(NodeNo(1), chunk_id, memoryview(out), Deadline.after(SOON), offset=offset)
+    assert xxh3 == xxh3_of(out)
+    return bytes(out)
+
+
+async def everything_is_released(nodes: DataNodes) -> bool:
+    """Every buffer is back and no task is left, within a moment."""
+    return await within(5, lambda: node(nodes).buffers.free_buffers == node(nodes).buffers.buffers_max
+                        and not any(connection.tasks for connection in node(nodes).server._known))
+
+
+async def within(seconds: float, holds: Callable[[], bool]) -> bool:
+    for _ in range(int(seconds / 0.01)):
+        if holds():
+            return True
+        await asyncio.sleep(0.01)
+    return holds()

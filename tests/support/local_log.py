@@ -19,10 +19,10 @@ from fluffy.base.deadline import Deadline
 from fluffy.base.errors import DeadlineExceeded, FluffyError, error_for
 from fluffy.base.ids import ClusterUuid, NodeNo, UserNo, new_cluster_uuid, new_disk_uuid, new_request_id
 from fluffy.core.metadata.commands import Command, Genesis, Header, NodeRecord
-from fluffy.core.metadata.machine import StateMachine, open_state
+from fluffy.core.metadata.machine import StateMachine
 from fluffy.core.metadata.outcomes import Accepted
-from fluffy.drivers.meta_database import create_meta_link, open_for_writing
 from fluffy.drivers.meta_reader import MetaReader
+from fluffy.drivers.raft.state_store import StateStore
 from fluffy.ports import LogStatus
 from fluffy.wire.log_entries import decode_command, encode_command
 
@@ -42,14 +42,20 @@ class LocalLog:
     def __init__(self, node_dir: Path, node: str = "one", members: tuple[str, ...] = NODE_NAMES[:1]) -> None:
         node_dir.mkdir(parents=True, exist_ok=True)
         self.node_dir = node_dir
-        self.path = create_meta_link(node_dir, 1)
-        self.db: sqlite3.Connection = open_for_writing(self.path, check_same_thread=False)
-        self.machine: StateMachine = open_state(self.db)
+        self.store = StateStore(node_dir)
         self.node = node
         self.members = members
         self.term = max(1, self.machine.applied_term)
         self.refuse_with: FluffyError | None = None
         self.checkpoint_index = 0
+
+    @property
+    def db(self) -> sqlite3.Connection:
+        return self.store.db
+
+    @property
+    def machine(self) -> StateMachine:
+        return self.store.machine
 
     async def propose(self, command: Command, deadline: Deadline) -> Accepted:
         if self.refuse_with is not None:
@@ -97,11 +103,12 @@ class LocalLog:
             cluster_uuid=self.machine.cluster_uuid, waiting_for=None, fsync=False)
 
     async def checkpoint(self, deadline: Deadline) -> int:
+        self.db.execute("PRAGMA wal_checkpoint(PASSIVE)")
         self.checkpoint_index = self.machine.applied_index
         return self.checkpoint_index
 
     def close(self) -> None:
-        self.db.close()
+        self.store.close()
 
 
 def header(user_no: UserNo = ADMIN_NO, at_ms: int | None = None, proposer: NodeNo = FIRST_NODE) -> Header:

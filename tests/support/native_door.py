@@ -7,6 +7,8 @@ data path are replaced, by LocalLog and MemoryChunks.
 from __future__ import annotations
 
 import asyncio
+import io
+import ssl
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -73,7 +75,8 @@ class Door:
 
     async def put(self, path: str, body: object = b"", **headers: str) -> aiohttp.ClientResponse:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        async with self.client.put(self.file_url(path), data=body, headers=sent) as answer:
+        data = io.BytesIO(body) if isinstance(body, bytes) else body
+        async with self.client.put(self.file_url(path), data=data, headers=sent) as answer:
             await answer.read()
             return answer
 
@@ -88,7 +91,8 @@ class Door:
 
 
 @asynccontextmanager
-async def running_door(folder: Path, *, chunks: MemoryChunks | None = None, buffers: int = 8) -> AsyncIterator[Door]:
+async def running_door(folder: Path, *, chunks: MemoryChunks | None = None, buffers: int = 8,
+                       tls: ssl.SSLContext | None = None) -> AsyncIterator[Door]:
     """Start everything, and end it in order."""
     genesis = genesis_command(chunk_size=CHUNK_SIZE, inline_max=INLINE_MAX)
     chunks = chunks or MemoryChunks()
@@ -100,15 +104,17 @@ async def running_door(folder: Path, *, chunks: MemoryChunks | None = None, buff
             tasks = [group.create_task(desk.gate.run()), group.create_task(desk.pulse.run()),
                      group.create_task(desk.access_log.run()), group.create_task(server.run())]
             await asyncio.sleep(0)
-            listener = await asyncio.get_running_loop().create_server(server.new_connection, "127.0.0.1", 0)
+            listener = await asyncio.get_running_loop().create_server(server.new_connection, "127.0.0.1", 0, ssl=tls)
             port = listener.sockets[0].getsockname()[1]
             headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
-            async with aiohttp.ClientSession(headers=headers) as client:
-                yield Door("127.0.0.1", port, desk, server, cluster, chunks, client, bugs)
-            listener.close()
-            await server.drain(1.0)
-            for task in tasks:
-                task.cancel()
+            try:
+                async with aiohttp.ClientSession(headers=headers) as client:
+                    yield Door("127.0.0.1", port, desk, server, cluster, chunks, client, bugs)
+            finally:
+                listener.close()
+                await server.drain(1.0)
+                for task in tasks:
+                    task.cancel()
     assert not bugs
     assert chunks.held == 0, "every chunk lease was given back"
 

@@ -16,6 +16,7 @@ from fluffy.base.errors import FeatureTooNew, FrameCorrupt, TooLarge
 from fluffy.base.ids import ChunkId, ClusterUuid, NodeNo, RequestId, UserNo
 from fluffy.core.metadata.commands import (
     COMMAND_KINDS,
+    FEATURE_LEVEL,
     AddToken,
     Command,
     DeleteFile,
@@ -149,8 +150,9 @@ def test_kinds_and_versions_from_the_future_demand_an_upgrade() -> None:
     for decode in (decode_command, decode_group, decode_outcome):
         with pytest.raises(FeatureTooNew):
             decode(b"\x02" + later[1:])
-    with pytest.raises(FeatureTooNew):
-        decode_command(later)
+    for command in (later, encode_command(SetFeatureLevel(HEADER, FEATURE_LEVEL + 1))):
+        with pytest.raises(FeatureTooNew):
+            decode_command(command)
 
 
 PLACES = [(number, place) for number, (_, golden) in enumerate(GOLDEN)

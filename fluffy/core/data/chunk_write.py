@@ -59,6 +59,11 @@ class ChunkWrite:
         self._ended = False
 
     @property
+    def working(self) -> frozenset[NodeNo]:
+        """Who was asked and has neither stored nor failed."""
+        return frozenset(self._working)
+
+    @property
     def stored_on(self) -> tuple[NodeNo, ...]:
         return tuple(sorted(self._stored))
 

@@ -18,6 +18,7 @@ from fluffy.base.units import KIB
 from fluffy.core.metadata import tree
 from fluffy.core.metadata.apply_users import TOKEN_HASH_BYTES
 from fluffy.core.metadata.commands import (
+    FEATURE_LEVEL,
     Genesis,
     NodeRecord,
     NodeState,
@@ -31,8 +32,6 @@ from fluffy.core.metadata.packing import NODE_NO_MAX
 from fluffy.core.metadata.refusals import refuse_operator, refuse_term, refused
 from fluffy.core.metadata.working import Working
 
-# The level whose command kinds this program knows; kinds 1 to 11 are level 1, 20 to 69 level 2.
-FEATURE_LEVEL = 2
 ADMIN_NO = UserNo(1)
 # The placement map is one command, and every peer ranks all nodes for each chunk.
 NODES_MAX = 256
@@ -141,8 +140,8 @@ def _refuse_map(work: Working, nodes: Sequence[NodeState]) -> Rejected | None:
 def set_feature_level(work: Working, command: SetFeatureLevel) -> Outcome:
     """Allow newer command kinds. facts: level.
 
-    Raises FeatureTooNew for a level this program does not know: the process must stop rather than diverge. Proposers
-    refuse such a level before it gets here.
+    Raises FeatureTooNew for a level this program does not know: the process must stop rather than diverge. The decoder
+    refuses such a command already, so nobody whose own program is too old can propose it.
     """
     refusal = refuse_operator(work, command.header.user_no)
     if refusal is not None:

@@ -106,8 +106,8 @@ def _move_file(work: Working, source: Standing, current: Current, folder: Folder
     bucket = place.bucket or tree.bucket_of(work, place.path)
     files.count(work, source.parent, source.bucket, files=-1, size=-current.size)
     files.count(work, folder, bucket, files=1, size=current.size, top=generation, reach=len(place.name.encode()))
-    past_places.record(work, current.file_no, source.parent, source.name, version_no=current.version_no,
-                       left_ms=work.clock_ms)
+    past_places.record_file(work, current.file_no, source.parent, source.name, version_no=current.version_no,
+                            left_ms=work.clock_ms)
     changes.record(work, changes.FILE_MOVED, place.path, generation=generation, size=current.size,
                    owner_no=current.owner_no, source=source.path)
     return generation
@@ -120,7 +120,7 @@ def _move_folder(work: Working, source: Standing, moved: Folder, folder: Folder,
     work.folders.touch(source.parent).entries -= 1
     source.parent.floor = max(source.parent.floor, moved.floor, moved.top)
     work.folders.touch(folder).entries += 1
-    past_places.record(work, moved.no, source.parent, moved.key, version_no=0, left_ms=work.clock_ms)
+    past_places.record_folder(work, moved, source.parent, moved.key, left_ms=work.clock_ms)
     work.folders.touch(moved).parent = folder.no
     moved.key = key
     moved.floor = max(moved.floor, folder.floor)

@@ -105,7 +105,8 @@ def _undelete_folder(work: Working, user_no: UserNo, thing: Trashed, place: Plac
     if refusal is not None:
         return refusal
     parent = tree.make_missing(work, place, user_no) if place.missing else place.folder
-    _take_out(work, thing, version_no=0)
+    past_places.record_folder(work, folder, thing.folder, thing.key, left_ms=thing.tomb.deleted_ms)
+    _take_out(work, thing)
     key = place.name + "/"
     work.folders.touch(folder).removed = 0
     folder.parent = parent.no
@@ -122,11 +123,9 @@ def _undelete_folder(work: Working, user_no: UserNo, thing: Trashed, place: Plac
     return Accepted(work.seq, {"kind": "folder", "path": place.path, "files": folder.files, "bytes": folder.bytes})
 
 
-def _take_out(work: Working, thing: Trashed, *, version_no: int) -> None:
+def _take_out(work: Working, thing: Trashed) -> None:
     tree.remove_tomb(work, thing.folder, thing.key, thing.tomb.no)
     thing.folder.floor = max(thing.folder.floor, thing.tomb.generation)
-    past_places.record(work, thing.tomb.no, thing.folder, thing.key, version_no=version_no,
-                       left_ms=thing.tomb.deleted_ms)
     tree.drop_shelters(work, thing.folder)
 
 
@@ -143,7 +142,9 @@ def _undelete_file(work: Working, user_no: UserNo, thing: Trashed, place: Place)
     newest = tree.tomb_at(work, parent, place.name)
     if newest is None or newest.no != thing.tomb.no or newest.generation != generation:
         generation = 1 + max(thing.tomb.generation, parent.floor, 0 if newest is None else newest.generation)
-    _take_out(work, thing, version_no=version_no)
+    past_places.record_file(work, thing.tomb.no, thing.folder, thing.key, version_no=version_no,
+                            left_ms=thing.tomb.deleted_ms)
+    _take_out(work, thing)
     work.db.execute("UPDATE versions SET retired_ms = NULL, expires_ms = NULL, generation = ? WHERE version_no = ?",
                     (generation, version_no))
     work.db.execute("INSERT INTO entries SELECT ?, ?, file_no, version_no, generation, size, etag, content_type,"

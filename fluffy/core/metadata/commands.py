@@ -209,6 +209,9 @@ class AddToken:
 Command = (Genesis | PutFile | DeleteFile | MakeFolder | RemoveFolder | PublishPlacement | ReplicasChanged
            | ForgetChunks | ExpireVersions | SetFeatureLevel | AddToken | PeopleCommand | TreeCommand)
 
+# The level whose kinds this program knows: 1 to 11 are level 1, 20 to 69 level 2. A new kind raises it.
+FEATURE_LEVEL = 2
+
 COMMAND_KINDS: dict[int, type[Any]] = {
     cls.KIND: cls
     for cls in (Genesis, PutFile, DeleteFile, MakeFolder, RemoveFolder, PublishPlacement, ReplicasChanged,

@@ -29,8 +29,8 @@ from fluffy.core.metadata import (
     apply_versions,
     migrations,
 )
-from fluffy.core.metadata.apply_cluster import FEATURE_LEVEL
 from fluffy.core.metadata.commands import (
+    FEATURE_LEVEL,
     AddToken,
     Command,
     DeleteFile,

@@ -10,10 +10,21 @@ from fluffy.core.metadata.folder_cache import Folder
 from fluffy.core.metadata.working import Working
 
 
-def record(work: Working, no: int, folder: Folder, key: str, *, version_no: int, left_ms: int) -> None:
-    """Something that stood under `key` in `folder` until `left_ms` stands elsewhere (or there again) from now on."""
-    work.db.execute("INSERT INTO past_places VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (work.next_no(), no, folder.no, key, version_no, left_ms, work.clock_ms))
+def record_file(work: Working, file_no: int, folder: Folder, name: str, *, version_no: int, left_ms: int) -> None:
+    """A file that stood there until `left_ms` stands elsewhere, or there again, from now on."""
+    _record(work, file_no, folder, name, version_no=version_no, made_ms=0, left_ms=left_ms)
+
+
+def record_folder(work: Working, moved: Folder, folder: Folder, key: str, *, left_ms: int) -> None:
+    """A folder that stood there until `left_ms` stands elsewhere, or there again, from now on."""
+    _record(work, moved.no, folder, key, version_no=0, made_ms=moved.created_ms, left_ms=left_ms)
+
+
+def _record(work: Working, no: int, folder: Folder, key: str, *, version_no: int, made_ms: int, left_ms: int) -> None:
+    came_ms = work.db.execute("SELECT max(next_ms) FROM past_places WHERE no = ?", (no,)).fetchone()[0]
+    work.db.execute("INSERT INTO past_places VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (work.next_no(), no, folder.no, key, version_no, made_ms if came_ms is None else came_ms, left_ms,
+                     work.clock_ms))
 
 
 def forget(work: Working, *, before_ms: int, limit: int) -> int:

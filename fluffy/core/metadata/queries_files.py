@@ -21,17 +21,23 @@ _WHOLE_QUERY = _HEAD + ", manifest, inline FROM versions WHERE version_no = ?"
 _HEAD_QUERY = _HEAD + " FROM versions WHERE version_no = ?"
 
 
-def file_version(db: sqlite3.Connection, path: RemotePath, generation: int | None = None) -> FileVersion | None:
-    """The current version of a file, or a kept older or deleted one; None when there is none."""
+def file_version(db: sqlite3.Connection, path: RemotePath, generation: int | None = None, *,
+                 size_max: int | None = None) -> FileVersion | None:
+    """The current version of a file, or a kept older or deleted one; None when there is none.
+
+    `size_max`: of a larger file only the head, as from `file_head`; a long manifest takes milliseconds to read.
+    """
     version_no = _version_no(db, path, generation)
-    return None if version_no is None else version_by_no(db, path, version_no)
+    return None if version_no is None else version_by_no(db, path, version_no, size_max=size_max)
 
 
-def version_by_no(db: sqlite3.Connection, path: RemotePath, version_no: int) -> FileVersion:
+def version_by_no(db: sqlite3.Connection, path: RemotePath, version_no: int, *,
+                  size_max: int | None = None) -> FileVersion:
     """A version that exists, by its number, as that of the file at `path`."""
     row = db.execute(_WHOLE_QUERY, (version_no,)).fetchone()
-    chunks = chunk_refs(db, unpack_manifest(row[10])) if row[10] is not None else ()
-    return _version(path, row, row[11], chunks)
+    if row[10] is None or (size_max is not None and row[1] > size_max):
+        return _version(path, row, row[11], ())
+    return _version(path, row, None, chunk_refs(db, unpack_manifest(row[10])))
 
 
 def file_head(db: sqlite3.Connection, path: RemotePath, generation: int | None = None) -> FileVersion | None:

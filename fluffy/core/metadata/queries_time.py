@@ -49,11 +49,9 @@ def thing_at(db: sqlite3.Connection, parent: int, key: str, moment_ms: int) -> T
         thing = _if_there(db, no, -1 if generation else 0, _came_last(db, no), moment_ms)
         if thing is not None:
             return thing
-    for place_no, no, version_no in db.execute(
-            "SELECT place_no, no, version_no FROM past_places WHERE parent = ? AND key = ? AND left_ms > ?"
-            " ORDER BY place_no DESC", (parent, key, moment_ms)).fetchall():
-        came_ms = db.execute("SELECT max(next_ms) FROM past_places WHERE no = ? AND place_no < ?",
-                             (no, place_no)).fetchone()[0]
+    for no, version_no, came_ms in db.execute(
+            "SELECT no, version_no, came_ms FROM past_places WHERE parent = ? AND key = ? AND came_ms <= ?"
+            " AND left_ms > ? ORDER BY place_no DESC", (parent, key, moment_ms, moment_ms)).fetchall():
         thing = _if_there(db, no, version_no, came_ms, moment_ms)
         if thing is not None:
             return thing

@@ -43,6 +43,7 @@ CREATE TABLE past_places (               -- where something stood before it was 
     parent          INTEGER NOT NULL,
     key             TEXT NOT NULL,
     version_no      INTEGER NOT NULL,    -- of the file when it left; 0: a folder
+    came_ms         INTEGER NOT NULL,    -- log time when it came to this place; of a file never moved before: 0
     left_ms         INTEGER NOT NULL,    -- log time when it left this place
     next_ms         INTEGER NOT NULL     -- log time when it came to the next one; >= left_ms
 )""",

@@ -156,7 +156,7 @@ def make_folder(work: Working, parent: Folder, name: str, path: str, owner_no: U
         work.folders.insert(folder)
     else:
         folder = work.folders.touch(work.folders.get(tomb.no))
-        past_places.record(work, folder.no, parent, key, version_no=0, left_ms=tomb.deleted_ms)
+        past_places.record_folder(work, folder, parent, key, left_ms=tomb.deleted_ms)
         folder.owner_no = owner_no
         folder.created_ms = work.clock_ms
         # At once, unlike the counters: RestoreFolderAt reads it from the table.

@@ -30,14 +30,17 @@ class DataPortServer:
     """An async context manager: listening inside it, drained and closed after it. One event loop, one use.
 
     `buffers` must be the server's own: work that waits for other nodes must not hold the memory that other nodes wait
-    for (see drivers/buffers.py). `port` 0 takes a free one.
+    for (see drivers/buffers.py). `threads` run what waits for the disk to be durable, `read_threads` (the same when not
+    given) the rest, so that readers do not queue behind fsyncs. `port` 0 takes a free one.
     """
 
     def __init__(self, store: ChunkStore, host: str, port: int, secret: bytes, identity: PeerIdentity, *,
-                 buffers: Buffers, threads: Executor, connections_max: int = limits.CONNECTIONS_MAX) -> None:
+                 buffers: Buffers, threads: Executor, read_threads: Executor | None = None,
+                 connections_max: int = limits.CONNECTIONS_MAX) -> None:
         self.store = store
         self.buffers = buffers
         self.threads = threads
+        self.read_threads = threads if read_threads is None else read_threads
         self.port = port
         self._host = host
         self._key = derive_key(secret, "data")

@@ -38,6 +38,7 @@ class ServedBy(Protocol):
     store: ChunkStore
     buffers: Buffers
     threads: Executor
+    read_threads: Executor
 
     def welcome(self, connection: ServerConnection) -> bool:
         """May this now known peer stay? False when there are too many, or it is of another cluster."""
@@ -160,7 +161,7 @@ class ServerConnection(FrameProtocol):
                 case HasChunk(number, chunk_id):
                     await self._say(Answer(number, has=await self._has(chunk_id)))
                 case Ping(number):
-                    free = await in_thread(self._server.threads, self._server.store.free_bytes)
+                    free = await in_thread(self._server.read_threads, self._server.store.free_bytes)
                     await self._say(Answer(number, free_bytes=free))
                 case PutChunk():
                     invariant(False, "puts have their own way")
@@ -171,13 +172,13 @@ class ServerConnection(FrameProtocol):
 
     async def _has(self, chunk_id: Any) -> bool:
         try:
-            return await in_thread(self._server.threads, self._server.store.length, chunk_id) > 0
+            return await in_thread(self._server.read_threads, self._server.store.length, chunk_id) > 0
         except FluffyError:
             return False
 
     async def _get(self, request: GetChunk) -> None:
         """Warm parts go by sendfile; cold ones through a pooled buffer past the page cache; small ones as they come."""
-        store, threads, length = self._server.store, self._server.threads, request.length
+        store, threads, length = self._server.store, self._server.read_threads, request.length
         if length <= limits.SMALL_READ_BYTES_MAX:
             small = memoryview(bytearray(length))
             xxh3 = await in_thread(threads, store.read, request.chunk_id, request.offset, small)

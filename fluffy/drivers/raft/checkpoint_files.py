@@ -77,7 +77,7 @@ def copy_state(source: Path, folder: Path) -> Copied:
     """Copy the database as it is at one moment; blocking, for a thread. The copy is fsynced before this returns."""
     temporary = folder / "copy.tmp"
     temporary.unlink(missing_ok=True)
-    reader = sqlite3.connect(f"file:{source}?mode=ro", uri=True, isolation_level=None)
+    reader = sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
     writer = sqlite3.connect(temporary, isolation_level=None)
     try:
         reader.execute("BEGIN")

@@ -49,7 +49,7 @@ class CheckpointPolicy:
     change.
     """
 
-    log_bytes_min: int = 64 * MIB
+    log_bytes_min: int = 128 * MIB
     entries_max: int = 200_000
     every_s: float = 3600.0
 

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 WAL_LOOK_EVERY_S = 1.0
 # A WAL below this is left alone: moving it costs an fsync of both files.
-WAL_BYTES_MIN = 8 * MIB
+WAL_BYTES_MIN = 32 * MIB
 
 
 class ThreadJob:
@@ -67,7 +67,7 @@ class WalKeeper(threading.Thread):
 
 
 def _move_wal(path: Path) -> None:
-    db = sqlite3.connect(f"file:{path}?mode=rw", uri=True, isolation_level=None)
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
     try:
         db.execute("PRAGMA wal_checkpoint(PASSIVE)")
     except sqlite3.OperationalError as error:

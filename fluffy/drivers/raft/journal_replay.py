@@ -120,7 +120,6 @@ def _replay_segment(disk: Disk, number: int, state: LogState, *, newest: bool) -
             break
         _take(record, data, at, segment, state)
         at = record.end
-    state.bodies.shrink(state.index.last)
 
 
 def _cut_torn_tail(segment: Segment, data: bytes, at: int, state: LogState, *, newest: bool) -> None:
@@ -174,4 +173,5 @@ def _take_entry(record: fmt.Record, data: bytes, at: int, segment: Segment, stat
         damaged(segment_name(segment.number), at, f"entry {record.a} is of an older term than the one before it")
     index.append(record.a, record.b, segment.number, at, record.end - record.body_start)
     state.bodies.append(record.a, data[record.body_start:record.end])
+    state.bodies.shrink(record.a)
     segment.index_max = max(segment.index_max, record.a)

@@ -19,11 +19,11 @@ from fluffy.base.errors import JournalCorrupt
 from fluffy.core.metadata.digest import digest_of
 from fluffy.core.metadata.machine import StateMachine, open_state
 from fluffy.core.metadata.outcomes import Outcome
+from fluffy.drivers.meta_reader import LINK_NAME
 from fluffy.wire.log_entries import decode_command, decode_group, encode_outcome
 
 log = logging.getLogger(__name__)
 
-LINK_NAME = "meta.db"
 # Pages kept by the writer's own connection: the hot part of the tree of a million files.
 PAGE_CACHE_KIB = 32 * 1024
 
@@ -131,7 +131,7 @@ class StateStore:
 
 def state_digest(path: Path) -> tuple[int, str]:
     """(applied index, digest of the whole state at it); blocking, with a connection of its own."""
-    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
     try:
         db.execute("BEGIN")
         (index,) = db.execute("SELECT applied_index FROM state").fetchone()

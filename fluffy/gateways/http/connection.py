@@ -51,6 +51,7 @@ class Connection(asyncio.Protocol):
         self._direct: DirectReceiver | None = None
         self._is_reading = True
         self._has_ended = False  # nothing that the client sends counts any more
+        self._has_eof = False  # the client has closed its side
         self._discarded: int | None = None  # bytes thrown away since the last answer; None: not yet
         self._linger_until_s = 0.0
         self._patience = Patience()
@@ -88,10 +89,10 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """True keeps the connection open for the answers that are due."""
-        self._has_ended = True
+        self._has_ended = self._has_eof = True
         self._fail_body(BodyIncomplete())
         self._wake()
-        return self.is_busy or bool(self._queue)
+        return self._discarded is None and (self.is_busy or bool(self._queue))
 
     def pause_writing(self) -> None:
         self.outlet.pause()
@@ -175,7 +176,7 @@ class Connection(asyncio.Protocol):
 
     def close_after_answer(self, *, is_owed_body: bool) -> None:
         """Close politely. A client that still sends gets time to see the answer: a reset would destroy it."""
-        if not is_owed_body or self.transport.is_closing():
+        if not is_owed_body or self._has_eof or self.transport.is_closing():
             self.transport.close()
             return
         self._discarded = 0
@@ -209,6 +210,8 @@ class Connection(asyncio.Protocol):
         """What the client should be doing now."""
         if self._discarded is not None:
             return Owed.LEAVING
+        if self.transport.is_closing():
+            return Owed.TAKING
         if not self.is_busy and not self._queue:
             return Owed.HEAD if self._parser.has_begun or self.requests == 0 else Owed.NEXT
         if self.outlet.is_awaited:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from http import HTTPStatus
 
-from fluffy.base.checks import invariant
 from fluffy.gateways.http.exchange import Answer, Headers
 from fluffy.wire.conditions import http_date
 
@@ -33,9 +32,10 @@ class DateLine:
 
 
 def render_lines(headers: Headers) -> bytes:
-    """Header lines as bytes. No stored name or value may smuggle in a line of its own."""
+    """Header lines as bytes. Raises ValueError: no stored name or value may smuggle in a line of its own."""
     text = "".join([f"{name}: {value}\r\n" for name, value in headers])
-    invariant(text.count("\n") == len(headers) == text.count("\r") and "\0" not in text, "a header value is one line")
+    if text.count("\n") != len(headers) or text.count("\r") != len(headers) or "\0" in text:
+        raise ValueError("a header value is one line")
     return text.encode("utf-8", "surrogateescape")
 
 

@@ -32,6 +32,8 @@ SINGLETONS = frozenset({
     "authorization", "content-length", "content-md5", "content-range", "content-type", "expect", "host",
     "if-modified-since", "if-range", "if-unmodified-since", "range", "transfer-encoding"})
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
+# Of a method's name, or of the empty line that some clients send after a body.
+_FIRST_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ\r\n")
 # Lower-case texts of header names seen; bounded, because clients choose them.
 _NAMES_MAX = 512
 _names: dict[bytes, str] = {}
@@ -101,7 +103,7 @@ class RequestParser:
         position, size = 0, len(data)
         view = memoryview(data)
         while position < size:
-            if not self._in_head and not self._in_body and self._sink.has_enough:
+            if not self._in_body and self._sink.has_enough:
                 return data[position:]
             step = PARSE_STEP_BYTES
             if self._in_body:
@@ -113,6 +115,8 @@ class RequestParser:
         """Wait for the end of the first line, and make it ASCII."""
         data = self._line + data
         self._line = b""
+        if data and data[0] not in _FIRST_BYTES:
+            raise RequestMalformed("this is not HTTP; if it is TLS: this port speaks plain HTTP")
         end = data.find(b"\n")
         if end > LINE_BYTES_MAX or (end < 0 and len(data) > LINE_BYTES_MAX):
             raise HeadersTooLarge(f"the address in the request's first line is longer than {TARGET_BYTES_MAX} bytes")

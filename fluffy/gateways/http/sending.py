@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import Executor
 
-from fluffy.drivers.socket_files import send_file
+from fluffy.drivers.socket_files import FileSender
 from fluffy.gateways.http.limits import JOINED_WRITE_BYTES_MAX, STALL_TIMEOUT_S, WRITE_PIECE_BYTES
 
 
@@ -27,7 +27,7 @@ class Outlet:
     @property
     def taken_bytes(self) -> int:
         """How much of what was written has left this process."""
-        return self._written_bytes - self._transport.get_write_buffer_size()
+        return self._written_bytes - self._waiting_bytes()
 
     def pause(self) -> None:
         self._is_paused = True
@@ -54,11 +54,11 @@ class Outlet:
 
     async def emptied(self) -> None:
         """Wait until everything written has gone, so that its memory may be used again."""
-        if self._transport.get_write_buffer_size() == 0:
+        if self._waiting_bytes() == 0:
             return
-        self._transport.set_write_buffer_limits(high=0)
+        self._set_limits(high=0)
         try:
-            while self._transport.get_write_buffer_size() > 0:
+            while self._waiting_bytes() > 0:
                 if self._is_paused:
                     await self._resumed()
                 else:
@@ -66,11 +66,24 @@ class Outlet:
                 if self._transport.is_closing():
                     raise ConnectionResetError("the client is gone")
         finally:
-            self._transport.set_write_buffer_limits()
+            self._set_limits()
 
-    async def send_file(self, executor: Executor, file_descriptor: int, offset: int, count: int) -> None:
+    async def file_sender(self, executor: Executor) -> FileSender:
+        """A sender of files, once everything written before has gone."""
         await self.emptied()
-        await send_file(self._transport, executor, file_descriptor, offset, count, stall_s=STALL_TIMEOUT_S)
+        if self._transport.is_closing():
+            raise ConnectionResetError("the client is gone")
+        return FileSender(self._transport, executor, STALL_TIMEOUT_S)
+
+    def _waiting_bytes(self) -> int:
+        try:
+            return self._transport.get_write_buffer_size()
+        except RuntimeError:  # uvloop's word for a closed transport: nothing waits in it any more
+            return 0
+
+    def _set_limits(self, high: int | None = None) -> None:
+        if not self._transport.is_closing():
+            self._transport.set_write_buffer_limits(high=high)
 
     async def _resumed(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()
@@ -83,13 +96,14 @@ class Outlet:
 class BodyWriter:
     """Implements `services.downloads.BodyOut` for one answer: the head goes out with the first bytes."""
 
-    __slots__ = ("_executor", "_head", "_left", "_outlet", "sent")
+    __slots__ = ("_executor", "_files", "_head", "_left", "_outlet", "sent")
 
     def __init__(self, outlet: Outlet, executor: Executor, head: bytes, length: int) -> None:
         self._outlet = outlet
         self._executor = executor
         self._head = head
         self._left = length
+        self._files: FileSender | None = None
         self.sent = 0
 
     @property
@@ -108,10 +122,17 @@ class BodyWriter:
             self._outlet.write(view[at:at + WRITE_PIECE_BYTES])
             await self._outlet.emptied()
 
-    async def write_file(self, file_descriptor: int, offset: int, count: int) -> None:
+    async def send_file(self, file_descriptor: int, offset: int, count: int) -> asyncio.Future[None]:
         self._count(count)
         self._send_head()
-        await self._outlet.send_file(self._executor, file_descriptor, offset, count)
+        if self._files is None:
+            self._files = await self._outlet.file_sender(self._executor)
+        return self._files.push(file_descriptor, offset, count)
+
+    async def settle(self) -> None:
+        files, self._files = self._files, None
+        if files is not None:
+            await files.close()
 
     def finish(self) -> None:
         """Send the head when there was no body to send it with."""

@@ -29,7 +29,7 @@ async def healthz(desk: Desk, call: Call) -> Answer:
 
 async def readyz(desk: Desk, call: Call) -> Answer:
     """GET /readyz: 200 when this node has a leader, is caught up and can move bytes."""
-    status = await desk.pulse.ask()
+    status = await desk.pulse.recent()
     why_not = readiness(status)
     if why_not is None and desk.data is None:
         why_not = NotReady("this node is still opening its data path")
@@ -42,7 +42,7 @@ async def readyz(desk: Desk, call: Call) -> Answer:
 
 async def get_status(desk: Desk, call: Call) -> Answer:
     """GET /v1/status"""
-    status = await desk.pulse.ask()
+    status = await desk.pulse.recent()
     state = desk.reader.read(queries.cluster_state)
     usage = desk.reader.read(queries.usage)
     if state is None:
@@ -66,7 +66,7 @@ async def get_status(desk: Desk, call: Call) -> Answer:
 
 async def get_nodes(desk: Desk, call: Call) -> Answer:
     """GET /v1/nodes"""
-    status = await desk.pulse.ask()
+    status = await desk.pulse.recent()
     return json_answer({"nodes": _members_json(desk.reader.read(queries.members), status),
                         "leader": status.leader if status is not None else None, "age_s": call.point.age_s or 0})
 

@@ -44,6 +44,9 @@ REQUEST_TIMEOUT_S = 10.0
 # A change that is one proposal: a refusal without a majority must come within 3 s.
 PROPOSE_TIMEOUT_S = 2.5
 CLIENT_KEY_BYTES_MAX = 128
+# A stranger's token may cost the cluster a barrier this often, whatever the number of strangers.
+LOOK_AGAIN_EVERY_S = 0.25
+UNKNOWN_TOKEN = "that token is not known to this cluster (any more)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class Desk:
     requests: Slots
     uploading: Slots
     downloading: Slots
+    look_again_at_s: float = 0.0
 
     def receive(self, method: str, target: str, headers: Mapping[str, str], body: BodySource, remote: str,
                 sends_files: bool) -> Call:
@@ -132,6 +136,8 @@ class Desk:
     async def _admit(self, call: Call, *, is_read: bool) -> None:
         """Set the call's point and user. Raises Unauthenticated."""
         token_hash = token_hash_of(call.headers)
+        if self.tokens.user_of(token_hash, 0) is None:
+            await self._look_again(call)
         if is_read:
             consistency = parse_consistency(call.headers.get("fluffy-consistency"), self.consistency)
             min_seq = parse_min_seq(call.headers.get("fluffy-min-seq"))
@@ -139,13 +145,17 @@ class Desk:
         else:
             call.point = Point(self.gate.seq)
         user = self.tokens.user_of(token_hash, call.point.seq)
-        if user is None and not is_read:
-            # A token made a moment ago at another node: look again in the newest state.
-            call.point = await self.gate.point("strong", None, call.deadline)
-            user = self.tokens.user_of(token_hash, call.point.seq)
         if user is None:
-            raise Unauthenticated("that token is not known to this cluster (any more)")
+            raise Unauthenticated(UNKNOWN_TOKEN)
         call.user = user
+
+    async def _look_again(self, call: Call) -> None:
+        """Catch up, for a token made a moment ago at another node; but not for every stranger."""
+        now_s = self.clock.monotonic_s()
+        if now_s < self.look_again_at_s:
+            raise Unauthenticated(UNKNOWN_TOKEN)
+        self.look_again_at_s = now_s + LOOK_AGAIN_EVERY_S
+        await self.gate.point("strong", None, call.deadline)
 
     def _check_general_right(self, call: Call, route: Route) -> None:
         if route.act in (Act.SEE_CLUSTER, Act.OPERATE):

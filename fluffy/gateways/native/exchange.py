@@ -74,7 +74,7 @@ class Call(Request):
 
 
 def to_json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_jsonable).encode()
+    return _encode(value).encode("utf-8", "surrogateescape")
 
 
 def json_answer(value: Any, status: int = 200, headers: Headers | None = None) -> Answer:
@@ -130,3 +130,7 @@ def _jsonable(value: object) -> Any:
     if isinstance(value, bytes):
         return value.hex()
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+# One for all: making an encoder costs as much as a small answer.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_jsonable).encode

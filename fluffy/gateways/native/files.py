@@ -11,7 +11,6 @@ import base64
 import binascii
 import mimetypes
 import os
-import sqlite3
 from contextlib import ExitStack
 from functools import lru_cache
 from urllib.parse import parse_qsl, quote
@@ -28,6 +27,7 @@ from fluffy.base.errors import (
     Unavailable,
 )
 from fluffy.base.paths import RemotePath, parse_file_path, parse_path
+from fluffy.base.units import GIB
 from fluffy.core.access.policy import Act
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands import DeleteFile
@@ -52,7 +52,7 @@ TAGS_MAX = 32
 TAG_KEY_CHARS_MAX = 128
 TAG_VALUE_CHARS_MAX = 256
 # A manifest of so many chunks takes milliseconds to read: longer ones are read in a thread.
-LOOP_FILE_BYTES_MAX = 1024 * 1024 * 1024
+LOOP_FILE_BYTES_MAX = GIB
 # A page opened from here must not act as a page of ours: its scripts do not run.
 SANDBOX: Headers = [("X-Content-Type-Options", "nosniff"), ("Content-Security-Policy", "sandbox")]
 META_PREFIX = "fluffy-meta-"
@@ -66,10 +66,12 @@ async def put_file(desk: Desk, call: Call) -> Answer:
     desk.allow(call, Act.WRITE, path)
     order = _order_of(call, path)
     header = desk.header(call)
-    if desk.reader.read(lambda db: queries.kind_at(db, path)) == "folder":
-        raise IsFolder(f"{path} is a folder; choose another name for the file", path=str(path))
     await desk.pulse.refuse_without_majority()
-    with desk.uploading:
+    with ExitStack() as place:
+        if call.body.length is None or call.body.length > data.settings.inline_max:
+            # The log refuses it too; but then the whole body has travelled for nothing.
+            _refuse_folder(desk, path)
+            place.enter_context(desk.uploading)
         try:
             stored = await data.uploads.put(header, order, call.body)
         except Unavailable as error:
@@ -104,6 +106,11 @@ async def get_file(desk: Desk, call: Call) -> Answer:
         stack.enter_context(desk.downloading)
         download = await data.downloads.open(version, parts, sends_files=call.sends_files)
         return Answer(status, headers, _Occupied(download, stack.pop_all()), length, prepared=found.lines)
+
+
+def _refuse_folder(desk: Desk, path: RemotePath) -> None:
+    if desk.reader.read(lambda db: queries.kind_at(db, path)) == "folder":
+        raise IsFolder(f"{path} is a folder; choose another name for the file", path=str(path))
 
 
 async def _lookup(desk: Desk, call: Call) -> CachedVersion:
@@ -148,29 +155,18 @@ async def get_info(desk: Desk, call: Call) -> Answer:
 async def _find_version(desk: Desk, call: Call, path: RemotePath) -> FileVersion:
     """The version that is asked for. Raises FileNotFound, IsFolder."""
     generation = call.number("generation", 0, 2**62, least=1) or None
-    found = desk.reader.read(lambda db: _small_version(db, path, generation))
-    if isinstance(found, FileVersion):
-        return found
-    if found:
+    version = desk.reader.read(
+        lambda db: queries.file_version(db, path, generation, size_max=LOOP_FILE_BYTES_MAX))
+    if version is not None and version.size > LOOP_FILE_BYTES_MAX:
         version = await desk.reader.read_in_thread(
             lambda db: queries.file_version(db, path, generation), call.deadline)
-        if version is not None:
-            return version
-    elif desk.reader.read(lambda db: queries.kind_at(db, path)) == "folder":
-        raise IsFolder(f"{path} is a folder; list it with GET /v1/dirs{quote(str(path))}", path=str(path))
+    if version is not None:
+        return version
     if generation is not None:
         raise FileNotFound(f"there is no generation {generation} of {path}", path=str(path), generation=generation)
+    if desk.reader.read(lambda db: queries.kind_at(db, path)) == "folder":
+        raise IsFolder(f"{path} is a folder; list it with GET /v1/dirs{quote(str(path))}", path=str(path))
     raise FileNotFound(f"there is no file at {path}", path=str(path))
-
-
-def _small_version(db: sqlite3.Connection, path: RemotePath, generation: int | None) -> FileVersion | bool:
-    """The version, or True when it is so large that it must be read in a thread, or False when there is none."""
-    head = queries.file_head(db, path)
-    if head is None and generation is None:
-        return False
-    if generation is not None or (head is not None and head.size > LOOP_FILE_BYTES_MAX):
-        return True
-    return queries.file_version(db, path, generation) or False
 
 
 def _parts_of(call: Call, conditions: ReadConditions | None, version: FileVersion,

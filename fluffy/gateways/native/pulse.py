@@ -15,6 +15,7 @@ from fluffy.ports import Clock, LogStatus, MetadataLog
 
 PULSE_S = 1.0
 STATUS_TIMEOUT_S = 1.0
+RECENT_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,12 @@ class Pulse:
         self.last = Beat(status, at_s)
         return status
 
+    async def recent(self) -> LogStatus | None:
+        """What was said a moment ago, or else asked now: for answers that anybody may ask for at any rate."""
+        if self._clock.monotonic_s() - self.last.at_s < RECENT_S and self.last.status is not None:
+            return self.last.status
+        return await self.ask()
+
     def majority_seen(self) -> bool:
         """Whether a barrier is worth a try: true unless the log process said that it sees no majority."""
         status = self.last.status
@@ -75,10 +82,11 @@ def quorum_lost(status: LogStatus) -> QuorumLost:
     alive = 1 + sum(1 for peer in status.peers if peer.connected and peer.name != status.node)
     gone = sorted(peer.name for peer in status.peers if not peer.connected and peer.name != status.node)
     total = max(len(status.members), alive)
+    needed = total // 2 + 1
     away = f" ({', '.join(gone)} cannot be reached)" if gone else ""
-    return QuorumLost(
-        f"only {alive} of {total} nodes are alive{away} and a write needs {total // 2 + 1}; nothing was written, "
-        "reading still works", alive=alive, nodes=total, needed=total // 2 + 1)
+    living = f"only {alive} of {total} nodes {'is' if alive == 1 else 'are'} alive{away}"
+    return QuorumLost(f"{living} and a write needs {needed}; nothing was written, reading still works",
+                      alive=alive, nodes=total, needed=needed)
 
 
 def readiness(status: LogStatus | None) -> NotReady | None:

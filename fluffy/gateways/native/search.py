@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 
 from fluffy.base.deadline import Deadline
-from fluffy.base.errors import NotReady, QuerySyntax
+from fluffy.base.errors import HistoryCut, NotReady, QuerySyntax
 from fluffy.base.units import parse_size
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.model import Change
@@ -92,7 +92,10 @@ async def list_changes(desk: Desk, call: Call) -> Answer:
     wait_s = call.number("wait_s", 0, CHANGES_WAIT_MAX_S)
     if wait_s and call.point.seq <= since:
         await _wait_for(desk, since + 1, wait_s)
-    changes = await desk.reader.read_in_thread(lambda db: queries.changes(db, since, limit), call.deadline)
+    cut, changes = await desk.reader.read_in_thread(
+        lambda db: (queries.changes_cut(db), queries.changes(db, since, limit)), call.deadline)
+    if since < cut:
+        raise HistoryCut(oldest=cut, seq=call.point.seq)
     shown = _visible_changes(desk, call, changes)
     last = changes[-1].seq if changes else since
     return json_answer({"changes": [change_json(change) for change in shown], "next": last,

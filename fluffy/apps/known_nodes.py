@@ -1,0 +1,50 @@
+"""What gateways and the keeper learn from the catalog about nodes: who they are, and where the others are."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fluffy.apps.settings import NodeSettings, Settings
+from fluffy.base.errors import NotReady, PeerUnreachable
+from fluffy.base.ids import NodeNo
+from fluffy.core.metadata import queries
+from fluffy.core.metadata.model import ClusterState
+from fluffy.drivers.meta_reader import MetaReader
+
+BIRTH_POLL_S = 0.25
+
+
+async def wait_for_birth(reader: MetaReader, node: NodeSettings) -> tuple[ClusterState, NodeNo]:
+    """The cluster's state and this node's number, once both exist."""
+    while True:
+        try:
+            state = reader.read(queries.cluster_state)
+            records = reader.read(queries.node_records)
+        except NotReady:
+            state, records = None, ()
+        numbers = [record.node_no for record in records if record.name == node.name]
+        if state is not None and numbers:
+            return state, numbers[0]
+        await asyncio.sleep(BIRTH_POLL_S)
+
+
+class NodeAddresses:
+    """Where the other nodes are: as the configuration says, else as the log knows them."""
+
+    def __init__(self, settings: Settings, reader: MetaReader) -> None:
+        self._settings = settings
+        self._reader = reader
+
+    def address_of(self, node_no: NodeNo) -> tuple[str, int]:
+        name, host, port = self._record(node_no)
+        configured = next((one for one in self._settings.nodes.values() if one.name == name), None)
+        return (host, port) if configured is None else (configured.host, configured.data)
+
+    def name_of(self, node_no: NodeNo) -> str:
+        return self._record(node_no)[0]
+
+    def _record(self, node_no: NodeNo) -> tuple[str, str, int]:
+        for record in self._reader.read(queries.node_records):
+            if record.node_no == node_no:
+                return record.name, record.host, record.data
+        raise PeerUnreachable("the catalog does not know that node", node_no=node_no)
