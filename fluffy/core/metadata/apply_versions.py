@@ -11,8 +11,6 @@ from fluffy.core.metadata.working import Working
 
 # One command frees at most so many versions, whatever the leader asks: about 30 ms of apply.
 EXPIRE_VERSIONS_MAX = 1_000
-# Looking back in time goes no further than the longest trash of any bucket; moves older than this say nothing.
-PLACES_KEPT_DAYS = 400
 
 
 def expire_versions(work: Working, command: ExpireVersions) -> Outcome:
@@ -28,7 +26,9 @@ def expire_versions(work: Working, command: ExpireVersions) -> Outcome:
     reaped, more_folders = reaping.reap(work, limit=limit)
     freed, more_versions = versions.sweep(work, expires_ms_max=work.clock_ms, versions_max=limit,
                                           chunks_max=versions.SWEEP_CHUNKS_MAX)
-    forgotten = past_places.forget(work, before_ms=work.clock_ms - PLACES_KEPT_DAYS * DAY_MS, limit=limit)
+    # Looking back goes no further than the longest trash of any bucket.
+    kept_days = work.rules.trash_days_max(work.settings)
+    forgotten = past_places.forget(work, before_ms=work.clock_ms - kept_days * DAY_MS, limit=limit)
     if freed or reaped or forgotten:
         work.seq += 1
     return Accepted(work.seq, {"freed": freed + reaped, "more": more_versions or more_folders})

@@ -45,6 +45,10 @@ class BucketRules:
         """The bucket's own rules where it has some; None: a bucket that is to be made."""
         return keeping(_NONE if bucket_no is None else self._by_bucket.get(bucket_no, _NONE), settings)
 
+    def trash_days_max(self, settings: ClusterSettings) -> int:
+        """The longest that any bucket keeps its trash."""
+        return max([settings.trash_days, *(rules.trash_days or 0 for rules in self._by_bucket.values())])
+
     def has(self, bucket_no: int) -> bool:
         return bucket_no in self._by_bucket
 

@@ -1,7 +1,8 @@
 """Where things stood before they were moved: what looking back in time needs beside the kept versions.
 
 A row says that something left a place and when it came to its next one (later than it left when it lay in the trash
-in between). Where it stands now says `entries` or `tombs`. Rows are dropped when no kept version is as old.
+in between), or that an empty folder was removed. Where it stands now says `entries` or `tombs`. Rows are dropped when
+no kept version is as old.
 """
 
 from __future__ import annotations

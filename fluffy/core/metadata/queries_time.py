@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fluffy.base.errors import QuerySyntax
+from fluffy.base.ids import UserNo
 from fluffy.base.paths import PATH_BYTES_MAX, RemotePath
 from fluffy.core.metadata.model import DiffLine, DiffPage, Entry, FileVersion, Page
 from fluffy.core.metadata.packing import unpack_etag
 from fluffy.core.metadata.queries_files import owner_name, version_by_no
-from fluffy.core.metadata.schema import ROOT_NO
+from fluffy.core.metadata.schema import CLUSTER_USER_NO, ROOT_NO
 
 # Later than any moment: what stands there now.
 NOW_MS = (1 << 63) - 1
@@ -69,9 +70,9 @@ def _if_there(db: sqlite3.Connection, no: int, version_no: int, came_ms: int | N
     if came_ms is not None and came_ms > moment_ms:
         return None
     if not version_no:
-        row = db.execute("SELECT created_ms FROM folders WHERE folder_no = ?", (no,)).fetchone()
-        # One that came from elsewhere was made before; one that has no row was freed since.
-        return Thing(no, 0) if row is not None and (came_ms is not None or row[0] <= moment_ms) else None
+        if came_ms is None:
+            (came_ms,) = db.execute("SELECT created_ms FROM folders WHERE folder_no = ?", (no,)).fetchone()
+        return Thing(no, 0) if came_ms <= moment_ms else None
     row = db.execute("SELECT version_no FROM versions WHERE file_no = ? AND retired_ms IS NOT NULL AND retired_ms > ?"
                      " AND modified_ms <= ? ORDER BY generation DESC LIMIT 1", (no, moment_ms, moment_ms)).fetchone()
     if row is None and version_no > 0:
@@ -121,8 +122,8 @@ def list_at(db: sqlite3.Connection, path: RemotePath, at_ms: int, after: str | N
 def _entry(db: sqlite3.Connection, prefix: str, key: str, thing: Thing) -> Entry:
     name = key.removesuffix("/")
     if not thing.version_no:
-        owner_no, created_ms = db.execute("SELECT owner_no, created_ms FROM folders WHERE folder_no = ?",
-                                          (thing.no,)).fetchone()
+        row = db.execute("SELECT owner_no, created_ms FROM folders WHERE folder_no = ?", (thing.no,)).fetchone()
+        owner_no, created_ms = row or (UserNo(CLUSTER_USER_NO), 0)  # removed since
         return Entry(name, prefix + name, "folder", 0, 0, "", "", owner_name(db, owner_no), created_ms)
     size, generation, etag, content_type, owner_no, modified_ms = db.execute(
         "SELECT size, generation, etag, content_type, owner_no, modified_ms FROM versions WHERE version_no = ?",

@@ -186,6 +186,7 @@ def remove_folder(work: Working, parent: Folder, folder: Folder) -> None:
         work.folders.touch(folder).removed = 1
         add_tomb(work, parent, folder.key, Tomb(folder.no, 0))
     else:
+        past_places.record_folder(work, folder, parent, folder.key, left_ms=work.clock_ms)
         parent.floor = max(parent.floor, folder.floor)
         work.folders.drop(folder)
 
@@ -234,10 +235,11 @@ def drop_tomb(work: Working, folder: Folder, key: str, tomb: Tomb) -> None:
 def drop_shelters(work: Working, folder: Folder) -> None:
     """Drop a folder that was kept only for the trash inside, when that is gone; then the one above, and so on."""
     while folder.removed and not folder.tombs and not folder.entries:  # ends at the root at the latest
-        row = work.db.execute("SELECT expires_ms FROM tombs WHERE no = ?", (folder.no,)).fetchone()
+        row = work.db.execute("SELECT expires_ms, deleted_ms FROM tombs WHERE no = ?", (folder.no,)).fetchone()
         if row is None or row[0] is not None:
             return  # deleted with all it held, or being freed: not a shelter
         parent = work.folders.touch(work.folders.get(folder.parent))
+        past_places.record_folder(work, folder, parent, folder.key, left_ms=row[1])
         remove_tomb(work, parent, folder.key, folder.no)
         parent.floor = max(parent.floor, folder.floor)
         work.folders.drop(folder)
