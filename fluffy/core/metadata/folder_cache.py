@@ -66,14 +66,13 @@ class FolderCache:
 
         `top`: the highest generation that came; `reach`: the longest path that came, seen from inside the folder.
         """
-        while True:  # ends at the root, which every folder that is not in the trash lies below
-            self.touch(folder)
-            folder.files += files
-            folder.bytes += size
-            folder.top = max(folder.top, top)
-            folder.reach = max(folder.reach, reach)
-            if folder.no == ROOT_NO:
-                return
+        while folder.no != ROOT_NO:  # every folder that is not in the trash lies below it; `state` has its sums
+            if files or size or top > folder.top or reach > folder.reach:
+                self.touch(folder)
+                folder.files += files
+                folder.bytes += size
+                folder.top = max(folder.top, top)
+                folder.reach = max(folder.reach, reach)
             reach += len(folder.key.encode())
             folder = self.get(folder.parent)
 

@@ -127,5 +127,8 @@ def folder_sums(db: sqlite3.Connection, path: RemotePath) -> tuple[int, int] | N
     folder_no = find_folder(db, path.segments)
     if folder_no is None:
         return None
-    files, size = db.execute("SELECT files, bytes FROM folders WHERE folder_no = ?", (folder_no,)).fetchone()
-    return files, size
+    if folder_no == ROOT_NO:
+        row = db.execute("SELECT files, file_bytes FROM state").fetchone()
+    else:
+        row = db.execute("SELECT files, bytes FROM folders WHERE folder_no = ?", (folder_no,)).fetchone()
+    return int(row[0]), int(row[1])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 
 TABLES: tuple[str, ...] = (
-    # Sums over everything below the folder, itself included, that is not in the trash (of a folder in the trash: what
-    # was below it when it was deleted): current files, their bytes; and the highest generation a file there ever had.
+    # Sums over everything below the folder that is not in the trash (of a folder in the trash: what was below it when
+    # it was deleted): current files, their bytes; and the highest generation a file there ever had. The root has 0:
+    # its sums are in `state`.
     "ALTER TABLE folders ADD COLUMN files INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE folders ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE folders ADD COLUMN top INTEGER NOT NULL DEFAULT 0",
@@ -96,7 +97,7 @@ WITH RECURSIVE above (folder_no, files, bytes, top) AS (
      sums (folder_no, files, bytes, top) AS (
         SELECT folder_no, sum(files), sum(bytes), max(top) FROM above GROUP BY folder_no)
 UPDATE folders SET (files, bytes, top) = (SELECT files, bytes, top FROM sums WHERE sums.folder_no = folders.folder_no)
-    WHERE folder_no IN (SELECT folder_no FROM sums)""",
+    WHERE folder_no != 0 AND folder_no IN (SELECT folder_no FROM sums)""",
     """
 WITH RECURSIVE above (folder_no, reach) AS (
         SELECT parent, max(length(CAST(key AS BLOB))) FROM entries GROUP BY parent
@@ -105,7 +106,7 @@ WITH RECURSIVE above (folder_no, reach) AS (
             WHERE f.folder_no != 0),
      longest (folder_no, reach) AS (SELECT folder_no, max(reach) FROM above GROUP BY folder_no)
 UPDATE folders SET reach = (SELECT reach FROM longest WHERE longest.folder_no = folders.folder_no)
-    WHERE folder_no IN (SELECT folder_no FROM longest)""",
+    WHERE folder_no != 0 AND folder_no IN (SELECT folder_no FROM longest)""",
 )
 
 DIGEST_QUERIES: tuple[tuple[str, str], ...] = (
