@@ -95,7 +95,7 @@ def change_user(work: Working, command: ChangeUser) -> Outcome:
         return refusal
     user_no = find_user(work, command.name)
     if user_no is None:
-        return refused(UserNotFound, user=command.name)
+        return refused(UserNotFound, user=command.name if is_name(command.name) else "")
     user = work.user(user_no)
     loses_admin = command.disabled or command.role not in (None, "admin")
     if user is not None and user.role == "admin" and not user.disabled and loses_admin and _admins(work) == 1:
@@ -142,13 +142,14 @@ def remove_user(work: Working, command: RemoveUser) -> Outcome:
         return refusal
     user_no = find_user(work, command.name)
     if user_no is None:
-        return refused(UserNotFound, user=command.name)
+        return refused(UserNotFound, user=command.name if is_name(command.name) else "")
     user = work.user(user_no)
     if user is not None and user.role == "admin" and not user.disabled and _admins(work) == 1:
         return refused(LastAdmin)
     heir_no = None if command.give_to is None else find_user(work, command.give_to)
     if command.give_to is not None and heir_no in (None, user_no):
-        return refused(UserNotFound, "the buckets must go to another user that exists", user=command.give_to)
+        return refused(UserNotFound, "the buckets must go to another user that exists",
+                       user=command.give_to if is_name(command.give_to) else "")
     buckets = _buckets_of(work, user_no)
     if isinstance(buckets, Rejected):
         return buckets
