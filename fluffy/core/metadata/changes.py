@@ -7,7 +7,8 @@ A follower's rules: `file-put` shows (path, generation); `file-deleted` hides it
 `file-purged` says that generations up to this one cannot come back. `file-moved` is (source, any generation) hidden and
 (path, generation) shown; `file-changed`: tags, metadata or content type of (path, generation) are others now.
 `folder-moved`: everything below `source` is below `path` now. `folder-deleted` hides the folder (or bucket) and all
-below it; `folder-undeleted` shows it again: list it. `folder-purged`: it cannot come back.
+below it; `folder-undeleted` shows it again at `path` (`source`: where it was deleted): list it. `folder-purged`: it
+cannot come back.
 """
 
 from __future__ import annotations
