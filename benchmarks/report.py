@@ -108,5 +108,7 @@ def compare(figures: Sequence[Figure], baseline: Path, tolerance: float, say: Ca
 
 
 def write_baseline(figures: Sequence[Figure], baseline: Path) -> None:
-    ratios = {figure.name: round(figure.ratio, 4) for figure in figures if figure.ratio is not None}
+    """Take over the ratios of these figures; those of others stay."""
+    ratios: dict[str, float] = json.loads(baseline.read_text())["ratios"] if baseline.exists() else {}
+    ratios.update({figure.name: round(figure.ratio, 4) for figure in figures if figure.ratio is not None})
     baseline.write_text(json.dumps({"ratios": ratios}, indent=2) + "\n")

@@ -20,7 +20,7 @@ async def test_a_killed_leader_costs_a_short_pause_and_no_acknowledged_write(mak
 
 
 async def test_all_nodes_killed_at_once_lose_nothing_even_during_a_checkpoint(make_cluster: MakeCluster) -> None:
-    report = await all_kills.run(make_cluster(**all_kills.CLUSTER), rounds=2, seed=SEED)
+    report = await all_kills.run(make_cluster(**all_kills.CLUSTER), rounds=3, seed=SEED)
     report.verify(SLACK)
 
 

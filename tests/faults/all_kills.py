@@ -71,7 +71,7 @@ def _checkpoint(cluster: Cluster, name: str) -> object:
         return error  # killed while it worked: that is the point
 
 
-async def run(cluster: Cluster, rounds: int, seed: int, files: int = 4_000, writers: int = 8) -> Report:
+async def run(cluster: Cluster, rounds: int, seed: int, files: int = 20_000, writers: int = 8) -> Report:
     """The cluster is ready before and after. `files` in the metadata make a checkpoint take its time."""
     rng = random.Random(seed)
     leader = await asyncio.to_thread(cluster.leader)
@@ -84,7 +84,7 @@ async def run(cluster: Cluster, rounds: int, seed: int, files: int = 4_000, writ
             if number % 2 == 0:
                 asked = await _checkpoint_everywhere(cluster)
                 await asyncio.to_thread(_wait_for_copy, cluster)
-                await asyncio.sleep(rng.uniform(0.0, 0.02))
+                await asyncio.sleep(rng.uniform(0.0, 0.004))
             await asyncio.to_thread(cluster.kill, *cluster.names)
             if asked:
                 report.with_checkpoint += bool(_unfinished_copies(cluster))

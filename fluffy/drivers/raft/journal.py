@@ -30,6 +30,9 @@ SEGMENT_BYTES = 32 * MIB
 MEMORY_BYTES = 32 * MIB
 # Adding more than this in one turn syncs early: the buffer is memory, and memory is bounded.
 BUFFER_BYTES_MAX = 8 * MIB
+# Entries under load are groups of up to a megabyte: a count alone would retain a gigabyte, and make the log look due
+# for the next checkpoint the moment one is made. Far below what makes one due (CheckpointPolicy.log_bytes_min).
+RETAIN_BYTES_MAX = 16 * MIB
 # Old entries are read back in pieces of this size, not one by one.
 READ_RUN_BYTES_MAX = 4 * MIB
 invariant(READ_RUN_BYTES_MAX >= fmt.ENTRY_BYTES_MAX, "one entry fits one read")
@@ -57,7 +60,8 @@ class SegmentedJournal(Journal):  # type: ignore[misc]  # the library is untyped
     """The durable log. One thread. Raises JournalCorrupt or StartRefused from the constructor, never a torn state.
 
     `memory_bytes` bounds the bodies kept in memory. `retain_entries`: how many of the newest entries compaction keeps
-    at least, for followers that lag a little. `salt` gives the random bytes of a new segment.
+    for followers that lag a little, while they have at most RETAIN_BYTES_MAX bytes. `salt` gives the random bytes of a
+    new segment.
     """
 
     def __init__(self, disk: Disk, *, segment_bytes: int = SEGMENT_BYTES, memory_bytes: int = MEMORY_BYTES,
@@ -146,11 +150,11 @@ class SegmentedJournal(Journal):  # type: ignore[misc]  # the library is untyped
             self._begin_segment(segment.number + 1, b"")
 
     def compact_to(self, index: int) -> None:
-        """Let go of the entries before `index`, but for the newest `retain_entries`; durable when it returns.
+        """Let go of the entries before `index`, but for the newest that are retained; durable when it returns.
 
         The caller has a durable checkpoint that covers what goes.
         """
-        index = min(index, self._index.last, self._index.last + 1 - self._retain_entries)
+        index = min(index, self._index.last, self._first_retained())
         if index <= self.first_index:
             return
         self._index.cut_before(index)
@@ -161,6 +165,15 @@ class SegmentedJournal(Journal):  # type: ignore[misc]  # the library is untyped
         self.sync()
         while len(self._segments) > 1 and self._segments[0].index_max < index:
             self._remove_oldest_segment()
+
+    def _first_retained(self) -> int:
+        first, retained_bytes = self._index.last + 1, 0
+        for _ in range(min(self._retain_entries, len(self._index))):
+            retained_bytes += self._index.length(first - 1)
+            if retained_bytes > RETAIN_BYTES_MAX:
+                break
+            first -= 1
+        return first
 
     def reset(self, entry0: Entry, entry1: Entry) -> None:
         """Replace the whole log by two entries, those a snapshot ends with; durable when it returns.
