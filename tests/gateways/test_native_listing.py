@@ -9,6 +9,8 @@ import pytest
 from fluffy.base.errors import NoLeader
 from fluffy.base.ids import UserNo
 from fluffy.core.metadata.model import User
+from fluffy.core.metadata.model_people import Standing
+from fluffy.core.metadata.rights import Right
 from tests.support.native_door import CHUNK_SIZE, Door
 
 
@@ -52,7 +54,8 @@ async def test_a_user_sees_only_the_own_buckets(door: Door, monkeypatch: pytest.
         await change(door, "PUT", f"/v1/dirs/{name}")
     owners = {"admin": "admin", "b1": "bob", "b2": "admin", "b3": "bob"}
     monkeypatch.setattr(door.desk.tokens, "user_of", lambda token_hash, seq: User(UserNo(9), "bob", "user"))
-    monkeypatch.setattr(type(door.desk), "bucket_owner", lambda desk, bucket: owners.get(bucket))
+    standings = {name: Standing(name, owner, Right.NONE) for name, owner in owners.items()}
+    monkeypatch.setattr(type(door.desk), "standing", lambda desk, user, bucket: standings.get(bucket))
     assert (await json_of(door, "/v1/search?q=report"))["hits"] == []
     assert [row["path"] for row in (await json_of(door, "/v1/changes"))["changes"]] == ["/b1", "/b3"]
     assert (await json_of(door, "/v1/dirs/"))["entries"] == [], "all of them belong to the admin in truth"
