@@ -71,7 +71,10 @@ class BodySource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PutOrder:
-    """What the client wants, apart from the bytes. `md5`, `blake3`: what it promises about them; None: nothing."""
+    """What the client wants, apart from the bytes. `md5`, `blake3`: what it promises about them; None: nothing.
+
+    `lock`: BLAKE3 of the lock token that it brings, or empty.
+    """
 
     path: str
     content_type: str
@@ -81,6 +84,7 @@ class PutOrder:
     if_none_match: bool = False
     md5: bytes | None = None
     blake3: bytes | None = None
+    lock: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +288,8 @@ def _command(header: Header, order: PutOrder, size: int, digest: bytes, *, inlin
     return PutFile(
         header, order.path, size, digest, etag_of(digest), order.content_type, order.meta, order.tags, inline,
         tuple((chunk.chunk_id, chunk.length) for chunk in chunks), tuple(chunk.replicas for chunk in chunks),
-        if_match=order.if_match, if_none_match=order.if_none_match, parents=True)
+        if_match=order.if_match, if_none_match=order.if_none_match, parents=True,
+        lock=order.lock)
 
 
 def _check_promises(order: PutOrder, digest: bytes, md5: bytes | None) -> None:

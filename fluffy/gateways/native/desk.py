@@ -35,6 +35,7 @@ from fluffy.gateways.native.table import Match, Route, Table
 from fluffy.gateways.native.version_cache import VersionCache
 from fluffy.ports import Clock, MetadataLog, MetadataReader, NameSearch
 from fluffy.services.downloads import Downloads
+from fluffy.services.tokens import hash_of
 from fluffy.services.uploads import BodySource, Uploads
 
 log = logging.getLogger("fluffy.gateway")
@@ -44,6 +45,7 @@ REQUEST_TIMEOUT_S = 10.0
 # A change that is one proposal: a refusal without a majority must come within 3 s.
 PROPOSE_TIMEOUT_S = 2.5
 CLIENT_KEY_BYTES_MAX = 128
+LOCK_TOKEN_CHARS_MAX = 128
 # A stranger's token may cost the cluster a barrier this often, whatever the number of strangers.
 LOOK_AGAIN_EVERY_S = 0.25
 UNKNOWN_TOKEN = "that token is not known to this cluster (any more)"
@@ -195,6 +197,18 @@ class Desk:
         """The header of a command that this call asks for. Raises QuerySyntax for a bad Fluffy-Request-Id."""
         key = call.headers.get("fluffy-request-id")
         return Header(_request_id(call.user, key), self.clock.now_ms(), self.data_path().node_no, call.user.user_no)
+
+    def lock_of(self, call: Call) -> bytes:
+        """What every command that changes a path ends in: the hash of the token in `Fluffy-Lock`, or empty.
+
+        Raises QuerySyntax for what cannot be a token.
+        """
+        token = call.headers.get("fluffy-lock")
+        if token is None:
+            return b""
+        if not (0 < len(token) <= LOCK_TOKEN_CHARS_MAX and token.isascii() and token.isprintable()):
+            raise QuerySyntax("Fluffy-Lock is the token that taking the lock gave you")
+        return hash_of(token)
 
     async def propose(self, command: Command) -> Accepted:
         """Commit one command. Without a majority it says so, with the count of nodes."""

@@ -64,7 +64,7 @@ async def put_file(desk: Desk, call: Call) -> Answer:
     path = parse_file_path(call.tail)
     data = desk.data_path()
     desk.allow(call, Act.WRITE, path)
-    order = _order_of(call, path)
+    order = _order_of(call, path, desk.lock_of(call))
     header = desk.header(call)
     await desk.pulse.refuse_without_majority()
     with ExitStack() as place:
@@ -135,7 +135,8 @@ async def delete_file(desk: Desk, call: Call) -> Answer:
     path = parse_file_path(call.tail)
     desk.allow(call, Act.WRITE, path)
     purge = call.flag("purge")
-    outcome = await desk.propose(DeleteFile(desk.header(call), path.text, purge, _if_match(call)))
+    outcome = await desk.propose(DeleteFile(desk.header(call), path.text, purge, _if_match(call),
+                                            desk.lock_of(call)))
     call.point = Point(outcome.seq)
     return json_answer({"path": str(path), "generation": outcome.facts["generation"], "purged": purge})
 
@@ -251,7 +252,7 @@ class _Occupied:
 
 # What a put says beside its bytes
 
-def _order_of(call: Call, path: RemotePath) -> PutOrder:
+def _order_of(call: Call, path: RemotePath, lock: bytes) -> PutOrder:
     """Raises QuerySyntax, DigestMismatch, TooLarge for headers that cannot be kept."""
     if "content-encoding" in call.headers and call.headers["content-encoding"].lower() != "identity":
         raise NotSupported("Content-Encoding is not kept; send the bytes as they shall come back")
@@ -263,7 +264,7 @@ def _order_of(call: Call, path: RemotePath) -> PutOrder:
     return PutOrder(
         path.text, _content_type(call, path), _meta_of(call), _tags_of(call.headers.get("fluffy-tags")),
         if_match=_if_match(call), if_none_match=if_none_match is not None,
-        md5=_digest(call, "content-md5", 16), blake3=_digest(call, "fluffy-blake3", 32))
+        md5=_digest(call, "content-md5", 16), blake3=_digest(call, "fluffy-blake3", 32), lock=lock)
 
 
 def _if_match(call: Call) -> str | None:

@@ -27,7 +27,7 @@ async def make_folder(desk: Desk, call: Call) -> Answer:
     path = _folder_path(call)
     desk.allow(call, Act.WRITE, path)
     parents = call.flag("parents")
-    outcome = await desk.propose(MakeFolder(desk.header(call), path.text, parents))
+    outcome = await desk.propose(MakeFolder(desk.header(call), path.text, parents, desk.lock_of(call)))
     call.point = Point(outcome.seq)
     created = bool(outcome.facts.get("created", True))
     return json_answer({"path": str(path), "created": created}, 201 if created else 200)
@@ -37,7 +37,7 @@ async def remove_folder(desk: Desk, call: Call) -> Answer:
     """DELETE /v1/dirs/{path}"""
     path = _folder_path(call)
     desk.allow(call, Act.WRITE, path)
-    outcome = await desk.propose(RemoveFolder(desk.header(call), path.text))
+    outcome = await desk.propose(RemoveFolder(desk.header(call), path.text, desk.lock_of(call)))
     call.point = Point(outcome.seq)
     return json_answer({"path": str(path), "removed": True})
 
