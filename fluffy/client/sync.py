@@ -13,7 +13,7 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -46,6 +46,7 @@ class Fluffy:
         self._thread = threading.Thread(target=self._loop.run_forever, name="fluffy-client", daemon=True)
         self._thread.start()
         self._closed = False
+        self._running: set[Future[Any]] = set()
 
     def __enter__(self) -> Fluffy:
         return self
@@ -76,12 +77,23 @@ class Fluffy:
             work.close()
             raise RuntimeError("this Fluffy is closed")
         future: Future[T] = asyncio.run_coroutine_threadsafe(watched(), self._loop)
+        self._running.add(future)
         try:
             return future.result()
+        except CancelledError:
+            tidied.wait(TIDY_S)
+            raise
         except BaseException:
             if future.cancel():  # we were interrupted, not it
                 tidied.wait(TIDY_S)
             raise
+        finally:
+            self._running.discard(future)
+
+    def interrupt(self) -> None:
+        """Cancel what all threads are waiting for now: their calls raise `concurrent.futures.CancelledError`."""
+        for future in tuple(self._running):
+            future.cancel()
 
     def _pull(self, entries: AsyncIterator[Entry]) -> Iterator[Entry]:
         while True:
