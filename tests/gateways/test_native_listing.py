@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from blake3 import blake3
 
 from fluffy.base.errors import NoLeader
 from fluffy.base.ids import UserNo
@@ -162,3 +163,20 @@ async def test_a_node_without_a_leader_is_alive_but_not_ready(door: Door) -> Non
     await door.desk.pulse.ask()
     assert (await json_of(door, "/readyz", 503))["error"]["code"] == "NotReady"
     assert (await json_of(door, "/healthz"))["status"] == "alive"
+
+
+async def test_a_listing_with_labels_tells_hash_metadata_and_tags(door: Door) -> None:
+    await door.put("admin/l/a", b"data", Fluffy_Meta_mtime="1.5", Fluffy_Tags="k=v")
+    await door.put("admin/l/b", b"old")
+    await door.put("admin/l/b", b"new")
+    await door.put("admin/l/sub/c", b"x")
+    async with door.client.get(f"{door.url}/v1/dirs/admin/l?labels=1&limit=2") as answer:
+        document = await answer.json()
+    first, second = document["entries"]
+    assert (first["meta"], first["tags"]) == ({"mtime": "1.5"}, {"k": "v"})
+    assert first["blake3"] == blake3(b"data").hexdigest()
+    assert (second["generation"], second["blake3"], second["meta"]) == (2, blake3(b"new").hexdigest(), {})
+    assert document["after"] == "b"
+    async with door.client.get(f"{door.url}/v1/dirs/admin/l?labels=1&after=b") as answer:
+        document = await answer.json()
+    assert [(entry["name"], "meta" in entry) for entry in document["entries"]] == [("sub", False)]

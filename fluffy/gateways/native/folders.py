@@ -10,11 +10,12 @@ from fluffy.core.access.policy import Act, sees_bucket
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands import MakeFolder, RemoveFolder
 from fluffy.core.metadata.model import Entry, Page
+from fluffy.core.metadata.queries_labels import labels_of
 from fluffy.core.metadata.rights import Right
 from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.desk import Desk
 from fluffy.gateways.native.exchange import Call, Point, json_answer
-from fluffy.gateways.native.shapes import entry_json
+from fluffy.gateways.native.shapes import entry_json, labelled_json
 
 PAGE_ENTRIES_DEFAULT = 100
 PAGE_ENTRIES_MAX = 1000
@@ -53,6 +54,10 @@ async def list_folder(desk: Desk, call: Call) -> Answer:
         page = await _read_page(desk, call, path, after, limit)
     if not page.entries and not path.is_root:
         _check_is_folder(desk, path)
+    if call.flag("labels"):
+        labels = await desk.reader.read_in_thread(lambda db: labels_of(db, path, page), call.deadline)
+        return json_answer({"path": str(path), "after": page.after,
+                            "entries": [labelled_json(entry, labels.get(entry.name)) for entry in page.entries]})
     return page_answer(page, "entries", long=call.flag("long"), path=str(path))
 
 

@@ -12,6 +12,7 @@ from fluffy.gateways.native.table import Parameter, Route
 
 LIMIT = Parameter("limit", "number", "entries of a page, 1 to 1000; 100 when absent")
 AFTER = Parameter("after", "text", "the cursor that the last page gave as `after`")
+LABELS = Parameter("labels", "flag", "1: like long, and of files also hash, metadata and tags; for comparing trees")
 LONG = Parameter("long", "flag", "1: with owner, generation, etag and content type")
 GENERATION = Parameter("generation", "number", "an older version instead of the current one")
 
@@ -31,7 +32,7 @@ BUILT: tuple[Route, ...] = (
     Route("PUT", "/v1/dirs/{path}", folders.make_folder, "Make a folder, or with one segment a bucket.", Act.WRITE,
           query=(Parameter("parents", "flag", "1: also its parents, and no error when it is there"),), success=201),
     Route("GET", "/v1/dirs/{path}", folders.list_folder, "List a folder; /v1/dirs/ lists the buckets.", Act.READ,
-          is_read=True, query=(LIMIT, AFTER, LONG)),
+          is_read=True, query=(LIMIT, AFTER, LONG, LABELS)),
     Route("GET", "/v1/dirs", folders.list_folder, "List the buckets.", Act.READ, is_read=True,
           query=(LIMIT, AFTER, LONG)),
     Route("DELETE", "/v1/dirs/{path}", folders.remove_folder, "Remove an empty folder or bucket.", Act.WRITE),

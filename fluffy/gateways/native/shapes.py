@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from fluffy.core.metadata.model import Change, Entry, FileVersion, FolderInfo
+from fluffy.core.metadata.queries_labels import Labels
 from fluffy.services.uploads import StoredFile
 from fluffy.wire.conditions import rfc3339
 
@@ -29,6 +30,14 @@ def entry_json(entry: Entry, *, long: bool) -> Json:
         line |= {"owner": entry.owner}
         if entry.kind == "file":
             line |= {"generation": entry.generation, "etag": entry.etag, "content_type": entry.content_type}
+    return line
+
+
+def labelled_json(entry: Entry, labels: Labels | None) -> Json:
+    """A line with all that a program needs to compare a tree with another; labels of another generation stay away."""
+    line = entry_json(entry, long=True)
+    if labels is not None and labels.generation == entry.generation:
+        line |= {"blake3": labels.blake3.hex(), "meta": labels.meta, "tags": labels.tags}
     return line
 
 
