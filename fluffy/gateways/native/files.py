@@ -7,25 +7,11 @@ that path or the lack of a majority already decide. A get answers from one versi
 
 from __future__ import annotations
 
-import base64
-import binascii
-import mimetypes
 import os
 from contextlib import ExitStack
-from functools import lru_cache
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 
-from fluffy.base.errors import (
-    DigestMismatch,
-    FileNotFound,
-    IsFolder,
-    NotSupported,
-    PreconditionFailed,
-    QuerySyntax,
-    RangeIllegal,
-    TooLarge,
-    Unavailable,
-)
+from fluffy.base.errors import FileNotFound, IsFolder, NotSupported, PreconditionFailed, RangeIllegal, Unavailable
 from fluffy.base.paths import RemotePath, parse_file_path, parse_path
 from fluffy.base.units import GIB
 from fluffy.core.access.policy import Act
@@ -38,24 +24,15 @@ from fluffy.gateways.native.desk import Desk
 from fluffy.gateways.native.exchange import Call, Point, json_answer
 from fluffy.gateways.native.shapes import file_json, folder_json, stored_json
 from fluffy.gateways.native.version_cache import CachedVersion
+from fluffy.gateways.native.writing import if_match_of, order_of
 from fluffy.services.downloads import BodyOut, Download
-from fluffy.services.uploads import PutOrder
-from fluffy.wire.conditions import ReadConditions, evaluate, http_date, parse_tags, range_applies
+from fluffy.wire.conditions import ReadConditions, evaluate, http_date, range_applies
 from fluffy.wire.ranges import Span, content_range, multipart_ranges, parse_range, unsatisfied_range
 
-DEFAULT_TYPE = "application/octet-stream"
-CONTENT_TYPE_BYTES_MAX = 256
-# What S3 allows for user metadata is 2 KB; together they stay far below one log entry.
-META_ENTRIES_MAX = 64
-META_BYTES_MAX = 8 * 1024
-TAGS_MAX = 32
-TAG_KEY_CHARS_MAX = 128
-TAG_VALUE_CHARS_MAX = 256
 # A manifest of so many chunks takes milliseconds to read: longer ones are read in a thread.
 LOOP_FILE_BYTES_MAX = GIB
 # A page opened from here must not act as a page of ours: its scripts do not run.
 SANDBOX: Headers = [("X-Content-Type-Options", "nosniff"), ("Content-Security-Policy", "sandbox")]
-META_PREFIX = "fluffy-meta-"
 _CONDITIONAL = frozenset({"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"})
 
 
@@ -64,7 +41,7 @@ async def put_file(desk: Desk, call: Call) -> Answer:
     path = parse_file_path(call.tail)
     data = desk.data_path()
     desk.allow(call, Act.WRITE, path)
-    order = _order_of(call, path, desk.lock_of(call))
+    order = order_of(call, path, desk.lock_of(call))
     header = desk.header(call)
     await desk.pulse.refuse_without_majority()
     with ExitStack() as place:
@@ -135,7 +112,7 @@ async def delete_file(desk: Desk, call: Call) -> Answer:
     path = parse_file_path(call.tail)
     desk.allow(call, Act.WRITE, path)
     purge = call.flag("purge")
-    outcome = await desk.propose(DeleteFile(desk.header(call), path.text, purge, _if_match(call),
+    outcome = await desk.propose(DeleteFile(desk.header(call), path.text, purge, if_match_of(call),
                                             desk.lock_of(call)))
     call.point = Point(outcome.seq)
     return json_answer({"path": str(path), "generation": outcome.facts["generation"], "purged": purge})
@@ -248,109 +225,3 @@ class _Occupied:
     def close(self) -> None:
         self._download.close()
         self._place.close()
-
-
-# What a put says beside its bytes
-
-def _order_of(call: Call, path: RemotePath, lock: bytes) -> PutOrder:
-    """Raises QuerySyntax, DigestMismatch, TooLarge for headers that cannot be kept."""
-    if "content-encoding" in call.headers and call.headers["content-encoding"].lower() != "identity":
-        raise NotSupported("Content-Encoding is not kept; send the bytes as they shall come back")
-    if "content-range" in call.headers:
-        raise NotSupported("a PUT writes the whole file; ranges are not built yet")
-    if_none_match = call.headers.get("if-none-match")
-    if if_none_match is not None and not parse_tags(if_none_match).any:
-        raise NotSupported("If-None-Match of a PUT may only be * (create only)")
-    return PutOrder(
-        path.text, _content_type(call, path), _meta_of(call), _tags_of(call.headers.get("fluffy-tags")),
-        if_match=_if_match(call), if_none_match=if_none_match is not None,
-        md5=_digest(call, "content-md5", 16), blake3=_digest(call, "fluffy-blake3", 32), lock=lock)
-
-
-def _if_match(call: Call) -> str | None:
-    header = call.headers.get("if-match")
-    if header is None:
-        return None
-    tags = parse_tags(header)
-    if tags.any:
-        return "*"
-    if len(tags.strong) != 1:
-        raise QuerySyntax("If-Match of a write is * or one strong entity tag")
-    return next(iter(tags.strong))
-
-
-def _content_type(call: Call, path: RemotePath) -> str:
-    given = call.headers.get("content-type")
-    if given is None or not given.strip():
-        return guess_type(path.name)
-    if len(given) > CONTENT_TYPE_BYTES_MAX or not given.isascii() or not given.isprintable() or "/" not in given:
-        raise QuerySyntax(f"Content-Type is a media type of at most {CONTENT_TYPE_BYTES_MAX} printable characters")
-    return given.strip()
-
-
-# The library's own table and not this machine's files, so that all nodes guess alike.
-_TYPES = mimetypes.MimeTypes(filenames=())
-
-
-@lru_cache(maxsize=1024)
-def _type_of_suffix(suffix: str) -> str:
-    return _TYPES.guess_type("x" + suffix)[0] or DEFAULT_TYPE
-
-
-def guess_type(name: str) -> str:
-    """The media type that a file's name suggests."""
-    stem, dot, suffix = name.rpartition(".")
-    return _type_of_suffix("." + suffix.lower()) if dot and stem and len(suffix) <= 16 else DEFAULT_TYPE
-
-
-def _meta_of(call: Call) -> dict[str, str]:
-    meta: dict[str, str] = {}
-    size = 0
-    for name, value in call.headers.items():
-        key = name.lower()
-        if not key.startswith(META_PREFIX):
-            continue
-        key = key[len(META_PREFIX):]
-        if not key or key in meta:
-            raise QuerySyntax(f"header {name[:60]} is given twice or has no name after Fluffy-Meta-")
-        try:
-            size += len(key) + len(value.encode())
-        except UnicodeEncodeError as error:
-            raise QuerySyntax(f"header {name[:60]} is not valid UTF-8") from error
-        if not value.isprintable():
-            raise QuerySyntax(f"header {name[:60]} has a control character")
-        meta[key] = value
-        if len(meta) > META_ENTRIES_MAX or size > META_BYTES_MAX:
-            raise TooLarge(f"at most {META_ENTRIES_MAX} Fluffy-Meta headers of together {META_BYTES_MAX} bytes")
-    return meta
-
-
-def _tags_of(header: str | None) -> dict[str, str]:
-    if not header:
-        return {}
-    try:
-        pairs = parse_qsl(header, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=TAGS_MAX)
-    except ValueError as error:
-        raise QuerySyntax(f"Fluffy-Tags is like key=value&key=value, percent-encoded, at most {TAGS_MAX}") from error
-    tags = dict(pairs)
-    if len(tags) != len(pairs):
-        raise QuerySyntax("Fluffy-Tags names a key twice")
-    for key, value in pairs:
-        if not 0 < len(key) <= TAG_KEY_CHARS_MAX or len(value) > TAG_VALUE_CHARS_MAX or not (key + value).isprintable():
-            raise QuerySyntax(f"a tag has 1 to {TAG_KEY_CHARS_MAX} characters and a value of at most "
-                              f"{TAG_VALUE_CHARS_MAX}, all printable")
-    return tags
-
-
-def _digest(call: Call, name: str, size: int) -> bytes | None:
-    """What the client promises about the body: base64 for MD5 (RFC 1864), hex for BLAKE3."""
-    text = call.headers.get(name)
-    if text is None:
-        return None
-    try:
-        digest = base64.b64decode(text, validate=True) if name == "content-md5" else bytes.fromhex(text)
-    except (binascii.Error, ValueError) as error:
-        raise DigestMismatch(f"the header {name} cannot be read") from error
-    if len(digest) != size:
-        raise DigestMismatch(f"the header {name} has {len(digest)} bytes, not {size}")
-    return digest
