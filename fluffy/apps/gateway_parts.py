@@ -17,6 +17,7 @@ from fluffy.apps.identity import load_or_create_identity
 from fluffy.apps.known_nodes import NodeAddresses, wait_for_birth
 from fluffy.apps.settings import NodeSettings, Settings
 from fluffy.base.errors import ConfigIllegal, NotReady
+from fluffy.base.ids import NodeNo
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.model import PlacementMap
 from fluffy.drivers.buffers import BufferPool
@@ -29,7 +30,7 @@ from fluffy.drivers.meta_reader import MetaReader
 from fluffy.drivers.search_reader import SearchReader
 from fluffy.gateways.native.access_log import AccessLog
 from fluffy.gateways.native.auth import Tokens
-from fluffy.gateways.native.desk import DataPath, Desk, new_slots
+from fluffy.gateways.native.desk import DataPath, Desk, People, new_slots
 from fluffy.gateways.native.limits import DOWNLOADS_MAX
 from fluffy.gateways.native.metrics import Metrics
 from fluffy.gateways.native.pulse import Pulse
@@ -41,7 +42,12 @@ from fluffy.services.chunk_cache import ChunkCache
 from fluffy.services.chunk_reader import ChunkReader
 from fluffy.services.chunk_writer import ChunkWriter
 from fluffy.services.downloads import Downloads
+from fluffy.services.locks import Locks
+from fluffy.services.passwords import Passwords
+from fluffy.services.refusals import RefusalReporter
 from fluffy.services.replica_reports import ReplicaReporter
+from fluffy.services.signed_urls import UrlSigner
+from fluffy.services.tokens import TokenMaker
 from fluffy.services.uploads import Uploads
 from fluffy.wire.handshake import PeerIdentity
 
@@ -57,6 +63,8 @@ CHUNK_THREADS = 4
 READ_THREADS = 4
 DATA_PORT_THREADS = 4
 SENDER_THREADS = DOWNLOADS_MAX
+# What services/passwords.py counts with: 32 MiB and a quarter of a CPU second for each login at once.
+PASSWORD_THREADS = 2
 # A placement map is one or two pages of SQLite: read again at most this often.
 PLACEMENT_KEPT_S = 0.5
 
@@ -80,7 +88,7 @@ def make_front(settings: Settings, node: NodeSettings, worker: int, connections:
     names = SearchReader(node.dir)
     pulse = Pulse(log, clock)
     gate = ReadGate(log, reader, clock, pulse.majority_seen)
-    requests, uploading, downloading = new_slots()
+    requests, uploading, downloading, waiting = new_slots()
 
     def gauges() -> dict[str, tuple[str, float]]:
         status = pulse.last.status
@@ -91,7 +99,8 @@ def make_front(settings: Settings, node: NodeSettings, worker: int, connections:
             "gateway_uploads": ("Uploads on their way.", uploading.taken),
             "gateway_downloads": ("Downloads on their way.", downloading.taken),
             "gateway_refused": ("Requests refused because the house was full, since the start.",
-                                requests.refused + uploading.refused + downloading.refused),
+                                requests.refused + uploading.refused + downloading.refused + waiting.refused),
+            "gateway_lock_waiters": ("Requests that wait for a lock.", waiting.taken),
             "gateway_barriers": ("Barriers passed for strong reads, since the start.", gate.barriers),
             "log_seq": ("Position of the change feed on this node.", status.seq if status else gate.seq),
             "log_has_leader": ("1 when this node knows a leader.", status is not None and status.leader is not None),
@@ -101,7 +110,8 @@ def make_front(settings: Settings, node: NodeSettings, worker: int, connections:
         node=node.name, table=Table(ROUTES), log=log, reader=reader, names=names, clock=clock, gate=gate,
         pulse=pulse, tokens=Tokens(reader, clock), metrics=Metrics(node.name, worker, gauges), access_log=AccessLog(),
         consistency=settings.cluster.consistency, versions=VersionCache(), data=None, requests=requests,
-        uploading=uploading, downloading=downloading)
+        uploading=uploading, downloading=downloading, waiting=waiting,
+        scheme="http" if settings.tls.cert is None else "https")
     return Front(desk, log, reader, clock, ThreadPoolExecutor(SENDER_THREADS, thread_name_prefix="sendfile"))
 
 
@@ -142,15 +152,24 @@ async def data_path(settings: Settings, node: NodeSettings, front: Front, *, own
                 store, node.host, node.data, settings.secret(), me, threads=disk, read_threads=reads,
                 buffers=BufferPool(state.settings.chunk_size, DATA_PORT_BUFFERS_MAX)))
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        reports = group.create_task(reporter.run())
-        stack.callback(reports.cancel)
+        people = _people(settings, front, own_no, stack.enter_context(
+            ThreadPoolExecutor(PASSWORD_THREADS, thread_name_prefix="passwords")))
+        for task in (group.create_task(reporter.run()), group.create_task(people.refusals.run())):
+            stack.callback(task.cancel)
         writer = ChunkWriter(own_no, store, peers, placement.current, cluster.replication, cluster.write_quorum,
                              threads)
         cache = _cache(settings, cluster.chunk_size)
         reader = ChunkReader(own_no, store, peers, placement.current, cache, reporter.lost, reads)
         uploads = Uploads(front.log, writer, BufferPool(cluster.chunk_size, UPLOAD_BUFFERS_MAX), threads,
                           chunk_size=cluster.chunk_size, inline_max=cluster.inline_max)
-        yield DataPath(own_no, cluster, uploads, Downloads(reader))
+        yield DataPath(own_no, cluster, uploads, Downloads(reader), people)
+
+
+def _people(settings: Settings, front: Front, own_no: NodeNo, threads: ThreadPoolExecutor) -> People:
+    secret = settings.secret()
+    return People(
+        Passwords(front.reader, front.clock, threads), Locks(front.log, front.reader, front.clock, own_no),
+        TokenMaker(secret), UrlSigner(secret), RefusalReporter(front.log, front.clock, own_no))
 
 
 def _cache(settings: Settings, chunk_size: int) -> ChunkCache:

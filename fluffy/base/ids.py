@@ -43,3 +43,8 @@ def request_id_for(user_no: UserNo, client_key: str) -> RequestId:
     `client_key` is the text of the `Fluffy-Request-Id` header (already bounded by the door).
     """
     return RequestId(blake3(b"%d\x00" % user_no + client_key.encode()).digest(REQUEST_ID_BYTES))
+
+
+def part_of_request(request_id: RequestId, part: str) -> RequestId:
+    """The id of one command of a request that takes several; the same each time the request is repeated."""
+    return RequestId(blake3(part.encode() + b"\x00" + request_id).digest(REQUEST_ID_BYTES))

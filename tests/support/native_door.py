@@ -26,7 +26,7 @@ from fluffy.drivers.search_reader import SearchReader
 from fluffy.gateways.http.server import HttpServer
 from fluffy.gateways.native.access_log import AccessLog
 from fluffy.gateways.native.auth import Tokens
-from fluffy.gateways.native.desk import DataPath, Desk, new_slots
+from fluffy.gateways.native.desk import DataPath, Desk, People, new_slots
 from fluffy.gateways.native.exchange import Call
 from fluffy.gateways.native.metrics import Metrics
 from fluffy.gateways.native.pulse import Pulse
@@ -35,12 +35,18 @@ from fluffy.gateways.native.routes import ROUTES
 from fluffy.gateways.native.table import Table
 from fluffy.gateways.native.version_cache import VersionCache
 from fluffy.services.downloads import Downloads
+from fluffy.services.locks import Locks
+from fluffy.services.passwords import Passwords
+from fluffy.services.refusals import RefusalReporter
+from fluffy.services.signed_urls import UrlSigner
+from fluffy.services.tokens import TokenMaker
 from fluffy.services.uploads import Uploads
 from tests.support.local_log import ADMIN_TOKEN, BornCluster, born_cluster, genesis_command
 from tests.support.memory_chunks import MemoryChunks
 
 CHUNK_SIZE = 64 * 1024
 INLINE_MAX = 1024
+CLUSTER_SECRET = b"a secret that all nodes share"
 
 
 class TestClock:
@@ -122,15 +128,18 @@ async def running_door(folder: Path, *, chunks: MemoryChunks | None = None, buff
 def make_desk(cluster: BornCluster, chunks: MemoryChunks, buffers: BufferPool, threads: ThreadPoolExecutor) -> Desk:
     clock = TestClock()
     pulse = Pulse(cluster.log, clock)
-    requests, uploading, downloading = new_slots()
+    requests, uploading, downloading, waiting = new_slots()
     state = cluster.reader.read(queries.cluster_state)
     assert state is not None
     uploads = Uploads(cluster.log, chunks, buffers, threads, chunk_size=CHUNK_SIZE, inline_max=INLINE_MAX)
+    people = People(
+        Passwords(cluster.reader, clock, threads), Locks(cluster.log, cluster.reader, clock, NodeNo(1)),
+        TokenMaker(CLUSTER_SECRET), UrlSigner(CLUSTER_SECRET), RefusalReporter(cluster.log, clock, NodeNo(1)))
     return Desk(
         node="one", table=Table(ROUTES), log=cluster.log, reader=cluster.reader,
         names=SearchReader(cluster.node_dir), clock=clock,
         gate=ReadGate(cluster.log, cluster.reader, clock, pulse.majority_seen), pulse=pulse,
         tokens=Tokens(cluster.reader, clock), metrics=Metrics("one", 0, dict), access_log=AccessLog(),
         consistency="strong", versions=VersionCache(),
-        data=DataPath(NodeNo(1), state.settings, uploads, Downloads(chunks)), requests=requests, uploading=uploading,
-        downloading=downloading)
+        data=DataPath(NodeNo(1), state.settings, uploads, Downloads(chunks), people), requests=requests,
+        uploading=uploading, downloading=downloading, waiting=waiting)

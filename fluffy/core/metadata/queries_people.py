@@ -55,6 +55,23 @@ def login_by_name(db: sqlite3.Connection, name: str) -> Login | None:
     return None if row is None else Login(_user(row), row[4] or b"")
 
 
+def user_by_no(db: sqlite3.Connection, user_no: UserNo) -> User | None:
+    """The user of that number, disabled or not; None: removed, or never there. Numbers are not used again."""
+    row = db.execute("SELECT user_no, name, role, disabled FROM users WHERE user_no = ?", (user_no,)).fetchone()
+    return None if row is None else _user(row)
+
+
+def is_last_way_in(db: sqlite3.Connection, user_no: UserNo, token_id: str | None, now_ms: int) -> bool:
+    """Whether without these tokens of this user (None: all) no admin could come in any more, by password or token."""
+    clock_ms = max(now_ms, _clock_ms(db))
+    row = db.execute(
+        "SELECT 1 FROM users u WHERE role = 'admin' AND NOT disabled AND (password IS NOT NULL OR EXISTS ("
+        " SELECT 1 FROM tokens t WHERE t.user_no = u.user_no AND (expires_ms = 0 OR expires_ms > ?)"
+        " AND NOT (t.user_no = ? AND (? IS NULL OR hex(token_hash) LIKE ? || '%')))) LIMIT 1",
+        (clock_ms, user_no, token_id, token_id)).fetchone()
+    return row is None
+
+
 def _user(row: tuple[Any, ...]) -> User:
     return User(UserNo(row[0]), row[1], row[2], bool(row[3]))
 
@@ -102,6 +119,13 @@ def standing(db: sqlite3.Connection, bucket: str, user_no: UserNo) -> Standing |
     return None if row is None else Standing(bucket, row[0], Right(row[1] or 0))
 
 
+def own_buckets(db: sqlite3.Connection, user_no: UserNo) -> tuple[str, ...]:
+    """Names of the buckets that a user owns, in order."""
+    rows = db.execute("SELECT key FROM entries WHERE parent = ? AND version_no = 0 AND owner_no = ? ORDER BY key",
+                      (ROOT_NO, user_no))
+    return tuple(key.removesuffix("/") for (key,) in rows)
+
+
 def granted_buckets(db: sqlite3.Connection, user_no: UserNo) -> dict[str, Right]:
     """Buckets in which the user or everyone was granted something, by name; for listings and searches."""
     rows = db.execute(
@@ -116,9 +140,7 @@ def readable_buckets(db: sqlite3.Connection, user: User) -> frozenset[str] | Non
         return frozenset()
     if user.role == "admin":
         return None
-    own = db.execute("SELECT key FROM entries WHERE parent = ? AND version_no = 0 AND owner_no = ?",
-                     (ROOT_NO, user.user_no))
-    return frozenset(key.removesuffix("/") for (key,) in own) | frozenset(granted_buckets(db, user.user_no))
+    return frozenset(own_buckets(db, user.user_no)) | frozenset(granted_buckets(db, user.user_no))
 
 
 def grants_of(db: sqlite3.Connection, bucket: str) -> tuple[Grant, ...]:
@@ -217,10 +239,14 @@ def lock_in_the_way(db: sqlite3.Connection, path: RemotePath, mode: str, now_ms:
 
 
 def audit(db: sqlite3.Connection, *, before: int | None, limit: int, who: str | None = None, target: str | None = None,
-          act: str | None = None, since_ms: int = 0) -> tuple[AuditRow, ...]:
-    """Rows of the audit log, newest first; `before`: the last `no` of the page before. A scan: run it in a thread."""
-    wanted = [(f"{column} = ?", value) for column, value in (("who", who), ("target", target), ("act", act))
-              if value is not None]
+          act: str | None = None, since_ms: int = 0, refused: bool | None = None) -> tuple[AuditRow, ...]:
+    """Rows of the audit log, newest first; `before`: the last `no` of the page before. A scan: run it in a thread.
+
+    `refused`: only what was refused, or only what was done; None: both.
+    """
+    wanted = [(f"{column} = ?", value) for column, value in (
+        ("who", who), ("target", target), ("act", act), ("refused", None if refused is None else int(refused)))
+        if value is not None]
     condition = "".join(f" AND {text}" for text, _ in wanted)
     rows = db.execute(
         f"SELECT no, at_ms, who, act, target, refused, detail FROM audit WHERE no < ? AND at_ms >= ?{condition}"

@@ -46,16 +46,21 @@ class Tokens:
 
         A token that has expired, or whose user is disabled, is no token.
         """
+        credential = self.credential_of(token_hash, seq)
+        return None if credential is None else credential.user
+
+    def credential_of(self, token_hash: bytes, seq: int) -> Credential | None:
+        """What the state knows of a token; otherwise like `user_of`."""
         now_ms = self._clock.now_ms()
         known = self._known.get(token_hash)
         if known is not None and known.holds(seq, now_ms):
-            return known.credential.user
+            return known.credential
         credential = self._reader.read(lambda db: queries.credential_by_token_hash(db, token_hash, now_ms))
         if credential is None:
             self._known.pop(token_hash, None)
             return None
         self._known[token_hash] = _Known(credential, seq)
-        return credential.user
+        return credential
 
 
 def token_hash_of(headers: Mapping[str, str]) -> bytes:

@@ -13,11 +13,20 @@ from dataclasses import dataclass
 
 from fluffy.base.checks import InvariantBroken
 from fluffy.base.deadline import Deadline
-from fluffy.base.errors import AccessDenied, FluffyError, NotFound, NotReady, QuerySyntax, Unauthenticated, Unavailable
-from fluffy.base.ids import NodeNo, RequestId, new_request_id, request_id_for
+from fluffy.base.errors import (
+    AccessDenied,
+    FluffyError,
+    NotFound,
+    NotReady,
+    QuerySyntax,
+    TooManyAttempts,
+    Unauthenticated,
+    Unavailable,
+)
+from fluffy.base.ids import NodeNo, RequestId, new_request_id, part_of_request, request_id_for
 from fluffy.base.paths import RemotePath
 from fluffy.core.access.policy import Act, sees_bucket, why_not
-from fluffy.core.metadata import queries
+from fluffy.core.metadata import queries, queries_past
 from fluffy.core.metadata.commands import Command, Header
 from fluffy.core.metadata.model import ClusterSettings, User
 from fluffy.core.metadata.model_people import Standing
@@ -26,16 +35,21 @@ from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.access_log import AccessLog, Visit
 from fluffy.gateways.native.auth import Tokens, token_hash_of
 from fluffy.gateways.native.errors import answer_of, answer_of_bug
-from fluffy.gateways.native.exchange import Call, Point, parse_query, split_target
-from fluffy.gateways.native.limits import DOWNLOADS_MAX, REQUESTS_MAX, UPLOADS_MAX, Slots
+from fluffy.gateways.native.exchange import Call, Point, parse_query, shown_path, split_target
+from fluffy.gateways.native.limits import DOWNLOADS_MAX, REQUESTS_MAX, UPLOADS_MAX, WAITERS_MAX, Slots
 from fluffy.gateways.native.metrics import Metrics
 from fluffy.gateways.native.pulse import Pulse
 from fluffy.gateways.native.reads import ReadGate, parse_consistency, parse_min_seq
+from fluffy.gateways.native.signed import signed_path, split_signature
 from fluffy.gateways.native.table import Match, Route, Table
 from fluffy.gateways.native.version_cache import VersionCache
 from fluffy.ports import Clock, MetadataLog, MetadataReader, NameSearch
 from fluffy.services.downloads import Downloads
-from fluffy.services.tokens import hash_of
+from fluffy.services.locks import Locks
+from fluffy.services.passwords import Passwords
+from fluffy.services.refusals import RefusalReporter
+from fluffy.services.signed_urls import UrlSigner
+from fluffy.services.tokens import TokenMaker, hash_of
 from fluffy.services.uploads import BodySource, Uploads
 
 log = logging.getLogger("fluffy.gateway")
@@ -52,13 +66,25 @@ UNKNOWN_TOKEN = "that token is not known to this cluster (any more)"
 
 
 @dataclass(frozen=True, slots=True)
+class People:
+    """What knows passwords, locks and secrets handed out, and where refusals are told."""
+
+    passwords: Passwords
+    locks: Locks
+    tokens: TokenMaker
+    signer: UrlSigner
+    refusals: RefusalReporter
+
+
+@dataclass(frozen=True, slots=True)
 class DataPath:
-    """What moves bytes. There from the moment that this node knows its number and the cluster's settings."""
+    """What moves bytes and knows people: there from the moment that this node has its number and settings."""
 
     node_no: NodeNo
     settings: ClusterSettings
     uploads: Uploads
     downloads: Downloads
+    people: People
 
 
 @dataclass(slots=True)
@@ -82,6 +108,8 @@ class Desk:
     requests: Slots
     uploading: Slots
     downloading: Slots
+    waiting: Slots
+    scheme: str = "http"
     look_again_at_s: float = 0.0
 
     def receive(self, method: str, target: str, headers: Mapping[str, str], body: BodySource, remote: str,
@@ -99,6 +127,7 @@ class Desk:
         try:
             return await self._answer(call)
         except FluffyError as error:
+            self._tell_refusal(call, error)
             answer = answer_of(error, call.request_id)
         except InvariantBroken:
             raise
@@ -110,6 +139,7 @@ class Desk:
 
     async def _answer(self, call: Call) -> Answer:
         raw_path, query = split_target(call.target)
+        query, signature = split_signature(query)
         miss: FluffyError | None = None
         match: Match | None = None
         try:
@@ -120,7 +150,10 @@ class Desk:
             # Health checks answer even when the house is full: otherwise it would be torn down for being busy.
             return await self._handle(call, match, query)
         with self.requests:
-            await self._admit(call, is_read=match is not None and match.route.is_read)
+            if signature is None:
+                await self._admit(call, is_read=match is not None and match.route.is_read)
+            else:
+                await self._admit_signed(call, match, query, signature)
             if match is None:
                 raise miss or NotFound()
             return await self._handle(call, match, query)
@@ -140,16 +173,30 @@ class Desk:
         token_hash = token_hash_of(call.headers)
         if self.tokens.user_of(token_hash, 0) is None:
             await self._look_again(call)
-        if is_read:
-            consistency = parse_consistency(call.headers.get("fluffy-consistency"), self.consistency)
-            min_seq = parse_min_seq(call.headers.get("fluffy-min-seq"))
-            call.point = await self.gate.point(consistency, min_seq, call.deadline)
-        else:
-            call.point = Point(self.gate.seq)
+        await self._set_point(call, is_read=is_read)
         user = self.tokens.user_of(token_hash, call.point.seq)
         if user is None:
             raise Unauthenticated(UNKNOWN_TOKEN)
         call.user = user
+
+    async def _admit_signed(self, call: Call, match: Match | None, query: str, signature: str) -> None:
+        """Set the point, and as user who signed the URL. Raises AccessDenied; what does not hold costs no barrier."""
+        signer_no = self.data_path().people.signer.signer_of(
+            signature, method=call.method, path=signed_path(match), query=query, now_ms=self.clock.now_ms())
+        await self._set_point(call, is_read=match is not None and match.route.is_read)
+        signer = self.reader.read(lambda db: queries.user_by_no(db, signer_no))
+        if signer is None or signer.disabled:
+            raise AccessDenied("who signed this URL may not use the cluster any more")
+        call.user = signer
+        call.signature = signature
+
+    async def _set_point(self, call: Call, *, is_read: bool) -> None:
+        if not is_read:
+            call.point = Point(self.gate.seq)
+            return
+        consistency = parse_consistency(call.headers.get("fluffy-consistency"), self.consistency)
+        min_seq = parse_min_seq(call.headers.get("fluffy-min-seq"))
+        call.point = await self.gate.point(consistency, min_seq, call.deadline)
 
     async def _look_again(self, call: Call) -> None:
         """Catch up, for a token made a moment ago at another node; but not for every stranger."""
@@ -174,10 +221,22 @@ class Desk:
         else:
             bucket = path.bucket
             standing = self.standing(call.user, bucket)
-            reason = (why_not(call.user, act, bucket=bucket) if standing is None else
-                      why_not(call.user, act, bucket=bucket, owner=standing.owner, granted=standing.granted))
+            if standing is None and act is Act.READ:
+                # A removed bucket keeps its owner: its old generations can still be read.
+                standing = self.reader.read(lambda db: queries_past.standing_in_trash(db, bucket, call.user.user_no))
+            reason = _why_not(call.user, act, bucket, standing)
         if reason is not None:
             raise AccessDenied(reason, bucket=bucket)
+
+    def allow_then(self, call: Call, path: RemotePath, moment_ms: int) -> None:
+        """Raise AccessDenied unless the user may read in what was the bucket of `path` at that moment."""
+        if call.user.role == "admin" or path.is_root:
+            return
+        standing = self.reader.read(
+            lambda db: queries_past.standing_then(db, path.bucket, call.user.user_no, moment_ms))
+        reason = None if standing is None else _why_not(call.user, Act.READ, path.bucket, standing)
+        if reason is not None:
+            raise AccessDenied(reason, bucket=path.bucket)
 
     def standing(self, user: User, bucket: str) -> Standing | None:
         """How the user stands in a bucket; None: there is no such bucket."""
@@ -193,10 +252,15 @@ class Desk:
             raise NotReady
         return self.data
 
-    def header(self, call: Call) -> Header:
-        """The header of a command that this call asks for. Raises QuerySyntax for a bad Fluffy-Request-Id."""
-        key = call.headers.get("fluffy-request-id")
-        return Header(_request_id(call.user, key), self.clock.now_ms(), self.data_path().node_no, call.user.user_no)
+    def header(self, call: Call, part: str = "") -> Header:
+        """The header of a command that this call asks for. Raises QuerySyntax for a bad Fluffy-Request-Id.
+
+        `part`: of a call that asks for several commands, each with an id of its own: which of them.
+        """
+        request_id = _request_id(call, call.headers.get("fluffy-request-id"))
+        if part:
+            request_id = part_of_request(request_id, part)
+        return Header(request_id, self.clock.now_ms(), self.data_path().node_no, call.user.user_no)
 
     def lock_of(self, call: Call) -> bytes:
         """What every command that changes a path ends in: the hash of the token in `Fluffy-Lock`, or empty.
@@ -227,8 +291,20 @@ class Desk:
         if status < 500 and seconds < 1.0 and not self.access_log.wants_visit:
             self.access_log.leave_out()
             return
-        self.access_log.note(Visit(call.method, split_target(call.target)[0], status, seconds * 1000, sent_bytes,
+        self.access_log.note(Visit(call.method, shown_path(call.target), status, seconds * 1000, sent_bytes,
                                    call.user.name, call.remote, call.request_id))
+
+    def _tell_refusal(self, call: Call, error: FluffyError) -> None:
+        """Note a refused right or credential for the audit log.
+
+        Of strangers the addresses that they try are not told apart: they must not be able to fill the log.
+        """
+        if self.data is None or not isinstance(error, Unauthenticated | AccessDenied | TooManyAttempts):
+            return
+        user = call.user.name or call.claims
+        act = "authenticate" if call.pattern == "-" else f"{call.method} {call.pattern}"
+        target = shown_path(call.target) if call.user.name else call.remote
+        self.data.people.refusals.note(user=user, act=act, target=target, reason=error.message)
 
     def _stamp(self, call: Call, answer: Answer) -> None:
         answer.headers.append(("Fluffy-Seq", str(max(call.point.seq, 0))))
@@ -238,10 +314,16 @@ class Desk:
             answer.headers.append(("Age", str(call.point.age_s)))
 
 
-def new_slots() -> tuple[Slots, Slots, Slots]:
-    """Places for requests, uploads and downloads of one door."""
+def new_slots() -> tuple[Slots, Slots, Slots, Slots]:
+    """Places for requests, uploads, downloads and those who wait for a lock, of one door."""
     return (Slots(REQUESTS_MAX, "requests at once"), Slots(UPLOADS_MAX, "uploads at once"),
-            Slots(DOWNLOADS_MAX, "downloads at once"))
+            Slots(DOWNLOADS_MAX, "downloads at once"), Slots(WAITERS_MAX, "requests that wait for a lock"))
+
+
+def _why_not(user: User, act: Act, bucket: str, standing: Standing | None) -> str | None:
+    if standing is None:
+        return why_not(user, act, bucket=bucket)
+    return why_not(user, act, bucket=bucket, owner=standing.owner, granted=standing.granted)
 
 
 def _request_id_text(call: Call) -> str:
@@ -252,9 +334,10 @@ def _request_id_text(call: Call) -> str:
     return os.urandom(8).hex()
 
 
-def _request_id(user: User, key: str | None) -> RequestId:
+def _request_id(call: Call, key: str | None) -> RequestId:
     if key is None:
         return new_request_id()
     if not (0 < len(key) <= CLIENT_KEY_BYTES_MAX and key.isascii() and key.isprintable()):
         raise QuerySyntax(f"Fluffy-Request-Id is 1 to {CLIENT_KEY_BYTES_MAX} printable ASCII characters")
-    return request_id_for(user.user_no, key)
+    # Whoever holds a signed URL must not meet the requests of its signer.
+    return request_id_for(call.user.user_no, f"{call.signature} {key}" if call.signature else key)

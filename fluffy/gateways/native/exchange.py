@@ -18,6 +18,7 @@ from fluffy.services.uploads import BodySource
 
 # More parameters than any route has.
 QUERY_PARAMETERS_MAX = 32
+LOCK_PREFIX = "/v1/locks/"
 JSON_TYPE = "application/json; charset=utf-8"
 NEVER = Deadline(0.0)
 NOBODY = User(UserNo(0), "", "readonly")
@@ -36,7 +37,7 @@ class Point:
 class Call(Request):
     """A request to the native API. What a handler needs beyond HTTP is set by the desk before the handler runs."""
 
-    __slots__ = ("deadline", "params", "pattern", "point", "query", "request_id", "user")
+    __slots__ = ("claims", "deadline", "params", "pattern", "point", "query", "request_id", "signature", "user")
 
     def __init__(self, method: str, target: str, headers: Mapping[str, str], body: BodySource, remote: str,
                  sends_files: bool) -> None:
@@ -47,6 +48,8 @@ class Call(Request):
         self.user = NOBODY
         self.point = Point(0)
         self.deadline = NEVER
+        self.signature = ""  # of a signed URL: it, and not a token, is the credential
+        self.claims = ""  # the user that somebody without a credential claims to be
         self.pattern = "-"  # of the route, for counting; "-": none was found
 
     @property
@@ -88,6 +91,12 @@ def split_target(target: str) -> tuple[str, str]:
         target = "/" + rest.partition("/")[2] if separator else "/" + target
     path, _, query = target.partition("?")
     return path, query
+
+
+def shown_path(target: str) -> str:
+    """The path of a target as logs may show it: without the query, and without the token of a lock."""
+    path = split_target(target)[0]
+    return f"{LOCK_PREFIX}…" if path.startswith(LOCK_PREFIX) else path
 
 
 def decode_path(raw: str) -> str:

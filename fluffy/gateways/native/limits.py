@@ -15,8 +15,10 @@ REQUESTS_MAX = 512
 UPLOADS_MAX = 64
 # A download holds up to three chunks, most of them in the page cache; its place is kept until its last byte is sent.
 DOWNLOADS_MAX = 128
+# Requests that wait for a lock, up to half a minute each.
+WAITERS_MAX = 128
 invariant(REQUESTS_MAX < CONNECTIONS_MAX, "a connection can always be told that the house is full")
-invariant(UPLOADS_MAX + DOWNLOADS_MAX < REQUESTS_MAX, "transfers leave room for small requests")
+invariant(UPLOADS_MAX + DOWNLOADS_MAX + WAITERS_MAX < REQUESTS_MAX, "transfers and waiting leave room for the rest")
 
 
 class Slots:
