@@ -74,9 +74,11 @@ def _date(text: str | None) -> datetime | None:
         return None  # a date nobody can read is no date
 
 
-async def remote_head(transport: Transport, path: str, generation: int | None = None) -> RemoteHead:
-    """HEAD: what version is there. Raises FileNotFound."""
-    call = Call("HEAD", remote_url("files", parse_file_path(path).text), query=_generation(generation))
+async def remote_head(transport: Transport, path: str, generation: int | None = None,
+                      at: str | None = None) -> RemoteHead:
+    """HEAD: what version is there, or was there at a time. Raises FileNotFound."""
+    query = _generation(generation) | ({} if at is None else {"at": at})
+    call = Call("HEAD", remote_url("files", parse_file_path(path).text), query=query)
 
     async def once(peer: str, patience: Persistence) -> RemoteHead:
         async with transport.open(peer, call, StallGuard(patience.answer_s)) as response:

@@ -6,26 +6,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from fluffy.base.errors import Unavailable
 
 Document = Mapping[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An upload that is durable now. `created`: there was no file at the path before."""
+    """A change of a file that is durable now.
+
+    `blake3` is empty where it is not known (a file changed in parts); `offset`: where what was appended begins.
+    """
 
     path: str
     generation: int
     size: int
     etag: str
     blake3: str
+    offset: int | None
     document: Document = field(repr=False)
 
 
@@ -57,6 +62,21 @@ class Entry:
     modified: datetime | None
     document: Document = field(repr=False)
 
+    @property
+    def blake3(self) -> str:
+        """The hash of a file that was listed with `labels`; empty when it is not known."""
+        return text_in(self.document, "blake3", "")
+
+    @property
+    def meta(self) -> dict[str, str]:
+        """Metadata of a file that was listed with `labels`."""
+        return labels_in(self.document, "meta")
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags of a file that was listed with `labels`."""
+        return labels_in(self.document, "tags")
+
 
 @dataclass(frozen=True, slots=True)
 class FileInfo:
@@ -73,6 +93,14 @@ class FileInfo:
     modified: datetime | None
     document: Document = field(repr=False)
 
+    @property
+    def meta(self) -> dict[str, str]:
+        return labels_in(self.document, "meta")
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return labels_in(self.document, "tags")
+
 
 @dataclass(frozen=True, slots=True)
 class EntryPage:
@@ -81,67 +109,86 @@ class EntryPage:
     entries: tuple[Entry, ...]
     after: str | None
 
+    @property
+    def items(self) -> tuple[Entry, ...]:
+        return self.entries
+
+
+@dataclass(frozen=True, slots=True)
+class Lines(Generic[T]):
+    """One page of anything else; `after` as in EntryPage."""
+
+    items: tuple[T, ...]
+    after: str | None
+
 
 def stored_of(document: Document) -> Stored:
-    return Stored(path=_rooted(_text(document, "path")), generation=_number(document, "generation"),
-                  size=_number(document, "size"), etag=_text(document, "etag"), blake3=_text(document, "blake3"),
+    return Stored(path=rooted(text_in(document, "path")), generation=number_in(document, "generation"),
+                  size=number_in(document, "size"), etag=text_in(document, "etag"),
+                  blake3=text_in(document, "blake3", ""), offset=number_or_none(document, "offset"),
                   document=document)
 
 
 def info_of(document: Document) -> FileInfo:
     return FileInfo(
-        path=_rooted(_text(document, "path")), is_folder=_is_folder(document), size=_number(document, "size", 0),
-        generation=_number(document, "generation", 0), etag=_text(document, "etag", ""),
-        blake3=_text(document, "blake3", ""), content_type=_text(document, "content_type", ""),
-        owner=_text(document, "owner", ""), modified=_time(document.get("modified", document.get("created"))),
+        path=rooted(text_in(document, "path")), is_folder=names_folder(document), size=number_in(document, "size", 0),
+        generation=number_in(document, "generation", 0), etag=text_in(document, "etag", ""),
+        blake3=text_in(document, "blake3", ""), content_type=text_in(document, "content_type", ""),
+        owner=text_in(document, "owner", ""), modified=time_of(document.get("modified", document.get("created"))),
         document=document)
 
 
 def entry_of(document: Document) -> Entry:
-    path = _rooted(_text(document, "path"))
-    name = _text(document, "name", path.rpartition("/")[2])
+    path = rooted(text_in(document, "path"))
+    name = text_in(document, "name", path.rpartition("/")[2])
     if name in ("", ".", "..") or "/" in name or "\0" in name:
         # Names become local files (`download -r`): one that leads elsewhere is an attack or a bug, never a file.
         raise Unavailable(f"a peer's answer has an entry with the illegal name {name!r}")
     return Entry(
-        name=name, path=path, is_folder=_is_folder(document),
-        size=_number(document, "size", 0), generation=_number(document, "generation", 0),
-        etag=_text(document, "etag", ""), content_type=_text(document, "content_type", ""),
-        owner=_text(document, "owner", ""), modified=_time(document.get("modified")), document=document)
+        name=name, path=path, is_folder=names_folder(document),
+        size=number_in(document, "size", 0), generation=number_in(document, "generation", 0),
+        etag=text_in(document, "etag", ""), content_type=text_in(document, "content_type", ""),
+        owner=text_in(document, "owner", ""), modified=time_of(document.get("modified")), document=document)
 
 
 def page_of(document: Document, key: str) -> EntryPage:
     """A page of a listing; its lines stand under `key`."""
-    lines = document.get(key)
-    after = document.get("after")
+    page = lines_of(document, key, entry_of)
+    return EntryPage(page.items, page.after)
+
+
+def lines_of(document: Document, key: str, one_of: Callable[[Document], T]) -> Lines[T]:
+    """A page of whatever `one_of` reads from the objects in the list under `key`."""
+    lines, after = document.get(key), document.get("after")
     if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
         raise Unavailable(f"a peer's answer has no list {key!r}; is it another version of Fluffy?")
-    return EntryPage(tuple(entry_of(line) for line in lines), after if isinstance(after, str) and after else None)
+    return Lines(tuple(one_of(line) for line in lines),
+                 str(after) if isinstance(after, str | int) and after else None)
 
 
-def _is_folder(document: Document) -> bool:
+def names_folder(document: Document) -> bool:
     return document.get("kind") in ("folder", "bucket")
 
 
-def _rooted(path: str) -> str:
+def rooted(path: str) -> str:
     return path if path.startswith("/") else "/" + path
 
 
-def _text(document: Document, key: str, default: str | None = None) -> str:
+def text_in(document: Document, key: str, default: str | None = None) -> str:
     value = document.get(key, default)
     if isinstance(value, str):
         return value
     raise Unavailable(f"a peer's answer has no {key!r}; is it another version of Fluffy?")
 
 
-def _number(document: Document, key: str, default: int | None = None) -> int:
+def number_in(document: Document, key: str, default: int | None = None) -> int:
     value = document.get(key, default)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     raise Unavailable(f"a peer's answer has no {key!r}; is it another version of Fluffy?")
 
 
-def _time(value: object) -> datetime | None:
+def time_of(value: object) -> datetime | None:
     """ISO 8601, or milliseconds since 1970. None for what is no time."""
     try:
         if isinstance(value, str):
@@ -151,3 +198,33 @@ def _time(value: object) -> datetime | None:
     except (ValueError, OverflowError, OSError):
         return None
     return None
+
+
+def labels_in(document: Document, key: str) -> dict[str, str]:
+    """Names with their texts; empty when there are none."""
+    found = document.get(key)
+    return {str(name): str(text) for name, text in found.items()} if isinstance(found, Mapping) else {}
+
+
+def known_time(document: Document, key: str) -> datetime:
+    """A time that must be there."""
+    found = time_of(document.get(key))
+    if found is None:
+        raise Unavailable(f"a peer's answer has no {key!r}; is it another version of Fluffy?")
+    return found
+
+
+def number_or_none(document: Document, key: str) -> int | None:
+    value = document.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def texts_in(document: Document, key: str) -> tuple[str, ...]:
+    """A list of texts; what is no text in it (an object with a name) gives its name or path."""
+    found: list[str] = []
+    lines = document.get(key)
+    for line in lines if isinstance(lines, list) else []:
+        said = line.get("name", line.get("path")) if isinstance(line, dict) else line
+        if isinstance(said, str):
+            found.append(said)
+    return tuple(found)

@@ -1,37 +1,48 @@
-"""`Fluffy`: the SDK for programs without an event loop. The same methods as `AsyncFluffy`, blocking.
+"""`Fluffy`: the SDK for programs without an event loop. The same verbs as `AsyncFluffy`, blocking.
 
     with Fluffy(["127.0.0.1:7101"], token) as fluffy:
         fluffy.put("/admin/notes.txt", Path("notes.txt"))
 
-One daemon thread runs the loop; any thread may call. Ctrl-C during a call cancels it, waits until it has tidied up (a
-broken download keeps its part), and is raised on.
+One daemon thread runs the loop; any thread may call. Each verb is made from the one of `AsyncFluffy`, with its
+arguments and its documentation; a test sees to it that none is missing.
 """
 
 from __future__ import annotations
 
-import asyncio
+import functools
 import os
-import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
-from concurrent.futures import CancelledError, Future
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-import uvloop
-
-from fluffy.client.api import PAGE_ENTRIES, PATIENCE_S, AsyncFluffy
-from fluffy.client.download import RemoteHead
-from fluffy.client.results import Entry, EntryPage, Fetched, FileInfo, Stored
-from fluffy.client.sources import Uploadable
+from fluffy.client.api import PATIENCE_S, AsyncFluffy
+from fluffy.client.loop_thread import LoopThread
+from fluffy.client.sync_lock import SyncLock
 from fluffy.client.transport import Observer
 from fluffy.client.trees import OnFile, TreeResult, delete_tree, get_tree, put_tree
-from fluffy.client.upload import Progress
+from fluffy.client.verbs.asking import LockToken
+from fluffy.client.verbs.locks import LOCK_TTL_S
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
-# Tidying up after Ctrl-C writes at most a few buffered megabytes.
-TIDY_S = 10.0
+AsyncVerb = Callable[Concatenate[AsyncFluffy, P], Coroutine[Any, Any, T]]
+AsyncListing = Callable[Concatenate[AsyncFluffy, P], AsyncIterator[T]]
+
+
+def _waits(verb: AsyncVerb[P, T]) -> Callable[Concatenate[Fluffy, P], T]:
+    @functools.wraps(verb)
+    def waiting(self: Fluffy, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._thread.run(verb(self._client, *args, **kwargs))
+    return waiting
+
+
+def _lists(verb: AsyncListing[P, T]) -> Callable[Concatenate[Fluffy, P], Iterator[T]]:
+    @functools.wraps(verb)
+    def listing(self: Fluffy, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        return self._thread.pull(verb(self._client, *args, **kwargs))
+    return listing
 
 
 class Fluffy:
@@ -42,11 +53,7 @@ class Fluffy:
                  observer: Observer | None = None) -> None:
         self._client = AsyncFluffy(peers, token, patience_s=patience_s, reach_s=reach_s, consistency=consistency,
                                    ca_file=ca_file, observer=observer)
-        self._loop = uvloop.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="fluffy-client", daemon=True)
-        self._thread.start()
-        self._closed = False
-        self._running: set[Future[Any]] = set()
+        self._thread = LoopThread("fluffy-client")
 
     def __enter__(self) -> Fluffy:
         return self
@@ -57,142 +64,126 @@ class Fluffy:
 
     def close(self) -> None:
         """Close the connections and end the thread. Harmless a second time."""
-        if self._closed:
-            return
-        self._run(self._client.close())
-        self._closed = True
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        tidied = threading.Event()
-
-        async def watched() -> T:
-            try:
-                return await work
-            finally:
-                tidied.set()
-        if self._closed:
-            work.close()
-            raise RuntimeError("this Fluffy is closed")
-        future: Future[T] = asyncio.run_coroutine_threadsafe(watched(), self._loop)
-        self._running.add(future)
-        try:
-            return future.result()
-        except CancelledError:
-            tidied.wait(TIDY_S)
-            raise
-        except BaseException:
-            if future.cancel():  # we were interrupted, not it
-                tidied.wait(TIDY_S)
-            raise
-        finally:
-            self._running.discard(future)
+        if not self._thread.is_closed:
+            self._thread.run(self._client.close())
+            self._thread.close()
 
     def interrupt(self) -> None:
         """Cancel what all threads are waiting for now: their calls raise `concurrent.futures.CancelledError`."""
-        for future in tuple(self._running):
-            future.cancel()
-
-    def _pull(self, entries: AsyncIterator[Entry]) -> Iterator[Entry]:
-        while True:
-            try:
-                yield self._run(_next(entries))
-            except StopAsyncIteration:
-                return
+        self._thread.interrupt()
 
     @property
     def peers(self) -> tuple[str, ...]:
+        """The known peers, as URLs."""
         return self._client.peers
 
     @property
     def peer(self) -> str:
+        """The peer that is asked first."""
         return self._client.peer
 
     def use_peer(self, peer: str) -> None:
+        """Ask this peer first from now on."""
         self._client.use_peer(peer)
 
     # Files
-
-    def put(self, path: str, source: Uploadable, *, content_type: str | None = None,
-            meta: Mapping[str, str] | None = None, tags: Mapping[str, str] | None = None, if_match: str | None = None,
-            create_only: bool = False, request_id: str | None = None, progress: Progress | None = None) -> Stored:
-        return self._run(self._client.put(
-            path, source, content_type=content_type, meta=meta, tags=tags, if_match=if_match, create_only=create_only,
-            request_id=request_id, progress=progress))
-
-    def get(self, path: str, *, offset: int = 0, length: int | None = None, generation: int | None = None) -> bytes:
-        return self._run(self._client.get(path, offset=offset, length=length, generation=generation))
-
-    def write_to(self, path: str, write: Callable[[bytes], object], *, generation: int | None = None,
-                 progress: Progress | None = None) -> RemoteHead:
-        return self._run(self._client.write_to(path, write, generation=generation, progress=progress))
-
-    def download(self, path: str, local: str | os.PathLike[str], *, resume: bool = True, overwrite: bool = False,
-                 generation: int | None = None, progress: Progress | None = None) -> Fetched:
-        return self._run(self._client.download(
-            path, local, resume=resume, overwrite=overwrite, generation=generation, progress=progress))
-
-    def delete(self, path: str, *, purge: bool = False, recursive: bool = False,
-               if_match: str | None = None) -> Mapping[str, Any]:
-        return self._run(self._client.delete(path, purge=purge, recursive=recursive, if_match=if_match))
-
-    def info(self, path: str, *, generation: int | None = None) -> FileInfo:
-        return self._run(self._client.info(path, generation=generation))
-
-    def head(self, path: str, *, generation: int | None = None) -> RemoteHead:
-        return self._run(self._client.head(path, generation=generation))
+    put = _waits(AsyncFluffy.put)
+    append = _waits(AsyncFluffy.append)
+    patch = _waits(AsyncFluffy.patch)
+    touch = _waits(AsyncFluffy.touch)
+    get = _waits(AsyncFluffy.get)
+    write_to = _waits(AsyncFluffy.write_to)
+    download = _waits(AsyncFluffy.download)
+    delete = _waits(AsyncFluffy.delete)
+    info = _waits(AsyncFluffy.info)
+    head = _waits(AsyncFluffy.head)
+    move = _waits(AsyncFluffy.move)
+    copy = _waits(AsyncFluffy.copy)
+    set_tags = _waits(AsyncFluffy.set_tags)
+    set_meta = _waits(AsyncFluffy.set_meta)
+    sign = _waits(AsyncFluffy.sign)
 
     # Folders and listings
-
-    def mkdir(self, path: str, *, parents: bool = False) -> Mapping[str, Any]:
-        return self._run(self._client.mkdir(path, parents=parents))
-
-    def rmdir(self, path: str) -> Mapping[str, Any]:
-        return self._run(self._client.rmdir(path))
-
-    def ls_page(self, path: str = "/", *, after: str | None = None, limit: int = PAGE_ENTRIES) -> EntryPage:
-        return self._run(self._client.ls_page(path, after=after, limit=limit))
-
-    def ls(self, path: str = "/") -> Iterator[Entry]:
-        return self._pull(self._client.ls(path))
-
-    def list_page(self, user: str, *, after: str | None = None, limit: int = PAGE_ENTRIES) -> EntryPage:
-        return self._run(self._client.list_page(user, after=after, limit=limit))
-
-    def list(self, user: str) -> Iterator[Entry]:
-        return self._pull(self._client.list(user))
-
-    def search_page(self, query: str, *, after: str | None = None, limit: int = PAGE_ENTRIES) -> EntryPage:
-        return self._run(self._client.search_page(query, after=after, limit=limit))
-
-    def search(self, query: str) -> Iterator[Entry]:
-        return self._pull(self._client.search(query))
+    mkdir = _waits(AsyncFluffy.mkdir)
+    rmdir = _waits(AsyncFluffy.rmdir)
+    ls_page = _waits(AsyncFluffy.ls_page)
+    ls = _lists(AsyncFluffy.ls)
+    list_page = _waits(AsyncFluffy.list_page)
+    list = _lists(AsyncFluffy.list)
+    search_page = _waits(AsyncFluffy.search_page)
+    search = _lists(AsyncFluffy.search)
+    changes = _lists(AsyncFluffy.changes)
 
     # Whole folders
-
     def put_tree(self, local: str | os.PathLike[str], remote: str, on_file: OnFile | None = None) -> TreeResult:
-        return self._run(put_tree(self._client, Path(local), remote, on_file))
+        """See `trees.put_tree`."""
+        return self._thread.run(put_tree(self._client, Path(local), remote, on_file))
 
     def get_tree(self, remote: str, local: str | os.PathLike[str], *, overwrite: bool = False,
                  on_file: OnFile | None = None) -> TreeResult:
-        return self._run(get_tree(self._client, remote, Path(local), overwrite=overwrite, on_file=on_file))
+        """See `trees.get_tree`."""
+        return self._thread.run(get_tree(self._client, remote, Path(local), overwrite=overwrite, on_file=on_file))
 
-    def delete_tree(self, remote: str, *, purge: bool = False, on_file: OnFile | None = None) -> TreeResult:
-        return self._run(delete_tree(self._client, remote, purge=purge, on_file=on_file))
+    def delete_tree(self, remote: str, *, purge: bool = False, lock: LockToken | None = None,
+                    on_file: OnFile | None = None) -> TreeResult:
+        """See `trees.delete_tree`."""
+        return self._thread.run(delete_tree(self._client, remote, purge=purge, lock=lock, on_file=on_file))
+
+    # The past
+    versions = _waits(AsyncFluffy.versions)
+    restore = _waits(AsyncFluffy.restore)
+    restore_at = _waits(AsyncFluffy.restore_at)
+    trash_page = _waits(AsyncFluffy.trash_page)
+    trash = _lists(AsyncFluffy.trash)
+    empty_trash = _waits(AsyncFluffy.empty_trash)
+    undelete = _waits(AsyncFluffy.undelete)
+    diff_page = _waits(AsyncFluffy.diff_page)
+    diff = _lists(AsyncFluffy.diff)
+
+    # Locks
+    def lock(self, path: str, *, mode: str = "exclusive", ttl_s: float = LOCK_TTL_S, wait_s: float = 0,
+             note: str = "") -> SyncLock:
+        """Take a lock on a file, or on a folder with all in it, for `ttl_s`; `with` keeps and then releases it.
+
+        `mode`: `exclusive`, or `shared` with other shared ones. While somebody else holds the path, it is waited for
+        `wait_s`; then raises FileLocked, which names the holder.
+        """
+        lock = self._client.lock(path, mode=mode, ttl_s=ttl_s, wait_s=wait_s, note=note)
+        self._thread.run(lock.take())
+        return SyncLock(lock, self._thread)
+
+    renew_lock = _waits(AsyncFluffy.renew_lock)
+    take_lock = _waits(AsyncFluffy.take_lock)
+    unlock = _waits(AsyncFluffy.unlock)
+    locks_page = _waits(AsyncFluffy.locks_page)
+    locks = _lists(AsyncFluffy.locks)
+    break_locks = _waits(AsyncFluffy.break_locks)
+
+    # People
+    login = _waits(AsyncFluffy.login)
+    logout = _waits(AsyncFluffy.logout)
+    whoami = _waits(AsyncFluffy.whoami)
+    set_password = _waits(AsyncFluffy.set_password)
+    tokens = _waits(AsyncFluffy.tokens)
+    add_token = _waits(AsyncFluffy.add_token)
+    revoke_token = _waits(AsyncFluffy.revoke_token)
+    users = _waits(AsyncFluffy.users)
+    user = _waits(AsyncFluffy.user)
+    add_user = _waits(AsyncFluffy.add_user)
+    change_user = _waits(AsyncFluffy.change_user)
+    remove_user = _waits(AsyncFluffy.remove_user)
+    grants = _waits(AsyncFluffy.grants)
+    grant = _waits(AsyncFluffy.grant)
+    revoke = _waits(AsyncFluffy.revoke)
+    quota = _waits(AsyncFluffy.quota)
+    set_quota = _waits(AsyncFluffy.set_quota)
+    buckets = _waits(AsyncFluffy.buckets)
+    bucket = _waits(AsyncFluffy.bucket)
+    set_bucket = _waits(AsyncFluffy.set_bucket)
+    audit_page = _waits(AsyncFluffy.audit_page)
+    audit = _lists(AsyncFluffy.audit)
 
     # The cluster
-
-    def status(self) -> Mapping[str, Any]:
-        return self._run(self._client.status())
-
-    def nodes(self) -> Mapping[str, Any]:
-        return self._run(self._client.nodes())
-
-    def checkpoint(self) -> Mapping[str, Any]:
-        return self._run(self._client.checkpoint())
-
-
-async def _next(entries: AsyncIterator[Entry]) -> Entry:
-    return await anext(entries)
+    status = _waits(AsyncFluffy.status)
+    nodes = _waits(AsyncFluffy.nodes)
+    checkpoint = _waits(AsyncFluffy.checkpoint)

@@ -188,6 +188,10 @@ class Transport:
         self._seq_seen = 0
         self._taught = False
 
+    def use_token(self, token: str) -> None:
+        """Send this token from now on."""
+        self._token = token
+
     async def close(self) -> None:
         session, self._session = self._session, None
         if session is not None:

@@ -19,6 +19,7 @@ from fluffy.base.paths import parse_path
 from fluffy.client.api import AsyncFluffy
 from fluffy.client.retry import is_final
 from fluffy.client.sources import local_failure
+from fluffy.client.verbs.asking import LockToken
 
 # Enough to hide a commit's round trips behind each other; a quarter of what one gateway takes from everybody.
 TRANSFERS_MAX = 8
@@ -74,12 +75,12 @@ async def get_tree(client: AsyncFluffy, remote: str, local: Path, *, overwrite: 
     return result
 
 
-async def delete_tree(client: AsyncFluffy, remote: str, *, purge: bool = False,
+async def delete_tree(client: AsyncFluffy, remote: str, *, purge: bool = False, lock: LockToken | None = None,
                       on_file: OnFile | None = None) -> TreeResult:
     """Delete a folder with all in it: in one step where the cluster can, else file by file from below."""
     result = TreeResult()
     try:
-        await client.delete(remote, purge=purge, recursive=True)
+        await client.delete(remote, purge=purge, recursive=True, lock=lock)
         return result
     except NotSupported:
         folders = [str(parse_path(remote))]
@@ -90,10 +91,10 @@ async def delete_tree(client: AsyncFluffy, remote: str, *, purge: bool = False,
                     folders.append(entry.path)
                 else:
                     await crew.give(entry.path, partial(
-                        _delete, client, entry.path, entry.size, purge, result, on_file))
+                        _delete, client, entry.path, entry.size, purge, lock, result, on_file))
     if not result.failures:
         for path in reversed(folders):
-            await client.rmdir(path)
+            await client.rmdir(path, lock=lock)
     return result
 
 
@@ -148,9 +149,9 @@ async def _get(client: AsyncFluffy, path: str, target: Path, overwrite: bool, re
     _count(result, fetched.path, fetched.size, on_file)
 
 
-async def _delete(client: AsyncFluffy, path: str, size: int, purge: bool, result: TreeResult,
-                  on_file: OnFile | None) -> None:
-    await client.delete(path, purge=purge)
+async def _delete(client: AsyncFluffy, path: str, size: int, purge: bool, lock: LockToken | None,
+                  result: TreeResult, on_file: OnFile | None) -> None:
+    await client.delete(path, purge=purge, lock=lock)
     _count(result, path, size, on_file)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -39,6 +39,21 @@ class UploadOptions:
     if_match: str | None = None
     create_only: bool = False
     request_id: str | None = None
+    lock: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How the bytes get into the file. `whole`: they become all of it, so the answer names their hash."""
+
+    method: str = "PUT"
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    whole: bool = True
+
+
+REPLACE = Way()
+APPEND = Way("POST", {"append": "1"}, whole=False)
 
 
 def remote_url(door: str, path: str) -> str:
@@ -51,16 +66,16 @@ def new_request_id() -> str:
 
 
 async def upload(transport: Transport, path: str, source: Source, options: UploadOptions,
-                 progress: Progress | None = None) -> dict[str, Any]:
+                 progress: Progress | None = None, way: Way = REPLACE) -> dict[str, Any]:
     """Store `source` at `path`; the cluster's answer as it is. Raises its refusal, or the local failure."""
-    call = _call_for(path, source, options)
+    call = _call_for(path, source, options, way)
     cuts = 0
 
     async def once(peer: str, patience: Persistence) -> dict[str, Any]:
         nonlocal cuts
         body = await source.open()
         try:
-            return await _send(_Sending(transport, source, body, progress, patience.answer_s), peer, call)
+            return await _send(_Sending(transport, source, body, progress, patience.answer_s, way.whole), peer, call)
         except FluffyError as error:
             cuts += body.sent_bytes > 0
             if body.sent_bytes and not (source.repeatable and cuts < CUTS_MAX):
@@ -73,13 +88,14 @@ async def upload(transport: Transport, path: str, source: Source, options: Uploa
 
 @dataclass(frozen=True, slots=True)
 class _Sending:
-    """One attempt. `answer_s`: how long a commit may take that has nothing left to write."""
+    """One attempt. `answer_s`: how long a commit may take that has nothing left to write; `whole`: see Way."""
 
     transport: Transport
     source: Source
     body: Body
     progress: Progress | None
     answer_s: float
+    whole: bool
 
     async def blocks(self, stall: StallGuard) -> AsyncIterator[bytes]:
         """The body's blocks; each one asked for proves that the one before it has left."""
@@ -102,7 +118,8 @@ async def _send(sending: _Sending, peer: str, call: Call) -> dict[str, Any]:
         if body.failure is not None:
             raise body.failure from None
         raise
-    _check_stored(document, await body.digest(), body.sent_bytes, peer)
+    if sending.whole:
+        _check_stored(document, await body.digest(), body.sent_bytes, peer)
     return document
 
 
@@ -117,8 +134,8 @@ def _check_stored(document: Mapping[str, Any], digest: bytes, sent_bytes: int, p
             retry="never", sent=digest.hex(), stored=stored)
 
 
-def _call_for(path: str, source: Source, options: UploadOptions) -> Call:
-    headers: dict[str, str] = {}
+def _call_for(path: str, source: Source, options: UploadOptions, way: Way) -> Call:
+    headers: dict[str, str] = dict(way.headers)
     if options.content_type is not None:
         headers["Content-Type"] = options.content_type
     if source.size is not None:
@@ -129,6 +146,8 @@ def _call_for(path: str, source: Source, options: UploadOptions) -> Call:
         headers["If-Match"] = quoted(options.if_match)
     if options.create_only:
         headers["If-None-Match"] = "*"
+    if options.lock is not None:
+        headers["Fluffy-Lock"] = options.lock
     for key, value in (options.meta or {}).items():
         headers[f"Fluffy-Meta-{key}"] = value
     if options.tags:
@@ -136,7 +155,7 @@ def _call_for(path: str, source: Source, options: UploadOptions) -> Call:
     for name, value in headers.items():
         if not (name + value).isprintable():
             raise RequestError(f"the header {name!r} has a control character")
-    return Call("PUT", remote_url("files", parse_file_path(path).text), headers=headers,
+    return Call(way.method, remote_url("files", parse_file_path(path).text), query=way.query, headers=headers,
                 request_id=options.request_id or new_request_id())
 
 

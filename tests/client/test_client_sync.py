@@ -27,14 +27,16 @@ def remote() -> Iterator[FaultyPeer]:
         yield peer
 
 
-def test_it_has_every_method_of_the_async_face() -> None:
+def test_it_has_every_verb_of_the_async_face_with_its_arguments_and_words() -> None:
     def public(cls: type) -> set[str]:
-        return {name for name in vars(cls) if not name.startswith("_")}
+        return {name for name in dir(cls) if not name.startswith("_")}
+    assert len(public(AsyncFluffy)) > 60
     assert public(AsyncFluffy) <= public(Fluffy)
     for name in public(AsyncFluffy):
         one, other = getattr(AsyncFluffy, name), getattr(Fluffy, name)
         if callable(one):
-            assert list(inspect.signature(one).parameters) == list(inspect.signature(other).parameters)
+            assert list(inspect.signature(one).parameters) == list(inspect.signature(other).parameters), name
+            assert inspect.getdoc(other), name
 
 
 def test_the_package_offers_both_and_nothing_else() -> None:

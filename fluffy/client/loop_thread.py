@@ -1,0 +1,94 @@
+"""The thread behind the blocking face: one event loop, which any thread may give work to.
+
+Ctrl-C while work is waited for cancels it, waits until it has tidied up (a broken download keeps its part), and is
+raised on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import CancelledError, Future
+from typing import Any, TypeVar
+
+import uvloop
+
+T = TypeVar("T")
+
+# Tidying up after Ctrl-C writes at most a few buffered megabytes.
+TIDY_S = 10.0
+
+
+class LoopThread:
+    """A running event loop in a daemon thread of its own. `close()` ends it."""
+
+    def __init__(self, name: str) -> None:
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
+        self._thread.start()
+        self._closed = False
+        self._running: set[Future[Any]] = set()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    def close(self) -> None:
+        """End the loop and the thread. Harmless a second time."""
+        if self._closed:
+            return
+        self._closed = True
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Let `work` run; it is awaited, or cancelled, through the future."""
+        if self._closed:
+            work.close()
+            raise RuntimeError("this Fluffy is closed")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Let `work` run, and wait for what comes of it."""
+        tidied = threading.Event()
+
+        async def watched() -> T:
+            try:
+                return await work
+            finally:
+                tidied.set()
+        if self._closed:
+            work.close()
+        future = self.start(watched())
+        self._running.add(future)
+        try:
+            return future.result()
+        except CancelledError:
+            tidied.wait(TIDY_S)
+            raise
+        except BaseException:
+            if future.cancel():  # we were interrupted, not it
+                tidied.wait(TIDY_S)
+            raise
+        finally:
+            self._running.discard(future)
+
+    def interrupt(self) -> None:
+        """Cancel what all threads are waiting for now: their calls raise `concurrent.futures.CancelledError`."""
+        for future in tuple(self._running):
+            future.cancel()
+
+    def pull(self, items: AsyncIterator[T]) -> Iterator[T]:
+        """The items, one by one, as they are asked for."""
+        while True:
+            try:
+                item = self.run(_next(items))
+            except StopAsyncIteration:
+                return
+            yield item
+
+
+async def _next(items: AsyncIterator[T]) -> T:
+    return await anext(items)
