@@ -200,15 +200,15 @@ def test_help_and_wrong_usage(shell: Shell) -> None:
     assert "not yet:" in said.out
     assert "Examples" in shell("help", "upload").out
     assert shell("help", "nonsense").code == 1
-    assert any(row["name"] == "mv" and not row["available"] for row in shell("help", "--json").json["commands"])
+    assert any(row["name"] == "clusters" and not row["available"] for row in shell("help", "--json").json["commands"])
     assert shell("nonsense").code == 2
     assert "did you mean 'upload'" in shell("uplaod", "x").err
     assert shell("upload").code == 2
     assert shell("ls", "--nonsense").code == 2
-    said = shell("mv", "-f", "a", "b")
+    said = shell("catalog", "-f", "a", "b")
     assert said.code == 1
     assert "not available yet" in said.err
-    assert shell("mv", "a", "b", "--json").json["error"]["code"] == "NotSupported"
+    assert shell("catalog", "a", "b", "--json").json["error"]["code"] == "NotSupported"
 
 
 def test_errors_as_json(shell: Shell) -> None:

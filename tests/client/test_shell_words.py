@@ -14,6 +14,7 @@ from fluffy.client.shell.words import (
     pattern_of,
     quote_word,
     split_line,
+    split_pipeline,
     split_unfinished,
     unmask,
 )
@@ -35,6 +36,28 @@ def test_lines_are_split_as_in_a_shell(line: str, words: list[str]) -> None:
 def test_an_open_quote_is_refused(line: str) -> None:
     with pytest.raises(QuerySyntax):
         split_line(line)
+
+
+@pytest.mark.parametrize(("line", "stages"), [
+    ("", []), ("ls", [["ls"]]), ("ls | head", [["ls"], ["head"]]), ("ls|head -n 1|cat", [["ls"], ["head", "-n", "1"], ["cat"]]),
+    ("ls 'a|b'", [["ls", "a|b"]]), (r"ls a\|b", [["ls", "a|b"]]), ('ls "|" | cat', [["ls", "|"], ["cat"]]),
+    ("ls | head # | rm", [["ls"], ["head"]]), ("ls '>' a&b 2>1", [["ls", ">", "a&b", "2>1"]]),
+])
+def test_a_bare_pipe_parts_commands(line: str, stages: list[list[str]]) -> None:
+    assert [[unmask(word) for word in stage] for stage in split_pipeline(line)] == stages
+
+
+@pytest.mark.parametrize("line", ["ls |", "| ls", "ls | | rm", "|", "ls || rm", "cat a > b", "cat a >> b", "ls ; rm a", "ls && rm a", "x < y",
+                                  "| ".join(["ls "] * 17)])
+def test_what_other_shells_have_and_this_one_has_not_is_refused(line: str) -> None:
+    with pytest.raises(QuerySyntax):
+        split_pipeline(line)
+
+
+def test_completion_looks_at_the_last_command_of_a_pipeline() -> None:
+    last = split_unfinished("find . | hea")
+    assert (last.words_before, last.start, last.text) == ((), 9, "hea")
+    assert split_unfinished("find . | cp pap").words_before == ("cp",)
 
 
 @given(st.lists(NAMES))

@@ -1,235 +1,110 @@
-"""The commands about files: in, out, away, and what is there."""
+"""The commands about files that are there: which there are, what is in them, and away with them."""
 
 from __future__ import annotations
 
 import base64
-import os
-import posixpath
-import sys
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, BinaryIO
 
 import click
 
-from fluffy.base.errors import FluffyError, IsFile, LocalFileFailed, NotFound, TooLarge
+from fluffy.base.errors import IsFile, TooLarge
 from fluffy.base.units import format_size
-from fluffy.client.results import Entry, FileInfo
-from fluffy.client.retry import is_final
-from fluffy.client.shell.output import EXIT_REFUSED, error_document, safe
-from fluffy.client.shell.progress import TransferBar, TreeCount
+from fluffy.client.results import Entry
+from fluffy.client.shell.acts import DRY_RUN, PIPED_PATHS, RECURSIVE, YES, confirm, run_each, say, would
+from fluffy.client.shell.listing import entry_of_info, show_entries
+from fluffy.client.shell.output import safe
 from fluffy.client.shell.session import Session
-from fluffy.client.shell.table import LOCAL, REMOTE, Spec, row
-from fluffy.client.shell.words import unmask
-from fluffy.client.trees import TreeResult
+from fluffy.client.shell.table import Spec, row
+from fluffy.client.shell.whens import when
 
 # A file larger than this belongs on the disk, not in a JSON document.
 CAT_JSON_BYTES_MAX = 64 * 1024 * 1024
-RECURSIVE = click.Option(["-r", "--recursive"], is_flag=True, help="Folders with all in them.")
-FORCE = click.Option(["-f", "--force"], is_flag=True, help="Replace local files that are there already.")
-PATHS = click.Argument(["paths"], nargs=-1, type=REMOTE)
+HEAD_LINES = 10
+# One request of `head`; lines longer than this are rare.
+HEAD_BLOCK_BYTES = 64 * 1024
+# More things than this in one command are asked about.
+ASK_FROM = 3
 
 
-@row("files", takes="local-then-remote", aliases=("put",), params=(
-    click.Argument(["words"], nargs=-1, required=True, type=LOCAL, metavar="LOCAL... [REMOTE]"),
-    click.Option(["--to"], metavar="REMOTE", help="The remote place, if the last word could be a local file."),
-    RECURSIVE,
-    click.Option(["--new"], is_flag=True, help="Refuse to replace a remote file that is there already."),
+@row("files", takes="remote", aliases=("rm",), eats="paths", params=(
+    PIPED_PATHS, RECURSIVE,
+    click.Option(["--purge"], is_flag=True, help="For good, not into the trash."), YES, DRY_RUN,
 ), examples=(
-    ("upload report.pdf", "into the present folder"),
-    ("upload *.jpg photos/", "several files into a folder"),
-    ("upload draft.txt /admin/final.txt", "under another name"),
-    ("upload -r src backup/src", "a folder with all in it"),
-    ("tar c . | fluffy upload - /admin/all.tar", "from standard input, outside of the REPL"),
+    ("delete old.txt", "one file, into the trash"), ("rm *.tmp", "all that fits"),
+    ("rm -r build", "a folder with all in it"), ("rm -r --purge build", "for good; scripts say --yes"),
+    ("find . -name '*.bak' -older -30d | rm -n", "what would be deleted"),
 ))
-def upload(session: Session, words: tuple[str, ...], to: str | None, recursive: bool, new: bool) -> None:
-    """Upload local files: create them, or update those that are there.
+def delete(session: Session, paths: tuple[str, ...], recursive: bool, purge: bool, yes: bool, dry_run: bool) -> None:
+    """Delete files; they stay in the trash for as long as the bucket keeps it.
 
-    The last of several words is the remote place, unless it is a local file that exists. A remote place that is a
-    folder, or ends in /, gets the files under their own names.
+    The session asks before it deletes folders, or anything for good. A script is not asked: what the trash keeps it
+    can have back ('undelete'), and --purge it must mean, with --yes.
     """
-    locals_, remote = _split_upload(session, words, to)
-    folder = remote is None or remote.endswith("/") or len(locals_) > 1 or _is_remote_folder(session, remote)
-    place = session.path(remote or ".")
-
-    def one(local: Path) -> Mapping[str, Any]:
-        if str(local) == "-":
-            return _upload_stdin(session, place, folder, new)
-        path = posixpath.join(place, _remote_name(local)) if folder else place
-        if recursive and local.is_dir():
-            with TreeCount(session.output, "uploading") as count:
-                result = session.client.put_tree(local, path, count)
-            return _tree_document(session, "uploaded", path, result)
-        if local.is_dir():
-            raise LocalFileFailed(f"{local} is a local folder; say -r to upload it with all in it", local=str(local))
-        with TransferBar(session.output, local.name) as bar:
-            stored = session.client.put(path, local, create_only=new, progress=bar)
-            _say(session, "uploaded", stored.path, bar.summary(stored.size))
-        return stored.document
-    run_each(session, locals_, one, name=str)
-
-
-def _split_upload(session: Session, words: tuple[str, ...], to: str | None) -> tuple[list[Path], str | None]:
-    """The local files and the remote place (None: the present folder)."""
-    if to is not None:
-        return session.local(words), to
-    last = unmask(words[-1])
-    if len(words) == 1 or (not last.endswith("/") and Path(last).is_file()):
-        return session.local(words), None
-    return session.local(words[:-1]), last
-
-
-def _is_remote_folder(session: Session, remote: str) -> bool:
-    path = session.path(remote)
-    if path == "/":
-        return True
-    try:
-        session.client.ls_page(path, limit=1)
-    except (NotFound, IsFile):
-        return False
-    return True
-
-
-def _remote_name(local: Path) -> str:
-    return local.name or local.resolve().name
-
-
-def _upload_stdin(session: Session, place: str, folder: bool, new: bool) -> Mapping[str, Any]:
-    if session.interactive:
-        raise LocalFileFailed("standard input is where you type; upload from it with a command outside of the session")
-    if folder:
-        raise LocalFileFailed("standard input has no name: give the remote file, like 'upload - /admin/name'")
-    with TransferBar(session.output, "standard input") as bar:
-        stored = session.client.put(place, sys.stdin.buffer, create_only=new, progress=bar)
-        _say(session, "uploaded", stored.path, bar.summary(stored.size))
-    return stored.document
-
-
-@row("files", takes="local-then-remote", params=(
-    click.Argument(["local"], type=LOCAL), click.Argument(["remote"], type=REMOTE),
-), examples=(("update draft.txt /admin/draft.txt", "a new version of a file that is there"),))
-def update(session: Session, local: str, remote: str) -> None:
-    """Replace a remote file, which must be there, by a new version, atomically."""
-    [source], path = session.local([local]), session.path(unmask(remote))
-    with TransferBar(session.output, source.name) as bar:
-        stored = session.client.put(path, source, if_match="*", progress=bar)
-        _say(session, "updated", stored.path, f"{bar.summary(stored.size)}, generation {stored.generation}")
-    if session.output.json:
-        session.output.document(stored.document)
-
-
-@row("files", takes="remote-then-local", aliases=("get",), params=(
-    click.Argument(["words"], nargs=-1, required=True, type=REMOTE, metavar="REMOTE... [LOCAL]"), FORCE, RECURSIVE,
-    click.Option(["--generation"], type=click.IntRange(1), help="An older version instead of the present one."),
-), examples=(
-    ("download report.pdf", "into this machine's present folder"),
-    ("download *.jpg photos/", "several files into a local folder; quote the pattern outside of the REPL"),
-    ("download a.txt b.txt .", "two files; with two words or more the last one is the local place"),
-    ("download -r /admin/src copy", "a folder with all in it"),
-    ("download big.iso", "again after Ctrl-C: goes on where it stopped"),
-))
-def download(session: Session, words: tuple[str, ...], force: bool, recursive: bool, generation: int | None) -> None:
-    """Download files, verified; a broken download goes on where it stopped.
-
-    With two words or more the last one is the local place: a file name, a folder, or - for standard output. A local
-    file that is there already is replaced only with --force, unless it has the same bytes.
-    """
-    remotes, place = session.remote(words[:-1] or words), words[-1] if len(words) > 1 else "."
-    local = Path(os.path.expanduser(place) if place.startswith("~") else unmask(place))
-    if (len(remotes) > 1 or place.endswith("/")) and str(local) != "-" and not local.is_dir():
-        raise LocalFileFailed(f"{local} is not a folder on this machine; make it first", local=str(local))
+    wanted = session.paths(paths)
+    if (recursive or purge) and wanted and not dry_run:
+        confirm(session, _question(wanted, purge=purge), yes=yes, undoable=not purge)
 
     def one(path: str) -> Mapping[str, Any]:
-        if str(local) == "-":
-            session.client.write_to(path, _write_stdout, generation=generation)
-            return {"path": path}
-        if recursive and _is_remote_folder(session, path):
-            target = local / posixpath.basename(path) if local.is_dir() else local
-            with TreeCount(session.output, "downloading") as count:
-                result = session.client.get_tree(path, target, overwrite=force, on_file=count)
-            return _tree_document(session, "downloaded", str(target), result)
-        with TransferBar(session.output, posixpath.basename(path)) as bar:
-            got = session.client.download(path, local, overwrite=force, generation=generation, progress=bar)
-            _say(session, "downloaded", str(got.local), bar.summary(got.size))
-        return {"path": got.path, "local": str(got.local), "size": got.size, "etag": got.etag, "blake3": got.blake3,
-                "generation": got.generation, "stale_s": got.stale_s}
-    run_each(session, remotes, one, name=str)
-
-
-@row("files", takes="remote", aliases=("rm",), params=(
-    click.Argument(["paths"], nargs=-1, required=True, type=REMOTE), RECURSIVE,
-    click.Option(["--purge"], is_flag=True, help="For good, not into the trash."),
-), examples=(("delete old.txt", "one file"), ("rm *.tmp", "all that fits"), ("rm -r build", "a folder with all in it")))
-def delete(session: Session, paths: tuple[str, ...], recursive: bool, purge: bool) -> None:
-    """Delete files; they stay in the trash for as long as the bucket keeps it."""
-    def one(path: str) -> Mapping[str, Any]:
-        if recursive and _is_remote_folder(session, path):
-            with TreeCount(session.output, "deleting") as count:
-                result = session.client.delete_tree(path, purge=purge, on_file=count)
-            return _tree_document(session, "deleted", path, result)
-        document = session.client.delete(path, purge=purge)
-        _say(session, "deleted", path)
+        done = "purged" if purge else "deleted"
+        if dry_run:
+            kind = session.client.info(path).document.get("kind")
+            return would(session, "purge" if purge else "delete", path, kind=kind)
+        document = session.client.delete(path, purge=purge, recursive=recursive, lock=session.lock_for(path))
+        files = document.get("files")
+        say(session, done, path, f"{files} files" if isinstance(files, int) and recursive else "")
         return document
-    run_each(session, session.remote(paths), one, name=str)
+    run_each(session, wanted, one)
 
 
-@row("files", name="list", params=(click.Option(["--user"], metavar="NAME", help="Whose files; yours by default."),),
-     examples=(("list", "all your files"), ("list --user alice", "all files of alice")))
+def _question(paths: list[str], *, purge: bool) -> str:
+    named = ", ".join(paths[:ASK_FROM]) + (f" and {len(paths) - ASK_FROM} more" if len(paths) > ASK_FROM else "")
+    return f"Delete {named} for good?" if purge else f"Delete {named} with all in it?"
+
+
+@row("files", name="list", gives="paths", params=(
+    click.Option(["--user"], metavar="NAME", help="Whose files; yours by default."),
+), examples=(("list", "all your files"), ("list --user alice", "all files of alice")))
 def list_files(session: Session, user: str | None) -> None:
     """List all files of a user, in all folders."""
-    show_entries(session, session.client.list(user or session.user), key="entries", paths=True, long=True)
+    show_entries(session, session.client.list(user or session.user), paths=True, long=True)
 
 
-@row("files", takes="remote", params=(
-    click.Option(["-l", "--long"], is_flag=True, help="With size, time and owner."), PATHS,
-), examples=(("ls", "the present folder"), ("ls -l /admin/docs", "with sizes and times"), ("ls *.pdf", "what fits")))
-def ls(session: Session, long: bool, paths: tuple[str, ...]) -> None:
+@row("files", takes="remote", gives="paths", params=(
+    click.Option(["-l", "--long"], is_flag=True, help="With size, time and owner."),
+    click.Option(["-d", "--directory"], is_flag=True, help="The folders themselves, not what is in them."),
+    click.Option(["--at"], type=when, metavar="TIME", help="As it was then: -2h, 2026-07-01, 2026-07-01T12:30."),
+    PIPED_PATHS,
+), examples=(
+    ("ls", "the present folder"), ("ls -l /admin/docs", "with sizes and times"), ("ls *.pdf", "what fits"),
+    ("ls -l --at -2h docs", "as it was two hours ago"), ("ls | head -n 3", "the first three")))
+def ls(session: Session, long: bool, directory: bool, at: str | None, paths: tuple[str, ...]) -> None:
     """List a folder; / lists the buckets. Folders end in /."""
     wanted = session.remote(paths) if paths else [session.cwd]
 
-    def lines() -> Iterable[Entry]:
-        for path in wanted:
-            try:
-                yield from session.client.ls(path)
-            except IsFile:
-                yield _entry_of(session.client.info(path))
-    if session.output.json or len(wanted) == 1:
-        show_entries(session, lines(), key="entries", paths=False, long=long)
+    def entries_of(path: str) -> Iterator[Entry]:
+        if directory:
+            yield entry_of_info(session.client.info(path))
+            return
+        try:
+            yield from session.client.ls(path, at=at)
+        except IsFile:
+            yield entry_of_info(session.client.info(path))
+    if session.output.json or session.output.paths_wanted or directory or len(wanted) == 1:
+        show_entries(session, (entry for path in wanted for entry in entries_of(path)), long=long, paths=directory)
         return
     for path in wanted:
-        try:
-            entries = list(session.client.ls(path))
+        entries = list(entries_of(path))
+        if [entry.path for entry in entries] != [path]:
             session.output.line(session.output.style(f"{safe(path)}:", bold=True))
-        except IsFile:
-            entries = [_entry_of(session.client.info(path))]
-        show_entries(session, entries, key="entries", paths=False, long=long)
+        show_entries(session, entries, long=long)
 
 
-def _entry_of(info: FileInfo) -> Entry:
-    return Entry(posixpath.basename(info.path), info.path, info.is_folder, info.size, info.generation, info.etag,
-                 info.content_type, info.owner, info.modified, info.document)
-
-
-@row("files", params=(
-    click.Argument(["query"]), click.Option(["--limit"], type=click.IntRange(1), help="At most so many hits."),
-), examples=(("search report", "every file and folder with 'report' in its name"),))
-def search(session: Session, query: str, limit: int | None) -> None:
-    """Find files and folders with a text in their name, in letters of either case."""
-    hits = session.client.search(query)
-    show_entries(session, hits if limit is None else _first(hits, limit), key="hits", paths=True, long=False)
-
-
-def _first(entries: Iterable[Entry], count: int) -> Iterable[Entry]:
-    for number, entry in enumerate(entries, start=1):
-        yield entry
-        if number >= count:
-            return
-
-
-@row("files", takes="remote", aliases=("stat",), params=(
-    click.Argument(["paths"], nargs=-1, required=True, type=REMOTE),
+@row("files", takes="remote", aliases=("stat",), eats="paths", params=(
+    PIPED_PATHS,
     click.Option(["--generation"], type=click.IntRange(1), help="An older version instead of the present one."),
-), examples=(("info report.pdf", "owner, size, hashes, tags, and which nodes hold each chunk"),))
+), examples=(("info report.pdf", "owner, size, hashes, tags, and which nodes hold each chunk"),
+             ("ls *.pdf | info --json", "for programs")))
 def info(session: Session, paths: tuple[str, ...], generation: int | None) -> None:
     """Show everything known about a file or folder."""
     def one(path: str) -> Mapping[str, Any]:
@@ -237,7 +112,7 @@ def info(session: Session, paths: tuple[str, ...], generation: int | None) -> No
         if not session.output.json:
             _show_info(session, document)
         return document
-    run_each(session, session.remote(paths), one, name=str)
+    run_each(session, session.paths(paths), one)
 
 
 def _show_info(session: Session, document: Mapping[str, Any]) -> None:
@@ -256,86 +131,98 @@ def _show_info(session: Session, document: Mapping[str, Any]) -> None:
         session.output.line(f"{label} {safe(str(chunk.get('id', '')))[:16]}… {size:>10}  on {safe(nodes)}")
 
 
-@row("files", takes="remote", params=(click.Argument(["paths"], nargs=-1, required=True, type=REMOTE),),
-     examples=(("cat notes.txt", "to the screen"),))
-def cat(session: Session, paths: tuple[str, ...]) -> None:
+@row("files", takes="remote", eats="paths", params=(
+    PIPED_PATHS, click.Option(["--generation"], type=click.IntRange(1), help="An older version."),
+), examples=(("cat notes.txt", "to the screen"), ("cat a.log b.log | head -n 20", "the beginning of both"),
+             ("cat --generation 3 notes.txt", "as it was")))
+def cat(session: Session, paths: tuple[str, ...], generation: int | None) -> None:
     """Write files to standard output."""
-    for path in session.remote(paths):
+    for path in session.paths(paths):
         if session.output.json:
-            if session.client.head(path).size > CAT_JSON_BYTES_MAX:
+            if session.client.head(path, generation=generation).size > CAT_JSON_BYTES_MAX:
                 raise TooLarge(f"{path} is too large for a JSON document; download it", path=path)
-            session.output.document(_cat_document(path, session.client.get(path)))
+            session.output.document(bytes_document(path, session.client.get(path, generation=generation)))
         else:
-            session.client.write_to(path, _write_stdout)
+            session.client.write_to(path, session.output.write_bytes, generation=generation)
 
 
-def _cat_document(path: str, data: bytes) -> dict[str, Any]:
+def bytes_document(path: str, data: bytes) -> dict[str, Any]:
+    """Bytes in JSON: as text where they are text."""
     try:
         return {"path": path, "size": len(data), "encoding": "utf-8", "data": data.decode()}
     except UnicodeDecodeError:
         return {"path": path, "size": len(data), "encoding": "base64", "data": base64.b64encode(data).decode()}
 
 
-def _write_stdout(block: bytes) -> None:
-    sys.stdout.flush()
-    sys.stdout.buffer.write(block)
-    sys.stdout.buffer.flush()
-
-
-# Shared by the commands
-
-def run_each(session: Session, things: Iterable[Any], one: Callable[[Any], Mapping[str, Any]], *,
-             name: Callable[[Any], str]) -> None:
-    """Do `one` for each; a refusal does not stop the rest, and the exit code tells. Raises when out of reach."""
-    things = list(things)
-    documents: list[Mapping[str, Any]] = []
-    errors: list[Mapping[str, Any]] = []
-    for thing in things:
-        try:
-            document = one(thing)
-            documents.append(document)
-            errors += document.get("errors", ())
-        except FluffyError as error:
-            if not is_final(error) or len(things) == 1:
-                raise
-            errors.append({"path": name(thing), **error_document(error)["error"]})
-            if not session.output.json:
-                session.output.error(error)
-    if session.output.json:
-        session.output.document({"files": documents, **({"errors": errors} if errors else {})})
-    if errors:
-        click.get_current_context().exit(EXIT_REFUSED)
-
-
-def show_entries(session: Session, entries: Iterable[Entry], *, key: str, paths: bool, long: bool) -> None:
-    """A listing as it comes, page by page."""
-    if session.output.json:
-        session.output.stream(key, (entry.document for entry in entries))
+@row("files", takes="remote", gives="same", eats="text", params=(
+    PIPED_PATHS,
+    click.Option(["-n", "--lines"], type=click.IntRange(0), help=f"So many lines; {HEAD_LINES} by default."),
+    click.Option(["-c", "--bytes", "byte_count"], type=click.IntRange(0), help="So many bytes instead of lines."),
+), examples=(("head app.log", f"the first {HEAD_LINES} lines"), ("head -n 3 *.txt", "three of each"),
+             ("head -c 16 photo.jpg", "the first 16 bytes"), ("find . -larger 1GiB | head -n 5 | info", "of a pipe")))
+def head(session: Session, paths: tuple[str, ...], lines: int | None, byte_count: int | None) -> None:
+    """Show the beginning of files, or of what comes through a pipe. Only that part is fetched."""
+    if lines is not None and byte_count is not None:
+        raise click.UsageError("lines or bytes, not both", click.get_current_context())
+    line_count = None if byte_count is not None else HEAD_LINES if lines is None else lines
+    output = session.output
+    if not paths and session.feed is not None:
+        _show_head(session, "-", first_of(stream_blocks(session.stdin), line_count, byte_count or 0))
         return
-    for entry in entries:
-        name = safe(entry.path if paths else entry.name)
-        shown = session.output.style(name + "/", "blue", bold=True) if entry.is_folder else name
-        session.output.line(f"{_columns(entry)}  {shown}" if long else shown)
+    wanted = session.paths(paths)
+    for path in wanted:
+        if len(wanted) > 1 and not output.json:
+            output.line(output.style(f"==> {safe(path)} <==", bold=True))
+        _show_head(session, path, first_of(_file_blocks(session, path), line_count, byte_count or 0))
 
 
-def _columns(entry: Entry) -> str:
-    when = entry.modified.astimezone().strftime("%Y-%m-%d %H:%M") if entry.modified else ""
-    size = "-" if entry.is_folder else format_size(entry.size)
-    return f"{size:>10}  {when:<16}  {safe(entry.owner):<10}"
+def _show_head(session: Session, path: str, blocks: Iterable[bytes]) -> None:
+    if session.output.json:
+        session.output.document(bytes_document(path, b"".join(blocks)))
+        return
+    for block in blocks:
+        session.output.write_bytes(block)
 
 
-def _say(session: Session, did: str, path: str, more: str = "") -> None:
-    if not session.output.json:
-        session.output.line(f"{did} {safe(path)}" + (f" ({more})" if more else ""))
+def first_of(blocks: Iterable[bytes], lines: int | None, byte_count: int) -> Iterator[bytes]:
+    """The first lines of the blocks, or, when `lines` is None, the first bytes. Takes no block more than it needs."""
+    left = byte_count if lines is None else lines
+    if left == 0:
+        return
+    for block in blocks:
+        end = len(block[:left]) if lines is None else _end_of_lines(block, left)
+        yield block[:end]
+        left -= end if lines is None else block.count(b"\n", 0, end)
+        if left <= 0:
+            return
 
 
-def _tree_document(session: Session, did: str, path: str, result: TreeResult) -> Mapping[str, Any]:
-    errors = [{"path": name, **error_document(error)["error"]} for name, error in result.failures]
-    if not session.output.json:
-        for _, error in result.failures:
-            session.output.error(error)
-        session.output.line(f"{did} {result.files} files ({format_size(result.bytes)}): {safe(path)}")
-    return {"path": path, "files": result.files, "bytes": result.bytes, **({"errors": errors} if errors else {})}
+def _end_of_lines(block: bytes, count: int) -> int:
+    """Where the `count`-th line of the block ends; the block's own end when it has fewer."""
+    end = 0
+    for _ in range(count):
+        end = block.find(b"\n", end) + 1
+        if end == 0:
+            return len(block)
+    return end
 
 
-SPECS: tuple[Spec, ...] = (upload, download, update, delete, list_files, ls, search, info, cat)
+def stream_blocks(stream: BinaryIO) -> Iterator[bytes]:
+    """What comes, as it comes."""
+    while block := stream.read1(HEAD_BLOCK_BYTES) if hasattr(stream, "read1") else stream.read(HEAD_BLOCK_BYTES):
+        yield block
+
+
+def _file_blocks(session: Session, path: str) -> Iterator[bytes]:
+    """All of one generation, in parts that grow."""
+    found = session.client.head(path)
+    offset, length = 0, HEAD_BLOCK_BYTES
+    while offset < found.size:
+        block = session.client.get(path, offset=offset, length=length, generation=found.generation)
+        if not block:
+            return
+        yield block
+        offset, length = offset + len(block), min(length * 2, 16 * HEAD_BLOCK_BYTES)
+
+
+SPECS: tuple[Spec, ...] = (delete, list_files, ls, info, cat, head)

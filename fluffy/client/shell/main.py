@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import click
 
 from fluffy import __version__
 from fluffy.base.errors import FluffyError, QuerySyntax, StartRefused
-from fluffy.client.shell import cluster, files, folders
+from fluffy.client.shell import cluster, files, folders, search, transfers, trees, writing
 from fluffy.client.shell.help import HELP_SPECS, LATER
 from fluffy.client.shell.output import (
     EXIT_DONE,
@@ -25,11 +26,16 @@ from fluffy.client.shell.output import (
     EXIT_USAGE,
     exit_code_of,
 )
+from fluffy.client.shell.pipes import Pipe, PipeClosed, plan, run_stages
 from fluffy.client.shell.repl import Repl
 from fluffy.client.shell.session import ConnectOptions, ContextFactory, Session
 from fluffy.client.shell.table import ShellCommand, ShellGroup, Spec
+from fluffy.client.shell.words import split_pipeline, unmask
 
-SPECS: tuple[Spec, ...] = (*files.SPECS, *folders.SPECS, *cluster.SPECS, *LATER, *HELP_SPECS)
+# Built rows take the place of rows for later of the same name.
+SPECS: tuple[Spec, ...] = (
+    *LATER, *transfers.SPECS, *files.SPECS, *writing.SPECS, *folders.SPECS, *search.SPECS, *trees.SPECS,
+    *cluster.SPECS, *HELP_SPECS)
 
 
 def build_cli(context_factory: ContextFactory) -> ShellGroup:
@@ -39,6 +45,8 @@ def build_cli(context_factory: ContextFactory) -> ShellGroup:
         click.Option(["--peer"], metavar="URL", help="Ask this peer first."),
         click.Option(["--token"], metavar="TOKEN", help="Who is asking; by default FLUFFY_TOKEN or the local admin."),
         click.Option(["--config"], metavar="FILE", help="Another config.yaml."),
+        click.Option(["-c", "lines"], metavar="LINE", multiple=True,
+                     help="Run this line as the session would: with its own quoting, patterns and pipes."),
         click.Option(["--upload"], metavar="FILE", multiple=True, help="Upload this file into your home folder."),
         click.Option(["--download"], metavar="PATH", multiple=True, help="Download this file into this folder."),
     ], help="Files in a Fluffy cluster. Without a command: a session with prompt, history and completion.")
@@ -46,7 +54,7 @@ def build_cli(context_factory: ContextFactory) -> ShellGroup:
 
     @click.pass_context
     def begin(ctx: click.Context, as_json: bool, peer: str | None, token: str | None, config: str | None,
-              upload: tuple[str, ...], download: tuple[str, ...]) -> Any:
+              lines: tuple[str, ...], upload: tuple[str, ...], download: tuple[str, ...]) -> Any:
         session = ctx.find_object(Session)
         if session is None:
             raise click.UsageError("run_command_line makes the session")
@@ -54,8 +62,10 @@ def build_cli(context_factory: ContextFactory) -> ShellGroup:
         ctx.with_resource(session.output.as_json(as_json))
         if upload or download:
             return _transfer_options(ctx, session, upload, download)
+        if lines:
+            ctx.exit(_run_given_lines(ctx, group, session, lines))
         if ctx.invoked_subcommand is None and not session.interactive:
-            ctx.exit(Repl(group, session, _run_words).run())
+            ctx.exit(Repl(group, session, run_line).run())
         return None
     group.callback = begin
     return group
@@ -74,11 +84,11 @@ def _transfer_options(ctx: click.Context, session: Session, upload: tuple[str, .
     """`--upload FILE` and `--download PATH`, as the systems before this one had them."""
     if ctx.invoked_subcommand is not None:
         raise click.UsageError("--upload and --download stand alone; otherwise use the commands of the same names")
-    for spec, words in ((files.upload, upload), (files.download, download)):
+    for spec, words in ((transfers.upload, upload), (transfers.download, download)):
         if words:
             # `--` before, and the present folder after: each of these words is a file.
-            last = ["--to", f"/{session.user}/"] if spec is files.upload else []
-            tail = [] if spec is files.upload else ["."]
+            last = ["--to", f"/{session.user}/"] if spec is transfers.upload else []
+            tail = [] if spec is transfers.upload else ["."]
             with spec.command.make_context(spec.name, [*last, "--", *words, *tail], parent=ctx) as sub:
                 spec.command.invoke(sub)
 
@@ -94,24 +104,68 @@ def run_command_line(group: ShellGroup, arguments: Sequence[str], *, session: Se
         session.close()
 
 
+def _run_given_lines(ctx: click.Context, group: ShellGroup, session: Session, lines: Sequence[str]) -> int:
+    """`-c LINE`: until one fails."""
+    if ctx.invoked_subcommand is not None:
+        raise click.UsageError("-c stands alone: the whole command line is its value")
+    session.splits_words = True
+    for line in lines:
+        code = run_line(group, line, session)
+        if code or session.leaving:
+            return code
+    return EXIT_DONE
+
+
+def run_line(group: ShellGroup, line: str, session: Session) -> int:
+    """Run a typed line: one command, or several with pipes between them. The first failure's exit code."""
+    return _guarded(session, False, lambda: _run_stages(group, split_pipeline(line), session))
+
+
+def _run_stages(group: ShellGroup, stages: Sequence[Sequence[str]], session: Session) -> int:
+    if len(stages) <= 1:
+        return run_command_line(group, stages[0], session=session) if stages else EXIT_DONE
+    specs = [group.spec_of(unmask(words[0])) for words in stages]
+    # A name that is no command is told about by the one that runs it, before the others begin.
+    for spec, words in zip(specs, stages, strict=True):
+        if spec is None:
+            return run_command_line(group, words, session=session)
+    wanted = plan([(spec.name, spec.gives, spec.eats) for spec in specs if spec is not None])
+    client = session.client  # connected once, before the threads begin
+
+    def stage_of(words: Sequence[str]) -> Callable[[Pipe | None, Pipe | None], int]:
+        return lambda feed, drain: run_command_line(group, words, session=session.stage(feed, drain))
+    return run_stages([(words[0], stage_of(words)) for words in stages], wanted, client.interrupt)
+
+
 def _run_in(group: ShellGroup, arguments: Sequence[str], session: Session, *, prog_name: str) -> int:
+    def work() -> int:
+        code = group.main(args=list(arguments), prog_name=prog_name, standalone_mode=False, obj=session)
+        session.output.out.flush()
+        return code if isinstance(code, int) else EXIT_DONE
+    return _guarded(session, "--json" in arguments, work)
+
+
+def _guarded(session: Session, as_json: bool, work: Callable[[], int]) -> int:
+    """The exit code of `work`; what it raises is told about, as the command's end."""
     output = session.output
     try:
-        code = group.main(args=list(arguments), prog_name=prog_name, standalone_mode=False, obj=session)
-        sys.stdout.flush()
-        return code if isinstance(code, int) else EXIT_DONE
+        return work()
     except FluffyError as error:
-        with output.as_json("--json" in arguments):
+        with output.as_json(as_json):
             output.error(session.explained(error))
         is_usage = isinstance(error, StartRefused | QuerySyntax) and "status" not in error.facts
         return EXIT_USAGE if is_usage else exit_code_of(error)
     except click.ClickException as error:
-        with output.as_json("--json" in arguments):
+        with output.as_json(as_json):
             output.wrong_usage(error.format_message(), _how_to(error))
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         output.note("interrupted")
         return EXIT_INTERRUPTED
+    except CancelledError:
+        return EXIT_INTERRUPTED  # in the middle of a pipe, whose end has told it
+    except PipeClosed:
+        return EXIT_DONE  # the next command has enough
     except BrokenPipeError:
         # Whoever read our output has gone; what is left in the buffer has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -127,14 +181,10 @@ def _how_to(error: click.ClickException) -> str:
     return f"usage: {pieces}; 'help {ctx.command.name}' says more"
 
 
-def _run_words(group: ShellGroup, words: Sequence[str], session: Session) -> int:
-    return run_command_line(group, words, session=session)
-
-
 def run_repl(context_factory: ContextFactory, options: ConnectOptions | None = None) -> int:
     """The session with a prompt; returns the exit code."""
     session = Session(context_factory, options)
     try:
-        return Repl(build_cli(context_factory), session, _run_words).run()
+        return Repl(build_cli(context_factory), session, run_line).run()
     finally:
         session.close()

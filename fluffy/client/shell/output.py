@@ -67,12 +67,16 @@ def error_document(error: FluffyError) -> dict[str, Any]:
 
 
 class Output:
-    """Where one session writes. `json` is set while a command runs that was given `--json`."""
+    """Where one session writes. `json` is set while a command runs that was given `--json`.
 
-    def __init__(self, out: TextIO | None = None, err: TextIO | None = None) -> None:
+    `paths_wanted`: the output goes through a pipe to a command that eats paths: one absolute path a line, nothing else.
+    """
+
+    def __init__(self, out: TextIO | None = None, err: TextIO | None = None, *, paths_wanted: bool = False) -> None:
         self._out = out
         self._err = err
         self.json = False
+        self.paths_wanted = paths_wanted
 
     # The streams are looked up at each use: tests and pagers change sys.stdout.
     @property
@@ -100,6 +104,12 @@ class Output:
     def line(self, text: str = "") -> None:
         """A line of result for people. Text must be `safe` already."""
         self.out.write(text + "\n")
+
+    def write_bytes(self, block: bytes) -> None:
+        """Bytes of result as they are."""
+        self.out.flush()
+        self.out.buffer.write(block)
+        self.out.buffer.flush()
 
     def document(self, value: Mapping[str, Any]) -> None:
         """The result for programs."""
@@ -139,7 +149,7 @@ class Output:
 
     @contextmanager
     def as_json(self, wanted: bool) -> Iterator[None]:
-        before, self.json = self.json, self.json or wanted
+        before, self.json = self.json, (self.json or wanted) and not self.paths_wanted
         try:
             yield
         finally:

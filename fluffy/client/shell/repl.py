@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
@@ -21,21 +21,20 @@ from fluffy.client.shell.completion import ShellCompleter
 from fluffy.client.shell.output import EXIT_DONE, exit_code_of, safe
 from fluffy.client.shell.session import Session
 from fluffy.client.shell.table import ShellGroup
-from fluffy.client.shell.words import split_line
 
-RunWords = Callable[[ShellGroup, Sequence[str], Session], int]
+RunLine = Callable[[ShellGroup, str, Session], int]
 
 _STYLE = Style.from_dict({"who": "ansigreen bold", "path": "ansiblue bold"})
 
 
 class Repl:
-    """One session with a prompt. `run_words` runs one command line (`main.run_command_line`)."""
+    """One session with a prompt. `run_line` runs one line (`main.run_line`)."""
 
-    def __init__(self, group: ShellGroup, session: Session, run_words: RunWords) -> None:
+    def __init__(self, group: ShellGroup, session: Session, run_line: RunLine) -> None:
         self._group = group
         self._session = session
-        self._run_words = run_words
-        session.interactive = True
+        self._line = run_line
+        session.interactive = session.splits_words = True
 
     def run(self) -> int:
         """Until the user leaves. 3 when no peer can be reached at the start."""
@@ -79,12 +78,7 @@ class Repl:
         return worst
 
     def _run_line(self, line: str) -> int:
-        try:
-            words = split_line(line)
-        except FluffyError as error:
-            self._session.output.error(error)
-            return exit_code_of(error)
-        return self._run_words(self._group, words, self._session) if words else EXIT_DONE
+        return self._line(self._group, line, self._session)
 
 
 def open_history(environ: Mapping[str, str]) -> History:

@@ -6,17 +6,23 @@ one. Relative remote paths are relative to the present folder, which is the user
 
 from __future__ import annotations
 
+import copy
 import glob
 import os
 import posixpath
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import BinaryIO, TextIO, cast
+
+import click
 
 from fluffy.base.errors import FluffyError, LocalFileFailed, NotFound, QuerySyntax, Unauthenticated
 from fluffy.base.paths import parse_path
 from fluffy.client.shell.output import Output
+from fluffy.client.shell.pipes import Drain, Pipe, paths_of
 from fluffy.client.shell.words import is_pattern, local_pattern, pattern_of, unmask
 from fluffy.client.sync import Fluffy
 
@@ -53,12 +59,23 @@ ContextFactory = Callable[[ConnectOptions], Connection]
 
 
 class Session:
-    """State between the commands of one REPL, or of one one-shot command."""
+    """State between the commands of one REPL, or of one one-shot command.
+
+    `interactive`: lines are typed or piped in, one after the other. `splits_words`: the words were split here, so what
+    was quoted is known; otherwise the user's own shell did it. `feed`: the pipe before the running command, or None.
+    `can_ask`: the command may put a question to the person at the terminal. `locks_held`: path and token of each lock
+    that `lock` took and `unlock` did not give back; `lock_given`: the token of `--lock`, for the running command.
+    """
 
     def __init__(self, factory: ContextFactory, options: ConnectOptions | None = None, *, interactive: bool = False,
                  output: Output | None = None) -> None:
         self.interactive = interactive
+        self.splits_words = interactive
+        self.can_ask = True
+        self.feed: Pipe | None = None
         self.leaving = False
+        self.lock_given: str | None = None
+        self.locks_held: dict[str, str] = {}
         self.output = output or Output()
         self.previous = ""
         self._factory = factory
@@ -85,6 +102,20 @@ class Session:
         old = self._options
         self._options = replace(old, peer=options.peer or old.peer, token=options.token or old.token,
                                 config=options.config or old.config)
+
+    def stage(self, feed: Pipe | None, drain: Pipe | None) -> Session:
+        """This session as one command of a pipeline has it: the same connection and folder, other ends."""
+        stage = copy.copy(self)
+        stage.feed = feed
+        if drain is not None:
+            stage.output = Output(cast(TextIO, Drain(drain)), paths_wanted=drain.paths_wanted)
+            stage.can_ask = False
+        return stage
+
+    @property
+    def stdin(self) -> BinaryIO:
+        """What the command reads: the pipe before it, or standard input."""
+        return cast(BinaryIO, self.feed.reader) if self.feed is not None else sys.stdin.buffer
 
     @property
     def client(self) -> Fluffy:
@@ -144,9 +175,45 @@ class Session:
     def remote(self, words: Iterable[str]) -> list[str]:
         """The paths that masked words mean, patterns expanded. Raises NotFound for a pattern that nothing fits."""
         found: list[str] = []
-        for word in words:
+        for word in map(self._at_home, words):
             found += self._expand(word) if is_pattern(word) else [self.path(unmask(word))]
         return list(dict.fromkeys(found))
+
+    def place(self, word: str) -> str:
+        """The path that a masked word means as it stands, for what need not be there yet. Raises NameIllegal."""
+        return self.path(unmask(self._at_home(word)))
+
+    def single(self, word: str) -> str:
+        """The one path that a masked word means, a pattern expanded. Raises QuerySyntax when it fits several."""
+        found = self.remote([word])
+        if len(found) != 1:
+            raise QuerySyntax(f"{unmask(word)} fits {len(found)} paths; name one")
+        return found[0]
+
+    def paths(self, words: Iterable[str]) -> list[str]:
+        """The paths that words mean; without words (or with `-`) those that come through the pipe.
+
+        Raises UsageError when there is neither.
+        """
+        words = list(words)
+        if words not in ([], ["-"]):
+            return self.remote(words)
+        if self.feed is not None:
+            return self.feed.paths()
+        if words and not self.interactive:
+            return [self.path(line) for line in paths_of(sys.stdin.buffer)]
+        raise click.UsageError("name a path, or send paths through a pipe, like: find docs -name '*.tmp' | rm",
+                               click.get_current_context())
+
+    def _at_home(self, word: str) -> str:
+        """`~` and `~/x` are below the user's home, `~bob/x` below bob's."""
+        if not word.startswith("~"):
+            return word
+        name, slash, rest = word[1:].partition("/")
+        if name and not self.splits_words:
+            return word  # a user's own shell left it there: a name
+        home = f"/{name}" if name else f"/{self.user}"
+        return home + slash + rest
 
     def _expand(self, word: str) -> list[str]:
         absolute = word if word.startswith("/") else f"{self.cwd}/{word}"
@@ -181,6 +248,13 @@ class Session:
             return []
         return found
 
+    def lock_for(self, path: str) -> str | None:
+        """The token to send with a change of `path`: that of `--lock`, or of this session's lock on it or above it."""
+        if self.lock_given is not None:
+            return self.lock_given
+        above = [held for held in self.locks_held if path == held or path.startswith(held.rstrip("/") + "/")]
+        return self.locks_held[max(above, key=len)] if above else None
+
     # Local paths
 
     def local(self, words: Iterable[str]) -> list[Path]:
@@ -189,7 +263,7 @@ class Session:
         for word in words:
             bare = os.path.expanduser(word) if word.startswith("~") else word
             # In a one-shot command the user's own shell has expanded its patterns; what is left is meant as it stands.
-            if self.interactive and is_pattern(bare):
+            if self.splits_words and is_pattern(bare):
                 matches = sorted(glob.glob(local_pattern(bare)))
                 if not matches:
                     raise LocalFileFailed(f"no local file fits {unmask(word)}")

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import click
 
 from fluffy.base.errors import NotSupported
+from fluffy.client.shell.pipes import Eats, Gives
 from fluffy.client.shell.session import ConnectOptions, ContextFactory, Session
 from fluffy.client.shell.words import unmask
 
@@ -30,7 +31,10 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A row. `takes`: what its words are, for completion. `built` is False for rows of the contract still to come."""
+    """A row. `takes`: what its words are, for completion. `built` is False for rows of the contract still to come.
+
+    `gives` and `eats`: what it may write into a pipe, and what it reads from one.
+    """
 
     name: str
     group: str
@@ -39,6 +43,8 @@ class Spec:
     examples: tuple[Example, ...] = ()
     takes: Takes = "nothing"
     built: bool = True
+    gives: Gives = "text"
+    eats: Eats = "nothing"
 
 
 class RemoteWord(click.types.StringParamType):
@@ -55,6 +61,7 @@ class LocalWord(click.types.StringParamType):
 
 REMOTE = RemoteWord()
 LOCAL = LocalWord()
+COMMON_OPTIONS = ("--json", "--lock", "--peer", "--token", "--config", "--help")
 
 
 class ShellCommand(click.Command):
@@ -66,6 +73,7 @@ class ShellCommand(click.Command):
         super().__init__(*args, **kwargs)
         self.params += [
             click.Option(["--json", "as_json"], is_flag=True, help="Answer with one JSON document."),
+            click.Option(["--lock", "common_lock"], metavar="TOKEN", help="Write under this lock.", hidden=True),
             click.Option(["--peer", "common_peer"], metavar="URL", help="Ask this peer first.", hidden=True),
             click.Option(["--token", "common_token"], metavar="TOKEN", help="Who is asking.", hidden=True),
             click.Option(["--config", "common_config"], metavar="FILE", help="Another config.yaml.", hidden=True),
@@ -77,7 +85,7 @@ class ShellCommand(click.Command):
             raise click.UsageError("this command needs a session")
         given = ctx.params
         peer, token, config = given.pop("common_peer"), given.pop("common_token"), given.pop("common_config")
-        as_json = given.pop("as_json")
+        as_json, session.lock_given = given.pop("as_json"), given.pop("common_lock")
         for param in self.params:
             if param.name in given and not isinstance(param.type, RemoteWord | LocalWord):
                 given[param.name] = _unmasked(given[param.name])
@@ -101,7 +109,7 @@ def _unmasked(value: Any) -> Any:
 
 def row(group: str, *, takes: Takes = "nothing", aliases: Sequence[str] = (),
         examples: Sequence[tuple[str, str]] = (), params: Sequence[click.Parameter] = (),
-        name: str | None = None) -> Callable[[Callable[..., Any]], Spec]:
+        name: str | None = None, gives: Gives = "text", eats: Eats = "nothing") -> Callable[[Callable[..., Any]], Spec]:
     """Make a row of a function `(session, **params)`; its docstring is the help, its first line the summary."""
     def make(function: Callable[..., Any]) -> Spec:
         def callback(**given: Any) -> Any:
@@ -109,7 +117,7 @@ def row(group: str, *, takes: Takes = "nothing", aliases: Sequence[str] = (),
         command = ShellCommand(name or function.__name__.removesuffix("_command"), callback=callback,
                                params=list(params), help=function.__doc__)
         shown = tuple(Example(*pair) for pair in examples)
-        spec = Spec(command.name or "", group, command, tuple(aliases), shown, takes)
+        spec = Spec(command.name or "", group, command, tuple(aliases), shown, takes, gives=gives, eats=eats)
         command.spec = spec
         return spec
     return make

@@ -2,7 +2,8 @@
 
 Words travel through click as plain strings, so a quoted magic character is carried as a *mask*: a code point that is
 set aside for a program's own use and stands in no name. Whoever takes a word says what it wants: its text (`unmask`),
-or a pattern when an unquoted magic character is left (`is_pattern`).
+or a pattern when an unquoted magic character is left (`is_pattern`). An unquoted `|` ends a command and begins the
+next one of a pipeline.
 """
 
 from __future__ import annotations
@@ -19,6 +20,13 @@ _MAGIC = re.compile(r"[*?\[]")
 # Everything that a word may not have bare.
 _SPECIAL = re.compile(r"([\s\\'\"*?\[#;&|<>$`!(){}~])")
 LINE_CHARS_MAX = 64 * 1024
+# Each command of a line has a thread.
+PIPELINE_MAX = 16
+# Signs of other shells that would be taken for names here, with what to do instead.
+_FOREIGN = {">": "save a file with 'download REMOTE LOCAL'", "<": "send a file with 'upload LOCAL REMOTE'",
+            ";": "write one command a line", "&&": "write one command a line", "||": "write one command a line",
+            "&": "every command runs in the foreground"}
+_FOREIGN[">>"] = _FOREIGN[">"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +38,37 @@ class LastWord:
     text: str
 
 
-def split_line(line: str) -> list[str]:
-    """The words of a finished line, masked. Raises QuerySyntax for a quote without its end."""
-    words, last, open_quote = _scan(line)
+def split_pipeline(line: str) -> list[list[str]]:
+    """The commands of a finished line, each its words, masked; no command for an empty line.
+
+    Raises QuerySyntax for a quote without its end, a pipe without a command, and signs that other shells have.
+    """
+    stages, last, open_quote = _scan(line)
     if open_quote:
         raise QuerySyntax(f"the quote {open_quote} is opened but not closed")
-    return words if last is None else [*words, line_word(line, last)]
+    if last is not None:
+        stages[-1].append(_checked(line, last))
+    if stages == [[]]:
+        return []
+    if not all(stages):
+        raise QuerySyntax("a command is missing beside the pipe; quote a '|' that is part of a name")
+    if len(stages) > PIPELINE_MAX:
+        raise QuerySyntax(f"a line has at most {PIPELINE_MAX} commands")
+    return stages
+
+
+def split_line(line: str) -> list[str]:
+    """The words of a finished line of one command, masked. Raises QuerySyntax as `split_pipeline`, and for a pipe."""
+    stages = split_pipeline(line)
+    if len(stages) > 1:
+        raise QuerySyntax("there is no pipe here")
+    return stages[0] if stages else []
 
 
 def split_unfinished(line: str) -> LastWord:
-    """For completion: the last word, possibly empty, possibly inside an open quote."""
-    words, last, _ = _scan(line)
+    """For completion: the last word of the last command, possibly empty, possibly inside an open quote."""
+    stages, last, _ = _scan(line)
+    words = stages[-1]
     if last is None:
         return LastWord(tuple(unmask(word) for word in words), len(line), "")
     return LastWord(tuple(unmask(word) for word in words), last, unmask(line_word(line, last)))
@@ -72,19 +100,25 @@ def line_word(line: str, start: int) -> str:
     return "".join(chars)
 
 
-def _scan(line: str) -> tuple[list[str], int | None, str]:
-    """(finished words, start of an unfinished one or None, the quote that is open or '')."""
+def _scan(line: str) -> tuple[list[list[str]], int | None, str]:
+    """(each command's finished words, start of an unfinished word or None, the quote that is open or '')."""
     if len(line) > LINE_CHARS_MAX:
         raise QuerySyntax(f"the line is longer than {LINE_CHARS_MAX} characters")
-    words: list[str] = []
+    stages: list[list[str]] = [[]]
     start: int | None = None
     quote, escaped = "", False
     for position, char in enumerate(line):
+        is_bare = not quote and not escaped
+        if is_bare and (char.isspace() or char == "|"):
+            if start is not None:
+                stages[-1].append(_checked(line[:position], start))
+                start = None
+            if char == "|":
+                stages.append([])
+            continue
         if start is None:
-            if char.isspace():
-                continue
             if char == "#":
-                return words, None, ""  # a comment, as in a shell
+                return stages, None, ""  # a comment, as in a shell
             start = position
         if escaped:
             escaped = False
@@ -94,12 +128,17 @@ def _scan(line: str) -> tuple[list[str], int | None, str]:
             quote = "" if char == quote else quote
         elif char in "'\"":
             quote = char
-        elif char.isspace():
-            words.append(line_word(line[:position], start))
-            start = None
     if escaped and start is not None:
-        return words, start, quote or "\\"
-    return words, start, quote
+        return stages, start, quote or "\\"
+    return stages, start, quote
+
+
+def _checked(line: str, start: int) -> str:
+    """The masked word at the end of `line`. Raises QuerySyntax for a bare sign that means something elsewhere."""
+    instead = _FOREIGN.get(line[start:])
+    if instead is not None:
+        raise QuerySyntax(f"'{line[start:]}' has no meaning here: {instead}; quote it when it is a name")
+    return line_word(line, start)
 
 
 def unmask(word: str) -> str:

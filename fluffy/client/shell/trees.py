@@ -1,0 +1,139 @@
+"""The commands that look at whole folders: as a tree, what they take, and what changed between two moments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from fluffy.base.errors import IsFile
+from fluffy.base.units import format_size
+from fluffy.client.results import Entry
+from fluffy.client.results_history import DiffLine
+from fluffy.client.shell.acts import PIPED_PATHS, run_each
+from fluffy.client.shell.listing import entry_of_info
+from fluffy.client.shell.output import safe
+from fluffy.client.shell.search import DEPTH_MAX, children, walk
+from fluffy.client.shell.session import Session
+from fluffy.client.shell.table import REMOTE, Spec, row
+from fluffy.client.shell.whens import when
+
+_SIGNS = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
+
+
+@row("folders", takes="folder", params=(
+    click.Argument(["path"], required=False, type=REMOTE),
+    click.Option(["-L", "--depth"], type=click.IntRange(1, DEPTH_MAX), help="Not deeper than this."),
+    click.Option(["-d", "--folders"], is_flag=True, help="Folders only."),
+    click.Option(["--at"], type=when, metavar="TIME", help="As it was then: -2h, 2026-07-01."),
+), examples=(("tree", "all below the present folder"), ("tree -L 2 /admin", "two levels"),
+             ("tree --at -1d docs", "as it was yesterday")))
+def tree(session: Session, path: str | None, depth: int | None, folders: bool, at: str | None) -> None:
+    """Show a folder as a tree."""
+    top = session.single(path) if path else session.cwd
+    depth_max = depth or DEPTH_MAX
+    if session.output.json:
+        session.output.stream("entries", (
+            {**entry.document, "depth": level} for level, entry in walk(session, top, depth_max=depth_max, at=at)
+            if entry.is_folder or not folders))
+        return
+    first = children(session, top, at)
+    session.output.line(session.output.style(safe(top), "blue", bold=True))
+    counts = [0, 0]
+    for line in _branches(session, list(first), "", depth_max, folders, at, counts):
+        session.output.line(line)
+    session.output.line(f"{counts[0]} folders, {counts[1]} files")
+
+
+def _branches(session: Session, entries: list[Entry], indent: str, depth: int, folders: bool, at: str | None,
+              counts: list[int]) -> Iterator[str]:
+    shown = [entry for entry in entries if entry.is_folder or not folders]
+    for number, entry in enumerate(shown, start=1):
+        is_last = number == len(shown)
+        counts[0 if entry.is_folder else 1] += 1
+        name = safe(entry.name)
+        yield f"{indent}{'└── ' if is_last else '├── '}" + (
+            session.output.style(name + "/", "blue", bold=True) if entry.is_folder else name)
+        if entry.is_folder and depth > 1:
+            below = list(children(session, entry.path, at))
+            inner = indent + ("    " if is_last else "│   ")
+            yield from _branches(session, below, inner, depth - 1, folders, at, counts)
+
+
+@row("folders", takes="remote", eats="paths", params=(
+    PIPED_PATHS,
+    click.Option(["-h", "--human"], is_flag=True, help="Sizes with units."),
+    click.Option(["-s", "--summarize"], is_flag=True, help="One line for each path named."),
+    click.Option(["-d", "--depth"], type=click.IntRange(0, DEPTH_MAX), help="Lines down to this depth; 1 by default."),
+), examples=(("du -h", "the folders of the present one, and the sum"), ("du -sh /admin/*", "one line for each"),
+             ("du -d 3 /admin", "three levels")))
+def du(session: Session, paths: tuple[str, ...], human: bool, summarize: bool, depth: int | None) -> None:
+    """Show what folders take: bytes, files, path. Old versions and the trash are not in it."""
+    wanted = session.paths(paths) if paths or session.feed is not None else [session.cwd]
+
+    def one(path: str) -> Mapping[str, Any]:
+        lines = list(_sums(session, path, 0 if summarize else 1 if depth is None else depth))
+        if not session.output.json:
+            for line_path, size, files in lines:
+                shown = format_size(size) if human else str(size)
+                session.output.line(f"{shown:>12} {files:>9}  {safe(line_path)}")
+        _, size, files = lines[-1]
+        return {"path": path, "size": size, "files": files,
+                "folders": [{"path": line[0], "size": line[1], "files": line[2]} for line in lines[:-1]]}
+    run_each(session, wanted, one)
+
+
+def _sums(session: Session, path: str, depth: int) -> Iterator[tuple[str, int, int]]:
+    """(path, bytes, files) of each folder down to `depth`, the sum of a folder after those in it."""
+    total_bytes, total_files = 0, 0
+    try:
+        entries = children(session, path, None)
+    except IsFile:
+        entry = entry_of_info(session.client.info(path))
+        yield path, entry.size, 1
+        return
+    for entry in entries:
+        if not entry.is_folder:
+            total_bytes, total_files = total_bytes + entry.size, total_files + 1
+            continue
+        size, files = 0, 0
+        for below, size, files in _sums(session, entry.path, depth - 1):
+            if depth > 0:
+                yield below, size, files
+        total_bytes, total_files = total_bytes + size, total_files + files
+    yield path, total_bytes, total_files
+
+
+@row("folders", takes="remote", gives="paths", params=(
+    click.Argument(["path"], required=False, type=REMOTE),
+    click.Option(["--from", "from_"], type=when, required=True, metavar="TIME",
+                 help="The earlier moment: -1d, 2026-07-01."),
+    click.Option(["--to"], type=when, metavar="TIME", help="The later moment; now by default."),
+), examples=(("diff docs --from -1d", "what changed below docs since yesterday"),
+             ("diff --from 2026-07-01 --to 2026-07-02", "in the present folder, between two moments"),
+             ("diff --from -1h --json", "for programs")))
+def diff(session: Session, path: str | None, from_: str, to: str | None) -> None:
+    """Show what was added (+), removed (-) and changed (~) below a folder between two moments.
+
+    Into a pipe go the paths that are there at the later moment.
+    """
+    lines = session.client.diff(session.single(path) if path else session.cwd, from_, to)
+    output = session.output
+    if output.paths_wanted:
+        for line in lines:
+            if line.change != "removed":
+                output.line(line.path)
+    elif output.json:
+        output.stream("lines", (line.document for line in lines))
+    else:
+        for line in lines:
+            output.line(_diff_line(session, line))
+
+
+def _diff_line(session: Session, line: DiffLine) -> str:
+    sign, colour = _SIGNS.get(line.change, ("?", "yellow"))
+    return session.output.style(f"{sign} {safe(line.path)}{'/' if line.is_folder else ''}", colour)
+
+
+SPECS: tuple[Spec, ...] = (tree, du, diff)
