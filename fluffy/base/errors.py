@@ -157,6 +157,10 @@ class LockNotFound(NotFound):
     sentence = "no lock of yours has that token (any more); take the lock again"
 
 
+class UploadNotFound(NotFound):
+    sentence = "there is no such upload (any more): it was ended, or its time was over; begin it again"
+
+
 class NodeNotFound(NotFound):
     sentence = "there is no such node"
 
@@ -212,6 +216,14 @@ class LastAdmin(Conflict):
 
 class UploadExpired(Conflict):
     sentence = "the upload took longer than an upload may; send the file again, on a faster line or in smaller parts"
+
+
+class UploadFinished(Conflict):
+    sentence = "the upload is complete already; begin another one to change the file"
+
+
+class PartsMissing(Conflict):
+    sentence = "the parts are not those that make up the file; send what is missing, then complete again"
 
 
 class RequestIdReused(Conflict):

@@ -256,6 +256,15 @@ def _ids(value: Any) -> tuple[bytes, ...]:
     return value  # type: ignore[no-any-return]
 
 
+def _numbered(value: Any) -> tuple[tuple[int, bytes], ...]:
+    """A number with some bytes."""
+    for pair in _tuple(value):
+        if type(pair) is not tuple or len(pair) != 2 or type(pair[1]) is not bytes:
+            raise _Malformed
+        _int(pair[0])
+    return value  # type: ignore[no-any-return]
+
+
 def _records(value: Any) -> tuple[NodeRecord, ...]:
     return tuple(NodeRecord(*_typed(record, _RECORD_CHECKS)) for record in _tuple(value))
 
@@ -301,7 +310,7 @@ _CHECK_BY_TYPE: dict[str, _Check] = {
     "dict[str, str]": _texts, "dict[str, str] | None": _texts_or_none,
     "tuple[ChunkId, ...]": _ids,
     "tuple[tuple[ChunkId, int], ...]": _pairs, "tuple[tuple[ChunkId, NodeNo], ...]": _pairs,
-    "tuple[tuple[NodeNo, ...], ...]": _node_lists,
+    "tuple[tuple[NodeNo, ...], ...]": _node_lists, "tuple[tuple[int, bytes], ...]": _numbered,
     "tuple[NodeRecord, ...]": _records, "tuple[NodeState, ...]": _states,
     "tuple[Refusal, ...]": _refusals, "bool | None": _bool_or_none,
 }

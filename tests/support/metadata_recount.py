@@ -8,6 +8,7 @@ from typing import Any
 
 from fluffy.core.metadata.packing import unpack_manifest, unpack_nodes
 from tests.support.people_recount import check_people
+from tests.support.uploads_recount import check_uploads, part_references
 
 
 def check_state(db: sqlite3.Connection) -> None:
@@ -18,6 +19,7 @@ def check_state(db: sqlite3.Connection) -> None:
     _check_files(db, state)
     _check_numbers(db, state)
     check_people(db)
+    check_uploads(db)
 
 
 def _rows(db: sqlite3.Connection, query: str, *values: Any) -> list[dict[str, Any]]:
@@ -29,7 +31,7 @@ def _rows(db: sqlite3.Connection, query: str, *values: Any) -> list[dict[str, An
 def _check_chunks(db: sqlite3.Connection, state: dict[str, Any]) -> None:
     settings = _rows(db, "SELECT replication FROM cluster")
     rules = [row[0] for row in db.execute("SELECT replication FROM bucket_rules WHERE replication IS NOT NULL")]
-    refs: Counter[int] = Counter()
+    refs = part_references(db)
     for (manifest,) in db.execute("SELECT manifest FROM versions WHERE manifest IS NOT NULL"):
         refs.update(unpack_manifest(manifest))
     chunks = _rows(db, "SELECT * FROM chunks")
@@ -160,7 +162,8 @@ def _check_numbers(db: sqlite3.Connection, state: dict[str, Any]) -> None:
     used = [row[0] for row in db.execute(
         "SELECT folder_no FROM folders WHERE folder_no UNION ALL SELECT version_no FROM versions"
         " UNION ALL SELECT chunk_no FROM chunks UNION ALL SELECT no FROM entries WHERE version_no != 0"
-        " UNION ALL SELECT no FROM tombs WHERE generation != 0")]
+        " UNION ALL SELECT no FROM tombs WHERE generation != 0"
+        " UNION ALL SELECT upload_no FROM uploads UNION ALL SELECT upload_no FROM ended_uploads")]
     assert len(used) == len(set(used)) and max(used, default=0) <= state["last_no"]
     seqs = [row[0] for row in db.execute("SELECT seq FROM changes ORDER BY seq")]
     assert not seqs or (state["changes_cut"] < seqs[0] and seqs[-1] <= state["seq"])

@@ -41,6 +41,7 @@ from fluffy.core.metadata.commands_tree import (
     TouchFile,
     Undelete,
 )
+from fluffy.core.metadata.commands_uploads import AbortUpload, BeginUpload, CompleteUpload, ExpireUploads, PutPart
 
 T = TypeVar("T")
 INT_MAX = (1 << 63) - 1
@@ -187,8 +188,42 @@ KEEPING = st.one_of(
     st.builds(RestoreFolderAt, header=headers(), path=FOLDER_PATHS, moment_ms=TIMES, exact=st.booleans(),
               after=CURSORS, limit=LIMITS))
 TREE = MOVES | COPIES | CONTENTS | PATCHES | WILD_PATCHES | KEEPING
-COMMANDS: st.SearchStrategy[Command] = PUTS | NAMES | OTHERS | TREE
+UPLOAD_IDS = mostly(st.sampled_from([b"u" * 16, b"v" * 16]), st.binary(max_size=17))
+HASHES = mostly(st.sampled_from([b"r" * 32, b"s" * 32]), st.binary(max_size=33))
+NUMBERS = mostly(st.integers(1, 3), st.sampled_from([0, 10_000, 10_001, INT_MAX]))
 
 
-def command_lists(max_size: int = 40) -> st.SearchStrategy[list[Command]]:
-    return st.lists(COMMANDS, max_size=max_size)
+def _part(header: Header, upload_id: bytes, number: int, root: bytes, etag: str,
+          uses: list[tuple[ChunkId, list[NodeNo]]]) -> PutPart:
+    chunks = tuple((chunk_id, LENGTHS[chunk_id]) for chunk_id, _ in uses)
+    return PutPart(header, upload_id, number, sum(length for _, length in chunks), root, etag, chunks,
+                   tuple(tuple(nodes) for _, nodes in uses))
+
+
+BEGINS = st.builds(
+    BeginUpload, header=headers(), upload_id=UPLOAD_IDS, path=FILE_PATHS,
+    lease_ms=mostly(st.sampled_from([1_000, DAY_MS]), WILD_INTS), part_size=mostly(st.just(100), WILD_INTS),
+    size=mostly(st.none(), WILD_INTS), content_type=mostly(st.just(""), WILD_TEXT), meta=mostly(st.just({}), TEXTS),
+    tags=mostly(st.just({"k": "v"}), TEXTS), if_match=OPTIONAL_ETAGS, if_none_match=RARELY)
+PARTS = st.builds(
+    _part, header=headers(), upload_id=UPLOAD_IDS, number=NUMBERS, root=HASHES, etag=ETAGS,
+    uses=st.lists(st.tuples(CHUNK_IDS, mostly(st.just([NodeNo(1), NodeNo(2)]), st.lists(NODES, max_size=3))),
+                  max_size=3))
+WILD_PARTS = st.builds(
+    PutPart, header=headers(), upload_id=UPLOAD_IDS, number=NUMBERS, size=st.integers(0, 3), blake3=HASHES,
+    etag=WILD_TEXT, chunks=st.lists(st.tuples(WILD_CHUNK_IDS, WILD_INTS), max_size=2).map(tuple),
+    replicas=st.lists(st.lists(WILD_NODES, max_size=3).map(tuple), max_size=2).map(tuple))
+COMPLETES = st.builds(
+    CompleteUpload, header=headers(), upload_id=UPLOAD_IDS,
+    parts=mostly(st.just(()), st.lists(st.tuples(NUMBERS, st.just(b"") | HASHES), max_size=3).map(tuple)),
+    size=mostly(st.none(), WILD_INTS), blake3=mostly(st.just(b""), HASHES), etag=mostly(st.just(""), WILD_TEXT),
+    if_match=OPTIONAL_ETAGS, if_none_match=RARELY)
+UPLOADS = BEGINS | PARTS | PARTS | WILD_PARTS | COMPLETES | st.one_of(
+    st.builds(AbortUpload, header=headers(), upload_id=UPLOAD_IDS),
+    st.builds(ExpireUploads, header=headers(), term=TERMS, limit=LIMITS))
+COMMANDS: st.SearchStrategy[Command] = PUTS | NAMES | OTHERS | TREE | UPLOADS
+
+
+def command_lists(max_size: int = 40, commands: st.SearchStrategy[Command] = COMMANDS,
+                  ) -> st.SearchStrategy[list[Command]]:
+    return st.lists(commands, max_size=max_size)

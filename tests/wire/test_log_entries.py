@@ -48,6 +48,7 @@ from fluffy.wire.log_entries import (
 )
 from tests.support.golden_people import PEOPLE_GOLDEN
 from tests.support.golden_tree import TREE_GOLDEN
+from tests.support.golden_uploads import UPLOADS_GOLDEN
 from tests.support.metadata_strategies import COMMANDS
 
 HEADER = Header(RequestId(bytes(range(16))), 1_700_000_000_000, NodeNo(2), UserNo(1))
@@ -91,6 +92,7 @@ GOLDEN: list[tuple[Command, str]] = [
      "74747474747474747474747474747474a66c6170746f70"),
     *PEOPLE_GOLDEN,
     *TREE_GOLDEN,
+    *UPLOADS_GOLDEN,
 ]
 
 

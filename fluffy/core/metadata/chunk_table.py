@@ -121,6 +121,14 @@ def retain(work: Working, manifest: bytes, *, wanted: int) -> None:
         save(work, row, refs=row.refs + count, nodes=row.nodes, wanted=wanted)
 
 
+def want(work: Working, manifest: bytes, *, wanted: int) -> None:
+    """Let chunks that are referred to already have at least `wanted` copies."""
+    for no in sorted(set(unpack_manifest(manifest))):
+        row = _row(work.db.execute(_ONE_BY_NO, (no,)).fetchone())
+        if row.wanted < wanted:
+            save(work, row, refs=row.refs, nodes=row.nodes, wanted=wanted)
+
+
 def _count_nodes(work: Working, nodes: Iterable[NodeNo], sign: int, length: int) -> None:
     for node_no in nodes:
         counters = work.nodes[node_no]

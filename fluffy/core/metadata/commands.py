@@ -1,4 +1,4 @@
-"""Every change of the state that can be asked for, as values; those of the tree are in `commands_tree`.
+"""Every change of the state that can be asked for, as values; others are in `commands_tree`, `_people`, `_uploads`.
 
 One class per kind, one number per class, for ever: the numbers are in logs on disks (`wire/log_entries.py` encodes
 them; golden bytes in its tests). Fields may be added at the end with a default; never removed or reordered.
@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from fluffy.base.ids import ChunkId, ClusterUuid, NodeNo
 from fluffy.core.metadata.commands_people import PEOPLE_COMMANDS, PeopleCommand
 from fluffy.core.metadata.commands_tree import TREE_COMMANDS, TreeCommand
+from fluffy.core.metadata.commands_uploads import UPLOAD_COMMANDS, UploadCommand
 from fluffy.core.metadata.header import Header as Header  # part of this page for everybody else
 
 
@@ -207,7 +208,7 @@ class AddToken:
 
 
 Command = (Genesis | PutFile | DeleteFile | MakeFolder | RemoveFolder | PublishPlacement | ReplicasChanged
-           | ForgetChunks | ExpireVersions | SetFeatureLevel | AddToken | PeopleCommand | TreeCommand)
+           | ForgetChunks | ExpireVersions | SetFeatureLevel | AddToken | PeopleCommand | TreeCommand | UploadCommand)
 
 # The level whose kinds this program knows: 1 to 11 are level 1, 20 to 69 level 2. A new kind raises it.
 FEATURE_LEVEL = 2
@@ -215,5 +216,6 @@ FEATURE_LEVEL = 2
 COMMAND_KINDS: dict[int, type[Any]] = {
     cls.KIND: cls
     for cls in (Genesis, PutFile, DeleteFile, MakeFolder, RemoveFolder, PublishPlacement, ReplicasChanged,
-                ForgetChunks, ExpireVersions, SetFeatureLevel, AddToken, *PEOPLE_COMMANDS, *TREE_COMMANDS)
+                ForgetChunks, ExpireVersions, SetFeatureLevel, AddToken, *PEOPLE_COMMANDS, *TREE_COMMANDS,
+                *UPLOAD_COMMANDS)
 }

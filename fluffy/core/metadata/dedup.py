@@ -32,6 +32,7 @@ from fluffy.core.metadata.commands import (
 )
 from fluffy.core.metadata.commands_people import AddUser, ChangeUser, ReleaseLock, RenewLock, ReportRefusals
 from fluffy.core.metadata.commands_tree import PatchFile
+from fluffy.core.metadata.commands_uploads import BeginUpload, PutPart
 from fluffy.core.metadata.outcome_codec import decode_outcome, encode_outcome
 from fluffy.core.metadata.outcomes import Outcome
 from fluffy.core.metadata.refusals import refused
@@ -121,6 +122,11 @@ def _target(command: Command) -> bytes:
             return token_hash + _bytes(user)
         case PatchFile(path=path, intent=intent):
             return intent + _bytes(path)
+        # A repeated request brings a name made anew; and a part's copies may be elsewhere.
+        case BeginUpload(path=path, size=size, content_type=content_type, meta=meta, tags=tags):
+            return _bytes(repr((path, size, content_type, meta, tags)))
+        case PutPart(upload_id=upload_id, number=number, blake3=blake3):
+            return blake3 + b"%d " % number + upload_id
         # A repeated request brings the same password with another salt, and may bring a lock's token made anew.
         case AddUser(name=name, role=role):
             return _bytes(f"{role} {name}")

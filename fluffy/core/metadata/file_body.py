@@ -11,6 +11,7 @@ from fluffy.core.metadata import chunk_table
 from fluffy.core.metadata.chunk_table import ChunkRow
 from fluffy.core.metadata.commands import PutFile
 from fluffy.core.metadata.commands_tree import PatchFile
+from fluffy.core.metadata.commands_uploads import PutPart
 from fluffy.core.metadata.outcomes import Rejected
 from fluffy.core.metadata.refusals import refused
 from fluffy.core.metadata.working import Working
@@ -43,6 +44,8 @@ class ChunkUse:
 
 
 Uses = dict[ChunkId, ChunkUse]
+# Commands that name chunks and who has fsynced them.
+Chunked = PutFile | PatchFile | PutPart
 
 
 def refuse_body(work: Working, command: PutFile) -> Rejected | None:
@@ -76,6 +79,11 @@ def _refuse_bytes(work: Working, command: PutFile | PatchFile, size: int) -> Rej
         if size > work.settings.inline_max:
             return refused(TooLarge, f"files above {work.settings.inline_max} bytes are stored in chunks")
         return None
+    return refuse_chunks(command, size)
+
+
+def refuse_chunks(command: Chunked, size: int) -> Rejected | None:
+    """None when the chunks of the command are well described, and have `size` bytes together."""
     if len(command.replicas) != len(command.chunks):
         return refused(RequestError, "every chunk needs a list of nodes that hold it")
     if len(command.chunks) > FILE_CHUNKS_MAX:
@@ -107,7 +115,7 @@ def _texts_bytes(texts: dict[str, str]) -> int:
     return sum(len(key.encode()) + len(value.encode()) for key, value in texts.items())
 
 
-def plan_chunks(work: Working, command: PutFile | PatchFile) -> Uses | Rejected:
+def plan_chunks(work: Working, command: Chunked) -> Uses | Rejected:
     """Every distinct chunk with its copies, counting what the catalog knows and what the command brings.
 
     Refused when a node is unknown, a length contradicts the catalog, or a chunk has fewer copies than the write
@@ -146,7 +154,7 @@ def merged(known: tuple[NodeNo, ...], more: tuple[NodeNo, ...]) -> tuple[NodeNo,
     return tuple(sorted({*known, *more}))
 
 
-def take_chunks(work: Working, command: PutFile | PatchFile, uses: Uses, *, wanted: int) -> list[int]:
+def take_chunks(work: Working, command: Chunked, uses: Uses, *, wanted: int) -> list[int]:
     """Count the references of a put that was found good; returns the chunks' numbers in order."""
     numbers: dict[ChunkId, int] = {}
     for chunk_id, use in uses.items():

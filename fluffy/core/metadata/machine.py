@@ -25,6 +25,7 @@ from fluffy.core.metadata import (
     apply_folders,
     apply_people,
     apply_tree,
+    apply_uploads,
     apply_users,
     apply_versions,
     migrations,
@@ -80,6 +81,7 @@ HANDLERS: Mapping[int, Handler] = {
     AddToken.KIND: apply_users.add_token,
     **apply_tree.HANDLERS,
     **apply_people.HANDLERS,
+    **apply_uploads.HANDLERS,
 }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from fluffy.base.checks import invariant
 from fluffy.base.errors import FeatureTooNew, IdentityMismatch
-from fluffy.core.metadata import schema_people, schema_tree
+from fluffy.core.metadata import schema_people, schema_tree, schema_uploads
 from fluffy.core.metadata.schema import APPLICATION_ID, FORMAT_VERSION, TABLES
 
 Step = Callable[[sqlite3.Connection], None]
@@ -23,9 +23,10 @@ def _create(db: sqlite3.Connection) -> None:
 
 
 def _lift_to_2(db: sqlite3.Connection) -> None:
-    """A file tree for people: users, grants, quotas, locks, the audit log; moves, trash of folders, rules."""
+    """A file tree for people: users, grants, quotas, locks, the audit log; moves, trash of folders, rules; uploads."""
     schema_people.lift(db)
     schema_tree.lift(db)
+    schema_uploads.lift(db)
 
 
 # STEPS[n] lifts format n to n + 1; 0 is the empty file.

@@ -15,16 +15,18 @@ from fluffy.core.metadata.working import Working
 
 
 def refuse_growth(work: Working, bucket: Folder | None, user_no: UserNo, *, files: int, size: int,
-                  leaving: Folder | None = None) -> Rejected | None:
+                  leaving: Folder | None = None, held: tuple[int, int] = (0, 0)) -> Rejected | None:
     """None when `files` more files of together `size` more bytes fit into the quotas of the bucket and its owner.
 
     `bucket` None: it will be made, and owned by `user_no`. What shrinks or stays always fits, also where a quota was
-    set below what is used. `leaving`: the bucket that they move out of; its owner pays for them already.
+    set below what is used. `leaving`: the bucket that they move out of; its owner pays for them already. `held`: bytes
+    that must fit beside them, those in this bucket and those in all of its owner's.
     """
     if files <= 0 and size <= 0:
         return None
     if bucket is not None:
-        refusal = _refuse(work.accounts.bucket(bucket.no), "bucket", bucket.key.removesuffix("/"), files, size)
+        refusal = _refuse(work.accounts.bucket(bucket.no), "bucket", bucket.key.removesuffix("/"), files, size,
+                          held[0])
         if refusal is not None:
             return refusal
     owner_no = UserNo(bucket.owner_no) if bucket is not None else user_no
@@ -34,7 +36,7 @@ def refuse_growth(work: Working, bucket: Folder | None, user_no: UserNo, *, file
     if account.files_max is None and account.bytes_max is None:
         return None
     owner = work.user(owner_no)
-    return _refuse(account, "user", "" if owner is None else owner.name, files, size)
+    return _refuse(account, "user", "" if owner is None else owner.name, files, size, held[1])
 
 
 def refuse_gift(work: Working, heir_no: UserNo, *, files: int, size: int) -> Rejected | None:
@@ -43,9 +45,10 @@ def refuse_gift(work: Working, heir_no: UserNo, *, files: int, size: int) -> Rej
     return _refuse(work.accounts.user(heir_no), "user", "" if heir is None else heir.name, files, size)
 
 
-def _refuse(account: Account, subject: str, name: str, files: int, size: int) -> Rejected | None:
-    if size > 0 and account.bytes_max is not None and account.bytes + size > account.bytes_max:
-        return _exceeded(subject, name, "bytes", account.bytes, account.bytes_max, size)
+def _refuse(account: Account, subject: str, name: str, files: int, size: int, held: int = 0) -> Rejected | None:
+    used = account.bytes + held
+    if size > 0 and account.bytes_max is not None and used + size > account.bytes_max:
+        return _exceeded(subject, name, "bytes", used, account.bytes_max, size)
     if files > 0 and account.files_max is not None and account.files + files > account.files_max:
         return _exceeded(subject, name, "files", account.files, account.files_max, files)
     return None

@@ -1,0 +1,36 @@
+"""The bytes that the first version of this program with uploads in parts wrote for each of their commands."""
+
+from __future__ import annotations
+
+from fluffy.base.ids import ChunkId, NodeNo, RequestId, UserNo
+from fluffy.core.metadata.commands import Command, Header
+from fluffy.core.metadata.commands_uploads import AbortUpload, BeginUpload, CompleteUpload, ExpireUploads, PutPart
+
+HEADER = Header(RequestId(bytes(range(16))), 1_700_000_000_000, NodeNo(2), UserNo(1))
+CHUNK = ChunkId(b"c" * 32)
+LOCK = b"l" * 32
+UPLOAD = b"u" * 16
+
+UPLOADS_GOLDEN: list[tuple[Command, str]] = [
+    (BeginUpload(HEADER, UPLOAD, "b/ü", 86_400_000, 8 << 20, 300, "text/plain", {"m": "1"}, {"t": ""}, "ee", True,
+                 LOCK),
+     "01dc00103cc410000102030405060708090a0b0c0d0e0fcf0000018bcfe568000201c41075757575757575757575757575757575a4622f"
+     "c3bcce05265c00ce00800000cd012caa746578742f706c61696e81a16da13181a174a0a26565c3c4206c6c6c6c6c6c6c6c6c6c6c6c6c6c"
+     "6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c"),
+    (BeginUpload(HEADER, UPLOAD, "b/a", 1_000, 1, None, "", {}, {}),
+     "01dc00103cc410000102030405060708090a0b0c0d0e0fcf0000018bcfe568000201c41075757575757575757575757575757575a3622f"
+     "61cd03e801c0a08080c0c2c400"),
+    (PutPart(HEADER, UPLOAD, 10_000, 300, b"r" * 32, "ee", ((CHUNK, 300),), ((NodeNo(1), NodeNo(3)),)),
+     "019c3dc410000102030405060708090a0b0c0d0e0fcf0000018bcfe568000201c41075757575757575757575757575757575cd2710cd01"
+     "2cc4207272727272727272727272727272727272727272727272727272727272727272a265659192c42063636363636363636363636363"
+     "63636363636363636363636363636363636363cd012c91920103"),
+    (CompleteUpload(HEADER, UPLOAD, ((1, b""), (3, b"r" * 32)), 700, b"w" * 32, "e-2", "*", True, LOCK),
+     "019d3ec410000102030405060708090a0b0c0d0e0fcf0000018bcfe568000201c41075757575757575757575757575757575929201c400"
+     "9203c4207272727272727272727272727272727272727272727272727272727272727272cd02bcc4207777777777777777777777777777"
+     "777777777777777777777777777777777777a3652d32a12ac3c4206c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c"
+     "6c6c6c6c"),
+    (AbortUpload(HEADER, UPLOAD),
+     "01963fc410000102030405060708090a0b0c0d0e0fcf0000018bcfe568000201c41075757575757575757575757575757575"),
+    (ExpireUploads(HEADER, 4, 10),
+     "019740c410000102030405060708090a0b0c0d0e0fcf0000018bcfe568000201040a"),
+]
