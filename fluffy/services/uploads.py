@@ -98,6 +98,23 @@ class StoredFile:
     chunks: int
 
 
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What a client promises about a body beside its length; None: nothing."""
+
+    md5: bytes | None = None
+    blake3: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBytes:
+    """A body that is in chunks, on at least `write_quorum` nodes each, and that nothing names yet."""
+
+    size: int
+    blake3: bytes
+    chunks: tuple[WrittenChunk, ...]
+
+
 class Uploads:
     """Makes versions out of bodies. One per gateway; any number of `put`s at once, held back by the buffers."""
 
@@ -130,14 +147,37 @@ class Uploads:
             count = await body.fill(first.view[:self.chunk_size])
             if count <= self._inline_max:
                 return await self._put_inline(header, order, bytes(first.view[:count]))
-            lifetime = Deadline.after(UPLOAD_LIFETIME_MAX_MS / 1000)
-            sent = await _Transfer(self, order, body).run(first, count)
-            if lifetime.passed:
-                # Its first chunks may be taken for orphans by now (core/repair/retention.py).
-                raise UploadExpired
-            return await self._put_chunks(header, order, sent)
+            return await self._put_chunks(header, order, await self._send(order, body, first, count))
         finally:
             first.release()
+
+    async def store(self, promise: Promise, body: BodySource) -> StoredBytes:
+        """Put a body into chunks, however small, for a command that names them soon after.
+
+        Raises what `put` raises before it proposes.
+        """
+        if body.length is not None and body.length > self._file_size_max:
+            raise self.too_large()
+        first = await self._small_buffer(body.length) or await self.acquire_buffer(BUFFER_TIMEOUT_S)
+        try:
+            count = await body.fill(first.view[:self.chunk_size])
+            if count:
+                return await self._send(promise, body, first, count)
+            if body.length:
+                raise BodyIncomplete
+            empty = blake3().digest()
+            _check_promises(promise, empty, hashlib.md5().digest())
+            return StoredBytes(0, empty, ())
+        finally:
+            first.release()
+
+    async def _send(self, promise: PutOrder | Promise, body: BodySource, first: Buffer, count: int) -> StoredBytes:
+        lifetime = Deadline.after(UPLOAD_LIFETIME_MAX_MS / 1000)
+        sent = await _Transfer(self, promise, body).run(first, count)
+        if lifetime.passed:
+            # Its first chunks may be taken for orphans by now (core/repair/retention.py).
+            raise UploadExpired
+        return sent
 
     async def _put_inline(self, header: Header, order: PutOrder, data: bytes) -> StoredFile:
         digest = blake3(data).digest()
@@ -146,7 +186,7 @@ class Uploads:
         outcome = await self._log.propose(command, Deadline.after(COMMIT_TIMEOUT_S))
         return StoredFile(outcome, len(data), digest, etag_of(digest), 0)
 
-    async def _put_chunks(self, header: Header, order: PutOrder, sent: _Sent) -> StoredFile:
+    async def _put_chunks(self, header: Header, order: PutOrder, sent: StoredBytes) -> StoredFile:
         command = _command(header, order, sent.size, sent.blake3, chunks=sent.chunks)
         outcome = await self._log.propose(command, Deadline.after(COMMIT_AFTER_CHUNKS_TIMEOUT_S))
         return StoredFile(outcome, sent.size, sent.blake3, etag_of(sent.blake3), len(sent.chunks))
@@ -187,27 +227,20 @@ class _SmallBuffer:
         self.release()
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    size: int
-    blake3: bytes
-    chunks: tuple[WrittenChunk, ...]
-
-
 class _Transfer:
     """One body on its way into chunks."""
 
-    def __init__(self, uploads: Uploads, order: PutOrder, body: BodySource) -> None:
+    def __init__(self, uploads: Uploads, promise: PutOrder | Promise, body: BodySource) -> None:
         self._uploads = uploads
-        self._order = order
+        self._promise = promise
         self._body = body
         self._written: dict[int, WrittenChunk] = {}
         self._slots = asyncio.Semaphore(CHUNKS_IN_FLIGHT)
         self._hash = blake3()
-        self._md5 = hashlib.md5() if order.md5 is not None else None
+        self._md5 = hashlib.md5() if promise.md5 is not None else None
         self._size = 0
 
-    async def run(self, first: Buffer, count: int) -> _Sent:
+    async def run(self, first: Buffer, count: int) -> StoredBytes:
         """Send all chunks, beginning with the `count` bytes in `first`, which is released here."""
         try:
             async with asyncio.TaskGroup() as group:
@@ -218,8 +251,8 @@ class _Transfer:
             raise BodyIncomplete
         chunks = tuple(self._written[number] for number in range(len(self._written)))
         digest = bytes(chunks[0].chunk_id) if len(chunks) == 1 else self._hash.digest()
-        _check_promises(self._order, digest, self._md5.digest() if self._md5 is not None else None)
-        return _Sent(self._size, digest, chunks)
+        _check_promises(self._promise, digest, self._md5.digest() if self._md5 is not None else None)
+        return StoredBytes(self._size, digest, chunks)
 
     async def _feed(self, group: asyncio.TaskGroup, buffer: Buffer, count: int) -> None:
         """Fill buffers in order and start a task for each; a slot is taken before its buffer."""
@@ -292,10 +325,10 @@ def _command(header: Header, order: PutOrder, size: int, digest: bytes, *, inlin
         lock=order.lock)
 
 
-def _check_promises(order: PutOrder, digest: bytes, md5: bytes | None) -> None:
-    if order.blake3 is not None and order.blake3 != digest:
+def _check_promises(promise: PutOrder | Promise, digest: bytes, md5: bytes | None) -> None:
+    if promise.blake3 is not None and promise.blake3 != digest:
         raise DigestMismatch("the body's BLAKE3 is not the one in Fluffy-Blake3; nothing was stored",
-                             promised=order.blake3.hex(), received=digest.hex())
-    if order.md5 is not None and order.md5 != md5:
+                             promised=promise.blake3.hex(), received=digest.hex())
+    if promise.md5 is not None and promise.md5 != md5:
         raise DigestMismatch("the body's MD5 is not the one in Content-MD5; nothing was stored",
-                             promised=order.md5.hex(), received=md5.hex() if md5 is not None else None)
+                             promised=promise.md5.hex(), received=md5.hex() if md5 is not None else None)
