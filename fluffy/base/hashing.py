@@ -14,7 +14,8 @@ from fluffy.base.ids import ChunkId
 
 XXH3_BYTES = 16
 BLAKE3_BYTES = 32
-_EMPTY_ROOT = blake3(b"").digest()
+# Of no bytes at all.
+EMPTY_ROOT = blake3(b"").digest()
 
 
 def chunk_id_of(data: bytes | bytearray | memoryview) -> ChunkId:

@@ -1,4 +1,4 @@
-"""Files over HTTP: put, get, head, delete, info.
+"""Files over HTTP: put, get, head, info.
 
 A put is refused as early as it can be: before the body is read when the credential, the path, the right, a folder at
 that path or the lack of a majority already decide. A get answers from one version, found once; its bytes come from
@@ -11,26 +11,32 @@ import os
 from contextlib import ExitStack
 from urllib.parse import quote
 
-from fluffy.base.errors import FileNotFound, IsFolder, NotSupported, PreconditionFailed, RangeIllegal, Unavailable
+from fluffy.base.errors import (
+    FileNotFound,
+    IsFolder,
+    PreconditionFailed,
+    QuerySyntax,
+    RangeIllegal,
+    Unavailable,
+)
 from fluffy.base.paths import RemotePath, parse_file_path, parse_path
-from fluffy.base.units import GIB
 from fluffy.core.access.policy import Act
 from fluffy.core.metadata import queries
-from fluffy.core.metadata.commands import DeleteFile
 from fluffy.core.metadata.model import FileVersion
 from fluffy.gateways.http.exchange import Answer, Headers
 from fluffy.gateways.http.heads import render_lines
+from fluffy.gateways.native.answers import moment_of, read_version
 from fluffy.gateways.native.desk import Desk
 from fluffy.gateways.native.exchange import Call, Point, json_answer
 from fluffy.gateways.native.shapes import file_json, folder_json, stored_json
 from fluffy.gateways.native.version_cache import CachedVersion
-from fluffy.gateways.native.writing import if_match_of, order_of
+from fluffy.gateways.native.writing import order_of
 from fluffy.services.downloads import BodyOut, Download
 from fluffy.wire.conditions import ReadConditions, evaluate, http_date, range_applies
 from fluffy.wire.ranges import Span, content_range, multipart_ranges, parse_range, unsatisfied_range
 
-# A manifest of so many chunks takes milliseconds to read: longer ones are read in a thread.
-LOOP_FILE_BYTES_MAX = GIB
+# A bucket keeps at most so many by its rule, in practice a hundred.
+VERSIONS_COUNTED_MAX = 1_000
 # A page opened from here must not act as a page of ours: its scripts do not run.
 SANDBOX: Headers = [("X-Content-Type-Options", "nosniff"), ("Content-Security-Policy", "sandbox")]
 _CONDITIONAL = frozenset({"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"})
@@ -97,47 +103,38 @@ async def _lookup(desk: Desk, call: Call) -> CachedVersion:
         desk.allow(call, Act.READ, cached.path)
         return cached
     path = parse_file_path(call.tail)
-    desk.allow(call, Act.READ, path)
-    version = await _find_version(desk, call, path)
+    moment_ms = moment_of(desk, call, "at")
+    if moment_ms is None:
+        desk.allow(call, Act.READ, path)
+        version = await _find_version(desk, call, path)
+    else:
+        version = await _find_version_then(desk, call, path, moment_ms)
     found = CachedVersion(call.point.seq, path, version, render_lines(_headers_of(version)))
     if not call.query:
         desk.versions.put(call.tail, found)
     return found
 
 
-async def delete_file(desk: Desk, call: Call) -> Answer:
-    """DELETE /v1/files/{path}"""
-    if call.flag("recursive"):
-        raise NotSupported("deleting a folder with all in it is not built yet; delete its files, then the folder")
-    path = parse_file_path(call.tail)
-    desk.allow(call, Act.WRITE, path)
-    purge = call.flag("purge")
-    outcome = await desk.propose(DeleteFile(desk.header(call), path.text, purge, if_match_of(call),
-                                            desk.lock_of(call)))
-    call.point = Point(outcome.seq)
-    return json_answer({"path": str(path), "generation": outcome.facts["generation"], "purged": purge})
-
-
 async def get_info(desk: Desk, call: Call) -> Answer:
     """GET /v1/info/{path}"""
     path = parse_path(call.tail)
     desk.allow(call, Act.READ, path)
+    now_ms = desk.clock.now_ms()
+    locks = () if path.is_root else desk.reader.read(lambda db: queries.locks_at(db, path, now_ms))
     info = None if path.is_root else desk.reader.read(lambda db: queries.folder_info(db, path))
     if info is not None and "generation" not in call.query:
-        return json_answer(folder_json(info))
+        sums = desk.reader.read(lambda db: queries.folder_sums(db, path))
+        return json_answer(folder_json(info, sums or (0, 0), locks))
     version = await _find_version(desk, call, parse_file_path(call.tail))
     names = {record.node_no: record.name for record in desk.reader.read(queries.node_records)}
-    return json_answer(file_json(version, {int(no): name for no, name in names.items()}))
+    kept = desk.reader.read(lambda db: len(queries.versions(db, path, VERSIONS_COUNTED_MAX)))
+    return json_answer(file_json(version, {int(no): name for no, name in names.items()}, locks, kept))
 
 
 async def _find_version(desk: Desk, call: Call, path: RemotePath) -> FileVersion:
     """The version that is asked for. Raises FileNotFound, IsFolder."""
     generation = call.number("generation", 0, 2**62, least=1) or None
-    version = desk.reader.read(
-        lambda db: queries.file_version(db, path, generation, size_max=LOOP_FILE_BYTES_MAX))
-    if version is not None and version.size > LOOP_FILE_BYTES_MAX:
-        version = await desk.reader.read_in_thread(
-            lambda db: queries.file_version(db, path, generation), call.deadline)
+    version = await read_version(desk, call, path, generation)
     if version is not None:
         return version
     if generation is not None:
@@ -145,6 +142,17 @@ async def _find_version(desk: Desk, call: Call, path: RemotePath) -> FileVersion
     if desk.reader.read(lambda db: queries.kind_at(db, path)) == "folder":
         raise IsFolder(f"{path} is a folder; list it with GET /v1/dirs{quote(str(path))}", path=str(path))
     raise FileNotFound(f"there is no file at {path}", path=str(path))
+
+
+async def _find_version_then(desk: Desk, call: Call, path: RemotePath, moment_ms: int) -> FileVersion:
+    """The version that was there at a moment. Raises FileNotFound, AccessDenied, QuerySyntax."""
+    if "generation" in call.query:
+        raise QuerySyntax("say at= or generation=, not both")
+    desk.allow_then(call, path, moment_ms)
+    version = await desk.reader.read_in_thread(lambda db: queries.file_at(db, path, moment_ms), call.deadline)
+    if version is None:
+        raise FileNotFound(f"there was no file at {path} then, or nothing of it is kept", path=str(path))
+    return version
 
 
 def _parts_of(call: Call, conditions: ReadConditions | None, version: FileVersion,
@@ -178,8 +186,9 @@ def _parts_of(call: Call, conditions: ReadConditions | None, version: FileVersio
 
 def _headers_of(version: FileVersion) -> Headers:
     headers = [("ETag", f'"{version.etag}"'), ("Last-Modified", http_date(version.modified_ms // 1000)),
-               ("Accept-Ranges", "bytes"), ("Fluffy-Generation", str(version.generation)),
-               ("Fluffy-Blake3", version.blake3.hex()), *SANDBOX]
+               ("Accept-Ranges", "bytes"), ("Fluffy-Generation", str(version.generation)), *SANDBOX]
+    if version.blake3:
+        headers.append(("Fluffy-Blake3", version.blake3.hex()))
     headers.extend((f"Fluffy-Meta-{key}", value) for key, value in version.meta.items())
     if version.tags:
         headers.append(("Fluffy-Tags", "&".join(

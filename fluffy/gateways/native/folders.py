@@ -8,7 +8,7 @@ from fluffy.base.errors import AccessDenied, FolderNotFound, IsFile, NameIllegal
 from fluffy.base.paths import RemotePath, parse_path
 from fluffy.core.access.policy import Act, sees_bucket
 from fluffy.core.metadata import queries
-from fluffy.core.metadata.commands import MakeFolder, RemoveFolder
+from fluffy.core.metadata.commands import MakeFolder
 from fluffy.core.metadata.model import Entry, Page
 from fluffy.core.metadata.queries_labels import labels_of
 from fluffy.core.metadata.rights import Right
@@ -25,22 +25,13 @@ LOOP_ENTRIES_MAX = 100
 
 async def make_folder(desk: Desk, call: Call) -> Answer:
     """PUT /v1/dirs/{path}"""
-    path = _folder_path(call)
+    path = folder_path(call)
     desk.allow(call, Act.WRITE, path)
     parents = call.flag("parents")
     outcome = await desk.propose(MakeFolder(desk.header(call), path.text, parents, desk.lock_of(call)))
     call.point = Point(outcome.seq)
     created = bool(outcome.facts.get("created", True))
     return json_answer({"path": str(path), "created": created}, 201 if created else 200)
-
-
-async def remove_folder(desk: Desk, call: Call) -> Answer:
-    """DELETE /v1/dirs/{path}"""
-    path = _folder_path(call)
-    desk.allow(call, Act.WRITE, path)
-    outcome = await desk.propose(RemoveFolder(desk.header(call), path.text, desk.lock_of(call)))
-    call.point = Point(outcome.seq)
-    return json_answer({"path": str(path), "removed": True})
 
 
 async def list_folder(desk: Desk, call: Call) -> Answer:
@@ -118,7 +109,8 @@ def _check_is_folder(desk: Desk, path: RemotePath) -> None:
         raise FolderNotFound(f"there is no folder at {path}", path=str(path))
 
 
-def _folder_path(call: Call) -> RemotePath:
+def folder_path(call: Call) -> RemotePath:
+    """The path of the address, which is not the root. Raises NameIllegal."""
     path = parse_path(call.tail)
     if path.is_root:
         raise NameIllegal("name the folder: /v1/dirs/BUCKET or /v1/dirs/BUCKET/FOLDER")

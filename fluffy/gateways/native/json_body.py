@@ -23,19 +23,25 @@ NUMBER_MAX = 2**62
 
 async def read_json(call: Call, *known: str) -> Fields:
     """The body's fields; no body is an object without fields. Raises QuerySyntax, TooLarge, BodyIncomplete."""
+    value = await read_object(call)
+    for name in value:
+        if name not in known:
+            raise QuerySyntax(f"field {name[:40]!r} is not known; known here: {', '.join(known) or 'none'}")
+    return Fields(value)
+
+
+async def read_object(call: Call) -> dict[str, Any]:
+    """The body's fields, whatever their names."""
     data = await _read(call)
     if not data:
-        return Fields({})
+        return {}
     try:
         value = json.loads(data, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise QuerySyntax("the body is not a JSON object in UTF-8") from error
     if not isinstance(value, dict):
         raise QuerySyntax("the body is not a JSON object")
-    for name in value:
-        if name not in known:
-            raise QuerySyntax(f"field {name[:40]!r} is not known; known here: {', '.join(known) or 'none'}")
-    return Fields(value)
+    return value
 
 
 def _no_constant(text: str) -> None:
@@ -124,13 +130,19 @@ class Fields:
     def texts_or_none(self, name: str) -> dict[str, str] | None:
         """An object whose values are texts."""
         value = self.values.get(name)
-        if value is None:
-            return None
-        if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-            raise QuerySyntax(f"field {name} is an object whose values are texts")
-        try:
-            for key, text in value.items():
-                (key + text).encode()
-        except UnicodeEncodeError as error:
-            raise QuerySyntax(f"field {name} is not valid UTF-8") from error
-        return dict(value)
+        return None if value is None else _texts(value, f"field {name} is an object whose values are texts")
+
+    def all_texts(self) -> dict[str, str]:
+        """The whole body as such an object."""
+        return _texts(self.values, "the body is an object whose values are texts")
+
+
+def _texts(value: Any, sentence: str) -> dict[str, str]:
+    if not isinstance(value, Mapping) or not all(isinstance(text, str) for text in value.values()):
+        raise QuerySyntax(sentence)
+    try:
+        for key, text in value.items():
+            (key + text).encode()
+    except UnicodeEncodeError as error:
+        raise QuerySyntax(f"{sentence}, in valid UTF-8") from error
+    return dict(value)

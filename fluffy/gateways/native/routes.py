@@ -7,35 +7,13 @@ answers 501 with a sentence, behind the same credential as everything else.
 from __future__ import annotations
 
 from fluffy.core.access.policy import Act
-from fluffy.gateways.native import cluster, files, folders, search
+from fluffy.gateways.native import cluster, search
+from fluffy.gateways.native.parameters import AFTER, LIMIT
+from fluffy.gateways.native.routes_tree import TREE
 from fluffy.gateways.native.table import Parameter, Route
 
-LIMIT = Parameter("limit", "number", "entries of a page, 1 to 1000; 100 when absent")
-AFTER = Parameter("after", "text", "the cursor that the last page gave as `after`")
-LABELS = Parameter("labels", "flag", "1: like long, and of files also hash, metadata and tags; for comparing trees")
-LONG = Parameter("long", "flag", "1: with owner, generation, etag and content type")
-GENERATION = Parameter("generation", "number", "an older version instead of the current one")
-
 BUILT: tuple[Route, ...] = (
-    Route("PUT", "/v1/files/{path}", files.put_file, "Upload: create or update a file. The body is its bytes.",
-          Act.WRITE, body="bytes", success=201),
-    Route("GET", "/v1/files/{path}", files.get_file, "Download a file, whole or by Range. HEAD gives the headers.",
-          Act.READ, is_read=True, query=(
-              GENERATION, Parameter("download", "flag", "1: browsers save it instead of showing it"))),
-    Route("DELETE", "/v1/files/{path}", files.delete_file, "Delete a file: into the trash, or for good.",
-          Act.WRITE, query=(Parameter("purge", "flag", "1: for good, all generations"),
-                            Parameter("recursive", "flag", "1: a folder with all in it"))),
-    Route("GET", "/v1/files", folders.list_owner, "All files of a user.", Act.READ, is_read=True,
-          query=(Parameter("owner", "text", "whose files"), LIMIT, AFTER)),
-    Route("GET", "/v1/info/{path}", files.get_info, "Everything known about a file or folder.", Act.READ,
-          is_read=True, query=(GENERATION,)),
-    Route("PUT", "/v1/dirs/{path}", folders.make_folder, "Make a folder, or with one segment a bucket.", Act.WRITE,
-          query=(Parameter("parents", "flag", "1: also its parents, and no error when it is there"),), success=201),
-    Route("GET", "/v1/dirs/{path}", folders.list_folder, "List a folder; /v1/dirs/ lists the buckets.", Act.READ,
-          is_read=True, query=(LIMIT, AFTER, LONG, LABELS)),
-    Route("GET", "/v1/dirs", folders.list_folder, "List the buckets.", Act.READ, is_read=True,
-          query=(LIMIT, AFTER, LONG)),
-    Route("DELETE", "/v1/dirs/{path}", folders.remove_folder, "Remove an empty folder or bucket.", Act.WRITE),
+    *TREE,
     Route("GET", "/v1/search", search.search_names, "Files and folders by name, type, tag, size, time.", Act.READ,
           is_read=True, query=(
               Parameter("q", "text", "words and patterns like *.pdf that the name must fit; either case"),
@@ -69,14 +47,6 @@ def _later(method: str, pattern: str, doc: str, act: Act = Act.SEE_CLUSTER) -> R
 LATER: tuple[Route, ...] = (
     _later("POST", "/v1/files/{path}", "Append bytes."),
     _later("PATCH", "/v1/files/{path}", "Overwrite a range."),
-    _later("GET", "/v1/versions/{path}", "The generations of a file."),
-    _later("POST", "/v1/restore", "Bring back a generation."),
-    _later("GET", "/v1/trash", "Deleted files."),
-    _later("DELETE", "/v1/trash", "Empty the trash."),
-    _later("POST", "/v1/move", "Move or rename."),
-    _later("POST", "/v1/copy", "Copy; chunks are shared."),
-    _later("PUT", "/v1/tags/{path}", "Change tags."),
-    _later("PUT", "/v1/meta/{path}", "Change metadata."),
     _later("POST", "/v1/locks", "Lock a path for a while."),
     _later("PUT", "/v1/locks/{token}", "Renew a lock."),
     _later("DELETE", "/v1/locks/{token}", "Release a lock."),

@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from fluffy.core.metadata.model import Change, Entry, FileVersion, FolderInfo
+from fluffy.core.metadata.model import (
+    Change,
+    DiffLine,
+    Entry,
+    FileVersion,
+    FolderInfo,
+    TrashItem,
+    VersionLine,
+)
+from fluffy.core.metadata.model_people import Lock
 from fluffy.core.metadata.queries_labels import Labels
 from fluffy.services.uploads import StoredFile
 from fluffy.wire.conditions import rfc3339
@@ -20,6 +29,51 @@ def stored_json(path: str, stored: StoredFile) -> Json:
     facts = stored.outcome.facts
     return {"path": path, "generation": facts["generation"], "size": stored.size, "etag": stored.etag,
             "blake3": stored.blake3.hex(), "chunks": stored.chunks, "modified": rfc3339(facts["modified_ms"])}
+
+
+def version_json(version: FileVersion) -> Json:
+    """The same of a version that was made otherwise. `blake3` is null when nobody has hashed it whole."""
+    return {"path": "/" + version.path, "generation": version.generation, "size": version.size, "etag": version.etag,
+            "blake3": known_hex(version.blake3), "chunks": len(version.chunks),
+            "modified": rfc3339(version.modified_ms)}
+
+
+def known_hex(digest: bytes) -> str | None:
+    """A hash in hex; None for an empty one, which means that it is not known."""
+    return digest.hex() if digest else None
+
+
+def version_line_json(line: VersionLine) -> Json:
+    """A line of a file's history. `replaced`, `expires`: null for the current one."""
+    return {"generation": line.generation, "size": line.size, "etag": line.etag, "blake3": known_hex(line.blake3),
+            "content_type": line.content_type, "modified": rfc3339(line.modified_ms), "owner": line.owner,
+            "current": line.retired_ms is None, "replaced": _time(line.retired_ms), "expires": _time(line.expires_ms),
+            "meta_version": line.meta_version}
+
+
+def _time(at_ms: int | None) -> str | None:
+    return None if at_ms is None else rfc3339(at_ms)
+
+
+def trash_item_json(item: TrashItem) -> Json:
+    return {"item": item.item, "path": "/" + item.path, "kind": item.kind, "generation": item.generation,
+            "size": item.size, "files": item.files, "owner": item.owner, "deleted": rfc3339(item.deleted_ms),
+            "expires": rfc3339(item.expires_ms)}
+
+
+_CHANGES = {"created": "added", "deleted": "removed", "changed": "changed"}
+
+
+def diff_line_json(line: DiffLine) -> Json:
+    return {"path": "/" + line.path, "kind": line.kind, "change": _CHANGES[line.change],
+            "from_generation": line.from_generation, "to_generation": line.to_generation,
+            "from_size": line.from_size, "to_size": line.to_size}
+
+
+def held_lock_json(lock: Lock) -> Json:
+    """A lock as others see it: without its token."""
+    return {"path": "/" + lock.path, "mode": lock.mode, "holder": lock.holder, "note": lock.note,
+            "acquired": rfc3339(lock.acquired_ms), "expires": rfc3339(lock.expires_ms), "fence": lock.fence}
 
 
 def entry_json(entry: Entry, *, long: bool) -> Json:
@@ -41,24 +95,33 @@ def labelled_json(entry: Entry, labels: Labels | None) -> Json:
     return line
 
 
-def file_json(version: FileVersion, node_names: dict[int, str]) -> Json:
-    """Everything known about a file."""
+def file_json(version: FileVersion, node_names: dict[int, str], locks: tuple[Lock, ...], versions: int) -> Json:
+    """Everything known about a file. `versions`: how many generations are kept; `lock`: the first that covers it."""
     return {
         "path": "/" + version.path, "kind": "file", "owner": version.owner, "size": version.size,
-        "generation": version.generation, "etag": version.etag, "blake3": version.blake3.hex(),
+        "generation": version.generation, "etag": version.etag, "blake3": known_hex(version.blake3),
         "content_type": version.content_type, "modified": rfc3339(version.modified_ms), "meta": version.meta,
-        "tags": version.tags, "inline": version.inline is not None, "lock": None,
+        "tags": version.tags, "meta_version": version.meta_version, "inline": version.inline is not None,
+        "versions": versions, **_locks_json(locks),
         "chunks": [{"id": chunk.chunk_id.hex(), "length": chunk.length,
                     "replicas": [node_names.get(no, f"node {no}") for no in chunk.replicas]}
                    for chunk in version.chunks]}
 
 
-def folder_json(info: FolderInfo) -> Json:
+def _locks_json(locks: tuple[Lock, ...]) -> Json:
+    shown = [held_lock_json(lock) for lock in locks]
+    return {"lock": shown[0] if shown else None, "locks": shown}
+
+
+def folder_json(info: FolderInfo, sums: tuple[int, int], locks: tuple[Lock, ...]) -> Json:
+    """`sums`: files and bytes of all that is below."""
     is_bucket = "/" not in info.path.strip("/")
     return {"path": "/" + info.path.strip("/"), "kind": "bucket" if is_bucket else "folder", "owner": info.owner,
-            "created": rfc3339(info.created_ms), "entries": info.entries}
+            "created": rfc3339(info.created_ms), "entries": info.entries, "files": sums[0], "bytes": sums[1],
+            **_locks_json(locks)}
 
 
 def change_json(change: Change) -> Json:
-    return {"seq": change.seq, "at": rfc3339(change.at_ms), "kind": change.kind, "path": "/" + change.path,
-            "generation": change.generation, "size": change.size, "owner": change.owner}
+    line: Json = {"seq": change.seq, "at": rfc3339(change.at_ms), "kind": change.kind, "path": "/" + change.path,
+                  "generation": change.generation, "size": change.size, "owner": change.owner}
+    return line | {"source": "/" + change.source} if change.source else line

@@ -1,0 +1,54 @@
+"""The routes of the file tree: a part of the one list in `routes.py`."""
+
+from __future__ import annotations
+
+from fluffy.core.access.policy import Act
+from fluffy.gateways.native import files, folders, history, tree
+from fluffy.gateways.native.parameters import AFTER, AT, GENERATION, LABELS, LIMIT, LONG
+from fluffy.gateways.native.table import Parameter, Route
+
+PURGE = Parameter("purge", "flag", "1: for good, not into the trash")
+
+TREE: tuple[Route, ...] = (
+    Route("PUT", "/v1/files/{path}", files.put_file, "Upload: create or update a file. The body is its bytes.",
+          Act.WRITE, body="bytes", success=201),
+    Route("GET", "/v1/files/{path}", files.get_file, "Download a file, whole or by Range. HEAD gives the headers.",
+          Act.READ, is_read=True, query=(
+              GENERATION, AT, Parameter("download", "flag", "1: browsers save it instead of showing it"))),
+    Route("DELETE", "/v1/files/{path}", tree.delete_file, "Delete a file: into the trash, or for good.",
+          Act.WRITE, query=(PURGE, Parameter("recursive", "flag", "1: also a folder, with all in it"),
+                            Parameter("generation", "number", "with purge: free this old generation only"))),
+    Route("GET", "/v1/files", folders.list_owner, "All files of a user.", Act.READ, is_read=True,
+          query=(Parameter("owner", "text", "whose files"), LIMIT, AFTER)),
+    Route("GET", "/v1/info/{path}", files.get_info, "Everything known about a file or folder.", Act.READ,
+          is_read=True, query=(GENERATION,)),
+    Route("PUT", "/v1/dirs/{path}", folders.make_folder, "Make a folder, or with one segment a bucket.", Act.WRITE,
+          query=(Parameter("parents", "flag", "1: also its parents, and no error when it is there"),), success=201),
+    Route("GET", "/v1/dirs/{path}", history.list_then_or_now, "List a folder; /v1/dirs/ lists the buckets.", Act.READ,
+          is_read=True, query=(LIMIT, AFTER, LONG, LABELS, AT)),
+    Route("GET", "/v1/dirs", history.list_then_or_now, "List the buckets.", Act.READ, is_read=True,
+          query=(LIMIT, AFTER, LONG, AT)),
+    Route("DELETE", "/v1/dirs/{path}", tree.remove_folder, "Remove an empty folder or bucket, or one with all in it.",
+          Act.WRITE, query=(Parameter("recursive", "flag", "1: with all that it holds, at once"), PURGE)),
+    Route("POST", "/v1/move", tree.move, "Move or rename a file, a folder or a bucket, at once.", Act.WRITE,
+          body="json"),
+    Route("POST", "/v1/copy", tree.copy, "Copy a file or a folder, at once; chunks are shared.", Act.WRITE,
+          body="json"),
+    Route("PUT", "/v1/tags/{path}", tree.set_tags, "Replace the tags of a file; its bytes stay.", Act.WRITE,
+          body="json"),
+    Route("PUT", "/v1/meta/{path}", tree.set_meta, "Replace the metadata of a file; its bytes stay.", Act.WRITE,
+          body="json"),
+    Route("GET", "/v1/versions/{path}", history.list_versions, "The kept generations of a file, newest first.",
+          Act.READ, is_read=True, query=(LIMIT,)),
+    Route("POST", "/v1/restore", history.restore, "Bring back a generation of a file, or a folder as it was.",
+          Act.WRITE, body="json"),
+    Route("GET", "/v1/trash", history.list_trash, "What was deleted and is still kept.", Act.READ, is_read=True,
+          query=(Parameter("path", "text", "at or below this path; absent: everywhere"), LIMIT, AFTER)),
+    Route("DELETE", "/v1/trash", history.empty_trash, "Empty the trash, for good.", Act.WRITE,
+          query=(Parameter("path", "text", "only at or below this path"),)),
+    Route("POST", "/v1/undelete", history.undelete, "Take something out of the trash.", Act.WRITE, body="json"),
+    Route("GET", "/v1/diff/{path}", history.diff, "What was added, removed and changed between two moments.",
+          Act.READ, is_read=True, query=(
+              Parameter("from", "text", "the earlier moment, written as for at="),
+              Parameter("to", "text", "the later one; absent: now"), LIMIT, AFTER)),
+)
