@@ -13,12 +13,34 @@ from pathlib import Path
 import pytest
 
 from fluffy.apps import settings
+from fluffy.apps.client import make_cli
 from fluffy.base.errors import ERRORS_BY_CODE, StartRefused
+from fluffy.client.shell.help import command_pages, command_table
+from fluffy.client.shell.table import ShellGroup
 from fluffy.gateways.native.routes import BUILT, LATER
 from fluffy.gateways.native.table import Route
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("page, name, make", [
+    ("docs/CLIENT.md", "commands", command_table), ("docs/COMMANDS.md", "pages", command_pages)])
+def test_the_pages_about_commands_are_made_from_the_table_of_commands(
+        page: str, name: str, make: Callable[[ShellGroup], list[str]]) -> None:
+    check_part(ROOT / page, name, make(make_cli()))
+
+
+def check_part(page: Path, name: str, lines: Sequence[str]) -> None:
+    text = page.read_text(encoding="utf-8")
+    begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
+    before, rest = text.split(begin)
+    written, after = rest.split(end)
+    made = "\n".join(lines) + "\n"
+    if os.environ.get("REWRITE"):
+        page.write_text(before + begin + made + end + after, encoding="utf-8")
+        return
+    assert written == made, f"{page.name} is behind the code: write its tables anew with REWRITE=1"
 
 
 def known_keys() -> set[str]:
@@ -82,13 +104,4 @@ def later_table() -> list[str]:
 @pytest.mark.parametrize("name, make", [("errors", errors_table), ("routes", routes_table), ("later", later_table)],
                          ids=["errors", "routes", "later"])
 def test_the_tables_of_the_api_are_those_of_the_code(name: str, make: Callable[[], list[str]]) -> None:
-    page = ROOT / "docs/API.md"
-    text = page.read_text(encoding="utf-8")
-    begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
-    before, rest = text.split(begin)
-    written, after = rest.split(end)
-    made = "\n".join(make()) + "\n"
-    if os.environ.get("REWRITE"):
-        page.write_text(before + begin + made + end + after, encoding="utf-8")
-        return
-    assert written == made, "docs/API.md is behind the code: write its tables anew with REWRITE=1"
+    check_part(ROOT / "docs/API.md", name, make())

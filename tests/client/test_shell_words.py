@@ -39,7 +39,8 @@ def test_an_open_quote_is_refused(line: str) -> None:
 
 
 @pytest.mark.parametrize(("line", "stages"), [
-    ("", []), ("ls", [["ls"]]), ("ls | head", [["ls"], ["head"]]), ("ls|head -n 1|cat", [["ls"], ["head", "-n", "1"], ["cat"]]),
+    ("", []), ("ls", [["ls"]]), ("ls | head", [["ls"], ["head"]]),
+    ("ls|head -n 1|cat", [["ls"], ["head", "-n", "1"], ["cat"]]),
     ("ls 'a|b'", [["ls", "a|b"]]), (r"ls a\|b", [["ls", "a|b"]]), ('ls "|" | cat', [["ls", "|"], ["cat"]]),
     ("ls | head # | rm", [["ls"], ["head"]]), ("ls '>' a&b 2>1", [["ls", ">", "a&b", "2>1"]]),
 ])
@@ -47,8 +48,9 @@ def test_a_bare_pipe_parts_commands(line: str, stages: list[list[str]]) -> None:
     assert [[unmask(word) for word in stage] for stage in split_pipeline(line)] == stages
 
 
-@pytest.mark.parametrize("line", ["ls |", "| ls", "ls | | rm", "|", "ls || rm", "cat a > b", "cat a >> b", "ls ; rm a", "ls && rm a", "x < y",
-                                  "| ".join(["ls "] * 17)])
+@pytest.mark.parametrize("line", [
+    "ls |", "| ls", "ls | | rm", "|", "ls || rm", "cat a > b", "cat a >> b", "ls ; rm a", "ls && rm a", "x < y",
+    "| ".join(["ls "] * 17)])
 def test_what_other_shells_have_and_this_one_has_not_is_refused(line: str) -> None:
     with pytest.raises(QuerySyntax):
         split_pipeline(line)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import click
 
 from fluffy.base.errors import NotFound
@@ -100,12 +102,65 @@ def help_lines(group: ShellGroup) -> list[str]:
     return lines
 
 
+def command_table(group: ShellGroup) -> list[str]:
+    """All commands that are built, as a Markdown table."""
+    lines = ["| group | command | what it does | from a pipe | into a pipe |", "|---|---|---|---|---|"]
+    for spec in _by_group(group):
+        names = ", ".join(f"`{name}`" for name in (spec.name, *spec.aliases))
+        eats = "" if spec.eats == "nothing" else spec.eats
+        lines.append(f"| {spec.group} | {names} | {_escaped(_summary(spec.command))} | {eats} | {_gives(spec)} |")
+    return lines
+
+
+def command_pages(group: ShellGroup) -> list[str]:
+    """Each command that is built with its options and examples, in Markdown, like pages of a manual."""
+    lines: list[str] = []
+    for spec in _by_group(group):
+        ctx = click.Context(spec.command, info_name=spec.name)
+        pieces = " ".join((spec.name, *spec.command.collect_usage_pieces(ctx)))
+        lines += [f"### {spec.name}", "", f"`{pieces}`"]
+        if spec.aliases:
+            lines[-1] += " · also " + ", ".join(f"`{alias}`" for alias in spec.aliases)
+        lines += ["", _escaped(inspect.cleandoc(spec.command.help or "")), ""]
+        options = [param for param in spec.command.params if isinstance(param, click.Option) and not param.hidden
+                   and param.name != "as_json"]
+        lines += [f"- {_option_names(option)}: {_escaped(option.help or '')}" for option in options]
+        lines += [""] if options else []
+        if spec.examples:
+            width = max(len(example.line) for example in spec.examples) + 2
+            lines += ["```text", *(f"{example.line.ljust(width)}# {example.meaning}" for example in spec.examples),
+                      "```", ""]
+    return lines[:-1]
+
+
+def _by_group(group: ShellGroup) -> list[Spec]:
+    built = [spec for spec in group.specs.values() if spec.built]
+    return sorted(built, key=lambda spec: (GROUPS.index(spec.group), spec.name))
+
+
+def _gives(spec: Spec) -> str:
+    return {"same": "what came in", "paths": "paths", "text": "text"}[spec.gives]
+
+
+def _option_names(option: click.Option) -> str:
+    value = "" if option.is_flag else " " + (option.metavar or _metavar_of(option))
+    return ", ".join(f"`{name}`" for name in option.opts) + (f" `{value.strip()}`" if value else "")
+
+
+def _metavar_of(option: click.Option) -> str:
+    return "|".join(map(str, option.type.choices)) if isinstance(option.type, click.Choice) else "N"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "\\<").replace("*", "\\*")
+
+
 def _wrapped(text: str) -> list[str]:
     return click.wrap_text(text, width=100, initial_indent="", subsequent_indent="           ").splitlines()
 
 
 def _summary(command: click.Command) -> str:
-    return command.get_short_help_str(limit=90)
+    return command.get_short_help_str(limit=120)
 
 
 @row("session", name="exit", aliases=("quit",), examples=(("exit", "or Ctrl-D"),))
