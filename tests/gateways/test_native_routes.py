@@ -34,12 +34,12 @@ async def test_nothing_but_health_checks_answers_without_a_credential(door: Door
     open_routes = []
     for route in ROUTES:
         answer = await ask(door, route.method, example(route), token)
-        if answer.status == 200:
+        if answer.status == 200 or (route.pattern == "/v1/login" and answer.status == 400):
             open_routes.append(route.pattern)
         else:
             assert answer.status == 401, f"{route.method} {route.pattern}"
             assert answer.error["code"] == "Unauthenticated" and "www-authenticate" in answer.headers
-    assert sorted(open_routes) == ["/healthz", "/readyz"]
+    assert sorted(open_routes) == ["/healthz", "/readyz", "/v1/login"]
 
 
 async def test_strangers_cannot_make_the_cluster_work(door: Door) -> None:

@@ -27,6 +27,7 @@ from fluffy.core.metadata.queries_files import buckets, file_head, file_version,
 from fluffy.core.metadata.queries_lists import list_folder, list_owner, search_names
 from fluffy.core.metadata.queries_people import (
     audit,
+    bucket_info,
     bucket_infos,
     bucket_quota,
     bytes_left,
@@ -53,6 +54,7 @@ from fluffy.core.metadata.queries_versions import bucket_rules, folder_sums, tra
 
 __all__ = [
     "audit",
+    "bucket_info",
     "bucket_infos",
     "bucket_quota",
     "bucket_rules",

@@ -155,17 +155,29 @@ def grants_of(db: sqlite3.Connection, bucket: str) -> tuple[Grant, ...]:
     return tuple(Grant(bucket, name, _NAMES[Right(granted)]) for name, granted in rows)
 
 
+_BUCKET = ("SELECT e.key, e.no, ifnull(u.name, ''), f.created_ms FROM entries e JOIN folders f ON f.folder_no = e.no"
+           " LEFT JOIN users u ON u.user_no = f.owner_no WHERE e.parent = ? AND e.version_no = 0")
+
+
 def bucket_infos(db: sqlite3.Connection, after: str | None, limit: int) -> tuple[BucketInfo, ...]:
     """All buckets by name, with what they hold and who may use them."""
-    rows = db.execute(
-        "SELECT e.key, e.no, ifnull(u.name, ''), f.created_ms FROM entries e JOIN folders f ON f.folder_no = e.no"
-        " LEFT JOIN users u ON u.user_no = f.owner_no WHERE e.parent = ? AND e.version_no = 0 AND e.key > ?"
-        " ORDER BY e.key LIMIT ?", (ROOT_NO, f"{after}/" if after else "", limit)).fetchall()
-    infos = []
-    for key, bucket_no, owner, created_ms in rows:
-        name = key.removesuffix("/")
-        infos.append(BucketInfo(name, owner, created_ms, _quota(db, SUBJECT_BUCKET, bucket_no), grants_of(db, name)))
-    return tuple(infos)
+    rows = db.execute(f"{_BUCKET} AND e.key > ? ORDER BY e.key LIMIT ?",
+                      (ROOT_NO, f"{after}/" if after else "", limit)).fetchall()
+    return tuple(_bucket_info(db, row) for row in rows)
+
+
+def bucket_info(db: sqlite3.Connection, bucket: str) -> BucketInfo | None:
+    """One bucket; None: there is none of that name."""
+    if not is_bucket_name(bucket):
+        return None
+    row = db.execute(f"{_BUCKET} AND e.key = ?", (ROOT_NO, bucket + "/")).fetchone()
+    return None if row is None else _bucket_info(db, row)
+
+
+def _bucket_info(db: sqlite3.Connection, row: tuple[Any, ...]) -> BucketInfo:
+    key, bucket_no, owner, created_ms = row
+    name = key.removesuffix("/")
+    return BucketInfo(name, owner, created_ms, _quota(db, SUBJECT_BUCKET, bucket_no), grants_of(db, name))
 
 
 def bucket_quota(db: sqlite3.Connection, bucket: str) -> QuotaUse | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fluffy.base.checks import InvariantBroken
 from fluffy.base.deadline import Deadline
@@ -36,7 +36,7 @@ from fluffy.gateways.native.access_log import AccessLog, Visit
 from fluffy.gateways.native.auth import Tokens, token_hash_of
 from fluffy.gateways.native.errors import answer_of, answer_of_bug
 from fluffy.gateways.native.exchange import Call, Point, parse_query, shown_path, split_target
-from fluffy.gateways.native.limits import DOWNLOADS_MAX, REQUESTS_MAX, UPLOADS_MAX, WAITERS_MAX, Slots
+from fluffy.gateways.native.limits import DOWNLOADS_MAX, LOGINS_MAX, REQUESTS_MAX, UPLOADS_MAX, WAITERS_MAX, Slots
 from fluffy.gateways.native.metrics import Metrics
 from fluffy.gateways.native.pulse import Pulse
 from fluffy.gateways.native.reads import ReadGate, parse_consistency, parse_min_seq
@@ -74,6 +74,7 @@ class People:
     tokens: TokenMaker
     signer: UrlSigner
     refusals: RefusalReporter
+    logins: Slots = field(default_factory=lambda: Slots(LOGINS_MAX, "logins at once"))
 
 
 @dataclass(frozen=True, slots=True)

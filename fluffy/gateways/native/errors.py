@@ -23,6 +23,8 @@ def answer_of(error: FluffyError, request_id: str) -> Answer:
     if error.http_status == 503:
         wait_s = RETRY_AFTER_QUORUM_LOST_S if isinstance(error, QuorumLost) else RETRY_AFTER_S
         headers.append(("Retry-After", str(wait_s)))
+    if "retry_after_s" in error.facts:
+        headers.append(("Retry-After", str(error.facts["retry_after_s"])))
     if error.http_status == 401:
         headers.append(("WWW-Authenticate", 'Bearer realm="fluffy"'))
     if "allow" in error.facts:

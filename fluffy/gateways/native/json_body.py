@@ -21,18 +21,18 @@ PIECE_BYTES = 16 * KIB
 NUMBER_MAX = 2**62
 
 
-async def read_json(call: Call, *known: str) -> Fields:
+async def read_json(call: Call, *known: str, bytes_max: int = JSON_BYTES_MAX) -> Fields:
     """The body's fields; no body is an object without fields. Raises QuerySyntax, TooLarge, BodyIncomplete."""
-    value = await read_object(call)
+    value = await read_object(call, bytes_max)
     for name in value:
         if name not in known:
             raise QuerySyntax(f"field {name[:40]!r} is not known; known here: {', '.join(known) or 'none'}")
     return Fields(value)
 
 
-async def read_object(call: Call) -> dict[str, Any]:
+async def read_object(call: Call, bytes_max: int = JSON_BYTES_MAX) -> dict[str, Any]:
     """The body's fields, whatever their names."""
-    data = await _read(call)
+    data = await _read(call, bytes_max)
     if not data:
         return {}
     try:
@@ -48,12 +48,12 @@ def _no_constant(text: str) -> None:
     raise ValueError(text)
 
 
-async def _read(call: Call) -> bytes:
+async def _read(call: Call, bytes_max: int) -> bytes:
     length = call.body.length
-    if length is not None and length > JSON_BYTES_MAX:
-        raise TooLarge(f"a JSON body has at most {JSON_BYTES_MAX:,} bytes", size_max=JSON_BYTES_MAX)
+    if length is not None and length > bytes_max:
+        raise TooLarge(f"the JSON body has at most {bytes_max:,} bytes", size_max=bytes_max)
     data = bytearray()
-    while len(data) <= JSON_BYTES_MAX:
+    while len(data) <= bytes_max:
         piece = bytearray(PIECE_BYTES if length is None else length - len(data))
         count = await call.body.fill(memoryview(piece))
         data += piece[:count]
@@ -61,7 +61,7 @@ async def _read(call: Call) -> bytes:
             if length is not None and len(data) < length:
                 raise BodyIncomplete
             return bytes(data)
-    raise TooLarge(f"a JSON body has at most {JSON_BYTES_MAX:,} bytes", size_max=JSON_BYTES_MAX)
+    raise TooLarge(f"the JSON body has at most {bytes_max:,} bytes", size_max=bytes_max)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,13 @@ REQUESTS_MAX = 512
 UPLOADS_MAX = 64
 # A download holds up to three chunks, most of them in the page cache; its place is kept until its last byte is sent.
 DOWNLOADS_MAX = 128
+# Strangers may ask for these, so they must not take the places of those who have a token. More than fit into the queue
+# for the threads that check passwords (services/passwords.py).
+LOGINS_MAX = 32
 # Requests that wait for a lock, up to half a minute each.
 WAITERS_MAX = 128
 invariant(REQUESTS_MAX < CONNECTIONS_MAX, "a connection can always be told that the house is full")
+invariant(REQUESTS_MAX + LOGINS_MAX < CONNECTIONS_MAX, "strangers who log in do not shut out the others")
 invariant(UPLOADS_MAX + DOWNLOADS_MAX + WAITERS_MAX < REQUESTS_MAX, "transfers and waiting leave room for the rest")
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 from fluffy.core.access.policy import Act
 from fluffy.gateways.native import cluster, search
 from fluffy.gateways.native.parameters import AFTER, LIMIT
+from fluffy.gateways.native.routes_people import PEOPLE
 from fluffy.gateways.native.routes_tree import TREE
 from fluffy.gateways.native.table import Parameter, Route
 
 BUILT: tuple[Route, ...] = (
     *TREE,
+    *PEOPLE,
     Route("GET", "/v1/search", search.search_names, "Files and folders by name, type, tag, size, time.", Act.READ,
           is_read=True, query=(
               Parameter("q", "text", "words and patterns like *.pdf that the name must fit; either case"),
@@ -47,10 +49,6 @@ def _later(method: str, pattern: str, doc: str, act: Act = Act.SEE_CLUSTER) -> R
 LATER: tuple[Route, ...] = (
     _later("POST", "/v1/files/{path}", "Append bytes."),
     _later("PATCH", "/v1/files/{path}", "Overwrite a range."),
-    _later("POST", "/v1/locks", "Lock a path for a while."),
-    _later("PUT", "/v1/locks/{token}", "Renew a lock."),
-    _later("DELETE", "/v1/locks/{token}", "Release a lock."),
-    _later("POST", "/v1/sign", "A signed URL."),
     _later("POST", "/v1/uploads", "Begin an upload in parts."),
     _later("PUT", "/v1/uploads/{id}/parts/{n}", "Upload a part."),
     _later("POST", "/v1/uploads/{id}/complete", "Put the parts together."),
@@ -62,13 +60,7 @@ LATER: tuple[Route, ...] = (
     _later("POST", "/v1/admin/scrub", "Check all copies now.", Act.OPERATE),
     _later("POST", "/v1/admin/nodes/{name}/drain", "Empty a node.", Act.OPERATE),
     _later("DELETE", "/v1/admin/nodes/{name}", "Remove a node.", Act.OPERATE),
-    _later("GET", "/v1/admin/users", "Users.", Act.OPERATE),
-    _later("POST", "/v1/admin/users", "Make a user.", Act.OPERATE),
-    _later("GET", "/v1/admin/grants", "Grants.", Act.OPERATE),
-    _later("POST", "/v1/admin/grants", "Grant a right.", Act.OPERATE),
-    _later("GET", "/v1/admin/buckets", "Buckets and their rules.", Act.OPERATE),
     _later("GET", "/v1/admin/backup", "A backup of the metadata.", Act.OPERATE),
-    _later("GET", "/v1/admin/audit", "The audit log.", Act.OPERATE),
 )
 
 ROUTES: tuple[Route, ...] = BUILT + LATER
