@@ -159,7 +159,7 @@ def bytes_document(path: str, data: bytes) -> dict[str, Any]:
     click.Option(["-n", "--lines"], type=click.IntRange(0), help=f"So many lines; {HEAD_LINES} by default."),
     click.Option(["-c", "--bytes", "byte_count"], type=click.IntRange(0), help="So many bytes instead of lines."),
 ), examples=(("head app.log", f"the first {HEAD_LINES} lines"), ("head -n 3 *.txt", "three of each"),
-             ("head -c 16 photo.jpg", "the first 16 bytes"), ("find . -larger 1GiB | head -n 5 | info", "of a pipe")))
+             ("head -c 16 photo.jpg", "the first 16 bytes"), ("find . -size +1GiB | head -n 5 | info", "of a pipe")))
 def head(session: Session, paths: tuple[str, ...], lines: int | None, byte_count: int | None) -> None:
     """Show the beginning of files, or of what comes through a pipe. Only that part is fetched."""
     if lines is not None and byte_count is not None:

@@ -163,7 +163,7 @@ def _guarded(session: Session, as_json: bool, work: Callable[[], int]) -> int:
         output.note("interrupted")
         return EXIT_INTERRUPTED
     except CancelledError:
-        return EXIT_INTERRUPTED  # in the middle of a pipe, whose end has told it
+        return EXIT_DONE  # a command before a pipe whose end is over; that one knows why
     except PipeClosed:
         return EXIT_DONE  # the next command has enough
     except BrokenPipeError:
