@@ -50,6 +50,7 @@ from fluffy.core.metadata.queries_people import (
     user_quota,
 )
 from fluffy.core.metadata.queries_time import diff, file_at, list_at
+from fluffy.core.metadata.queries_uploads import finished_upload, has_ended_uploads, upload, upload_parts, uploads
 from fluffy.core.metadata.queries_versions import bucket_rules, folder_sums, trash, versions
 
 __all__ = [
@@ -70,10 +71,12 @@ __all__ = [
     "file_at",
     "file_head",
     "file_version",
+    "finished_upload",
     "folder_info",
     "folder_sums",
     "granted_buckets",
     "grants_of",
+    "has_ended_uploads",
     "is_last_way_in",
     "kind_at",
     "known_chunks",
@@ -98,6 +101,9 @@ __all__ = [
     "tokens",
     "trash",
     "unreferenced_chunks",
+    "upload",
+    "upload_parts",
+    "uploads",
     "usage",
     "user_by_name",
     "user_by_no",

@@ -11,11 +11,13 @@ from fluffy.gateways.native import cluster, search
 from fluffy.gateways.native.parameters import AFTER, LIMIT
 from fluffy.gateways.native.routes_people import PEOPLE
 from fluffy.gateways.native.routes_tree import TREE
+from fluffy.gateways.native.routes_uploads import UPLOADS
 from fluffy.gateways.native.table import Parameter, Route
 
 BUILT: tuple[Route, ...] = (
     *TREE,
     *PEOPLE,
+    *UPLOADS,
     Route("GET", "/v1/search", search.search_names, "Files and folders by name, type, tag, size, time.", Act.READ,
           is_read=True, query=(
               Parameter("q", "text", "words and patterns like *.pdf that the name must fit; either case"),
@@ -49,9 +51,6 @@ def _later(method: str, pattern: str, doc: str, act: Act = Act.SEE_CLUSTER) -> R
 LATER: tuple[Route, ...] = (
     _later("POST", "/v1/files/{path}", "Append bytes."),
     _later("PATCH", "/v1/files/{path}", "Overwrite a range."),
-    _later("POST", "/v1/uploads", "Begin an upload in parts."),
-    _later("PUT", "/v1/uploads/{id}/parts/{n}", "Upload a part."),
-    _later("POST", "/v1/uploads/{id}/complete", "Put the parts together."),
     _later("GET", "/v1/jobs", "Repair jobs."),
     _later("GET", "/v1/explain/{path}", "Where each copy is, and why."),
     _later("GET", "/v1/doctor", "What is wrong, and what stopping a node would cost."),
