@@ -25,6 +25,8 @@ OPERATIONS_AHEAD_MAX = 12
 SLOW_FSYNC_S = 0.15
 NAMING = frozenset({"create", "rename", "unlink", "sync_folder"})
 FILE_SYNC = frozenset({"fsync"})
+# Between an append to the journal and its sync: what was written is lost or torn.
+TAIL_SYNC = frozenset({"fdatasync"})
 
 
 class Nemesis:
@@ -115,12 +117,12 @@ class Nemesis:
             self._crash(member, power=power)
 
     def _crash_in_disk_operation(self) -> None:
-        """Anywhere soon; or, seldom met by chance, where files are made or named, or where a database is synced."""
+        """Anywhere soon; or, seldom met by chance, where files are made or named, or where something is synced."""
         victim = self._victim()
-        victim.crash_at_kinds = self._world.rng.choice((None, NAMING, FILE_SYNC))
+        victim.crash_at_kinds = self._world.rng.choice((None, NAMING, FILE_SYNC, TAIL_SYNC))
         ahead = OPERATIONS_AHEAD_MAX if victim.crash_at_kinds is None else OPERATIONS_AHEAD_MAX // 4
         victim.crash_at_operation = self._world.rng.randrange(ahead)
-        if victim.crash_at_kinds is not None:
+        if victim.crash_at_kinds in (NAMING, FILE_SYNC):
             self._ask_for_checkpoint(victim)
 
     def _long_down(self) -> None:
