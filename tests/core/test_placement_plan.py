@@ -49,6 +49,12 @@ def test_small_changes_of_free_space_are_not_worth_a_map_and_large_ones_are() ->
     assert next_nodes(ALL_UP, MEMBERS, reports(free_gib=80)) is not None
 
 
+def test_weights_alone_wait_for_their_turn_but_travel_with_a_verdict() -> None:
+    assert next_nodes(ALL_UP, MEMBERS, reports(free_gib=500), weights_due=False) is None
+    nodes = next_nodes(ALL_UP, MEMBERS, reports(two="down", free_gib=500), weights_due=False)
+    assert nodes is not None and {node.weight for node in nodes} == {500}
+
+
 def test_an_operators_intent_is_not_overwritten_by_a_verdict() -> None:
     draining = published(one="up", two="draining", three="up")
     assert next_nodes(draining, MEMBERS, reports()) is None

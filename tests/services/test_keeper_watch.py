@@ -43,6 +43,15 @@ async def test_the_leader_publishes_weights_once_and_then_rests(tmp_path: Path) 
         assert (placement.epoch, {node.weight for node in placement.nodes}) == (1, {50})
 
 
+async def test_a_disk_that_fills_and_empties_quickly_makes_one_map_a_minute(tmp_path: Path) -> None:
+    async with keeper_world(tmp_path) as world:
+        watch = watch_of(world)
+        for second in range(130):
+            world.stores.free_bytes = dict.fromkeys((ONE, TWO, THREE), (50 + 50 * (second % 2)) << 30)
+            await rounds(world, watch, 1)
+        assert published(world)[0] == 3
+
+
 async def test_a_silent_node_is_published_suspect_then_down_then_up_again(tmp_path: Path) -> None:
     async with keeper_world(tmp_path) as world:
         watch = watch_of(world)

@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -51,6 +52,12 @@ def free_address() -> str:
     raise ClusterFailed("no free loopback address")
 
 
+def _leave_in_order_on_sigterm() -> None:
+    """A test run that is told to end (`timeout`, CI) unwinds, and so ends its nodes; by default it would leave them."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+
+
 class Cluster:
     """`cluster` overrides keys of the config's section of that name."""
 
@@ -64,6 +71,7 @@ class Cluster:
         self._started: dict[str, subprocess.Popen[bytes]] = {}
         self._trees: dict[str, list[int]] = {}
         folder.mkdir(parents=True, exist_ok=True)
+        _leave_in_order_on_sigterm()
         self._write_config(dict(cluster or {}))
 
     def _write_config(self, overrides: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ from fluffy.core.health.failure_detector import (
     begin,
     forgive,
 )
-from fluffy.core.health.placement_plan import Report, next_nodes
+from fluffy.core.health.placement_plan import WEIGHTS_EVERY_MS, Report, next_nodes
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands import Header, NodeRecord, PublishPlacement
 from fluffy.core.metadata.model import PlacementMap
@@ -54,6 +54,7 @@ class NodeWatch:
         self._watches: dict[NodeNo, Watch] = {}
         self._free_bytes: dict[NodeNo, int] = {}
         self._round_ms = 0
+        self._published_ms: int | None = None  # by us, in this term
 
     async def one_round(self) -> None:
         term = await self._leadership.refresh()
@@ -76,6 +77,7 @@ class NodeWatch:
             self._term = term
             self._watches.clear()
             self._free_bytes.clear()
+            self._published_ms = None
             self._round_ms = now_ms
         gap_ms = now_ms - self._round_ms
         if gap_ms > ROUND_GAP_MAX_MS:
@@ -118,7 +120,9 @@ class NodeWatch:
     async def _publish(self, term: int, current: PlacementMap, members: Sequence[NodeRecord]) -> None:
         reports = {member.node_no: Report(self._watches[member.node_no].verdict, self._free_bytes.get(member.node_no))
                    for member in members}
-        nodes = next_nodes(current, members, reports)
+        now_ms = self._now_ms()
+        weights_due = self._published_ms is None or now_ms - self._published_ms >= WEIGHTS_EVERY_MS
+        nodes = next_nodes(current, members, reports, weights_due=weights_due)
         if nodes is None:
             return
         header = Header(RequestId(b""), self._clock.now_ms(), self._own_no, UserNo(0))
@@ -129,6 +133,7 @@ class NodeWatch:
             # Another leader published first, or our own lost proposal did happen: read again next second.
             self._leadership.resign(error)
             return
+        self._published_ms = now_ms
         log.info("placement.published", extra={
             "term": term, "epoch": command.epoch,
             "nodes": {str(node.node_no): f"{node.state}:{node.weight}" for node in nodes}})
