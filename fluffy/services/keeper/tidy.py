@@ -1,6 +1,6 @@
-"""The leader's tidying: versions that no rule keeps are expired, chunks that nothing references are forgotten.
+"""The leader's tidying: what no rule keeps is expired, forgotten uploads are ended, unreferenced chunks are forgotten.
 
-Both are small fenced commands. Expiry is proposed every round even when nothing may be due: whether it is depends on
+All are small fenced commands. Expiry is proposed every round even when nothing may be due: whether it is depends on
 log time, and this command is also what moves log time on in an idle cluster (one small entry a minute). Files of
 forgotten chunks are removed later by each node's own inventory, after a grace of their own.
 """
@@ -15,6 +15,7 @@ from fluffy.base.ids import NodeNo, RequestId, UserNo
 from fluffy.base.units import HOUR_MS
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands import ExpireVersions, ForgetChunks, Header
+from fluffy.core.metadata.commands_uploads import ExpireUploads
 from fluffy.core.metadata.outcomes import Accepted
 from fluffy.ports import Clock, MetadataLog, MetadataReader
 from fluffy.services.keeper.leadership import Leadership
@@ -23,6 +24,10 @@ log = logging.getLogger("fluffy.keeper")
 
 # A purge touches versions, chunks and the change feed: some ten milliseconds of apply per batch.
 EXPIRE_VERSIONS_MAX = 200
+# What they hold is freed in steps of a bounded number of chunks, whatever their number.
+EXPIRE_UPLOADS_MAX = 200
+# The feature level that knows uploads in parts.
+UPLOADS_LEVEL = 2
 # 32 bytes each: 16 KiB of log per batch.
 FORGET_CHUNKS_MAX = 500
 # The same bytes are often put again soon (a file renamed by delete and upload); then nothing need be sent twice.
@@ -47,13 +52,14 @@ class Tidier:
         if self._leadership.term is None:
             return False
         expired_more = await self._expire()
+        ended_more = await self._end_uploads()
         forgot_more = await self._forget()
-        return expired_more or forgot_more
+        return expired_more or ended_more or forgot_more
 
     def _header(self) -> Header:
         return Header(RequestId(b""), self._clock.now_ms(), self._own_no, UserNo(0))
 
-    async def _propose(self, command: ExpireVersions | ForgetChunks) -> Accepted | None:
+    async def _propose(self, command: ExpireVersions | ForgetChunks | ExpireUploads) -> Accepted | None:
         try:
             return await self._log.propose(command, Deadline.after(PROPOSE_TIMEOUT_S))
         except Conflict as error:
@@ -69,6 +75,20 @@ class Tidier:
             return False
         if accepted.facts["freed"]:
             log.info("versions.expired", extra={"versions": accepted.facts["freed"]})
+        return bool(accepted.facts["more"])
+
+    async def _end_uploads(self) -> bool:
+        """Sessions whose lease is over in log time, and what ended ones still hold."""
+        term = self._leadership.term
+        state = self._reader.read(queries.cluster_state)
+        if term is None or state is None or state.feature_level < UPLOADS_LEVEL:
+            return False
+        if not self._reader.read(queries.has_ended_uploads):
+            return False
+        accepted = await self._propose(ExpireUploads(self._header(), term, EXPIRE_UPLOADS_MAX))
+        if accepted is None:
+            return False
+        log.info("uploads.ended", extra={"uploads": accepted.facts["ended"], "parts": accepted.facts["freed"]})
         return bool(accepted.facts["more"])
 
     async def _forget(self) -> bool:
