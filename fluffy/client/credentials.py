@@ -24,6 +24,13 @@ def user_config_folder(environ: Mapping[str, str]) -> Path:
     return (Path(base) if os.path.isabs(base) else Path(environ.get("HOME", "~")).expanduser() / ".config") / "fluffy"
 
 
+def user_state_folder(environ: Mapping[str, str]) -> Path:
+    """`$XDG_STATE_HOME/fluffy`, by default `~/.local/state/fluffy`: what a machine remembers, and could do without."""
+    base = environ.get("XDG_STATE_HOME", "")
+    home = Path(environ.get("HOME", "~")).expanduser()
+    return (Path(base) if os.path.isabs(base) else home / ".local" / "state") / "fluffy"
+
+
 def find_token(given: str | None, environ: Mapping[str, str], files: Iterable[Path]) -> str | None:
     """The first token found; None when there is none anywhere.
 

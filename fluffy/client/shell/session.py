@@ -84,6 +84,7 @@ class Session:
         self._cwd: str | None = None
         self._user = ""
         self._cluster = ""
+        self._cluster_uuid = ""
         self._places: str | None = None
         self._teller = _Teller(self.output)
 
@@ -147,11 +148,19 @@ class Session:
             self._introduce()
         return self._cluster
 
+    @property
+    def cluster_uuid(self) -> str:
+        """What tells this cluster from all others, whatever they are called."""
+        if not self._cluster_uuid:
+            self._introduce()
+        return self._cluster_uuid
+
     def _introduce(self) -> None:
         status = self.client.status()
         user, cluster = status.get("user"), status.get("cluster")
         self._user = str(user.get("name") if isinstance(user, dict) else user or "admin")
         self._cluster = str(cluster.get("name") if isinstance(cluster, dict) else cluster or "cluster")
+        self._cluster_uuid = str(cluster.get("uuid") if isinstance(cluster, dict) else self._cluster)
 
     # Remote paths
 
