@@ -44,6 +44,7 @@ from fluffy.services.chunk_writer import ChunkWriter
 from fluffy.services.downloads import Downloads
 from fluffy.services.locks import Locks
 from fluffy.services.passwords import Passwords
+from fluffy.services.patches import Patches
 from fluffy.services.refusals import RefusalReporter
 from fluffy.services.replica_reports import ReplicaReporter
 from fluffy.services.signed_urls import UrlSigner
@@ -162,7 +163,8 @@ async def data_path(settings: Settings, node: NodeSettings, front: Front, *, own
         reader = ChunkReader(own_no, store, peers, placement.current, cache, reporter.lost, reads)
         uploads = Uploads(front.log, writer, BufferPool(cluster.chunk_size, UPLOAD_BUFFERS_MAX), threads,
                           chunk_size=cluster.chunk_size, inline_max=cluster.inline_max)
-        yield DataPath(own_no, cluster, uploads, Downloads(reader), people)
+        patches = Patches(front.log, front.reader, uploads, reader, inline_max=cluster.inline_max)
+        yield DataPath(own_no, cluster, uploads, Downloads(reader), patches, people)
 
 
 def _people(settings: Settings, front: Front, own_no: NodeNo, threads: ThreadPoolExecutor) -> People:

@@ -37,6 +37,7 @@ from fluffy.gateways.native.version_cache import VersionCache
 from fluffy.services.downloads import Downloads
 from fluffy.services.locks import Locks
 from fluffy.services.passwords import Passwords
+from fluffy.services.patches import Patches
 from fluffy.services.refusals import RefusalReporter
 from fluffy.services.signed_urls import UrlSigner
 from fluffy.services.tokens import TokenMaker
@@ -132,6 +133,7 @@ def make_desk(cluster: BornCluster, chunks: MemoryChunks, buffers: BufferPool, t
     state = cluster.reader.read(queries.cluster_state)
     assert state is not None
     uploads = Uploads(cluster.log, chunks, buffers, threads, chunk_size=CHUNK_SIZE, inline_max=INLINE_MAX)
+    patches = Patches(cluster.log, cluster.reader, uploads, chunks, inline_max=INLINE_MAX)
     people = People(
         Passwords(cluster.reader, clock, threads), Locks(cluster.log, cluster.reader, clock, NodeNo(1)),
         TokenMaker(CLUSTER_SECRET), UrlSigner(CLUSTER_SECRET), RefusalReporter(cluster.log, clock, NodeNo(1)))
@@ -141,5 +143,5 @@ def make_desk(cluster: BornCluster, chunks: MemoryChunks, buffers: BufferPool, t
         gate=ReadGate(cluster.log, cluster.reader, clock, pulse.majority_seen), pulse=pulse,
         tokens=Tokens(cluster.reader, clock), metrics=Metrics("one", 0, dict), access_log=AccessLog(),
         consistency="strong", versions=VersionCache(),
-        data=DataPath(NodeNo(1), state.settings, uploads, Downloads(chunks), people), requests=requests,
+        data=DataPath(NodeNo(1), state.settings, uploads, Downloads(chunks), patches, people), requests=requests,
         uploading=uploading, downloading=downloading, waiting=waiting)

@@ -81,7 +81,7 @@ def _inline(data: bytes, content_type: str) -> Content:
 
 
 def patch_file(work: Working, command: PatchFile) -> Outcome:
-    """A new generation that shares what it does not change. facts: generation, created (False), modified_ms."""
+    """A new generation that shares what it does not change. facts: generation, created (False), modified_ms, size, etag."""
     found = files.existing(work, command.header.user_no, command.lock, command.path, command.if_match)
     if isinstance(found, Rejected):
         return found
@@ -110,7 +110,8 @@ def patch_file(work: Working, command: PatchFile) -> Outcome:
     chunk_table.retain(work, pack_manifest([*before, *after]), wanted=wanted)
     content = replace(base, size=command.size, blake3=command.blake3, etag=pack_etag(command.etag),
                       manifest=manifest or None, inline=None if manifest else command.inline or b"")
-    return files.store(work, place, command.header.user_no, current, content)
+    stored = files.store(work, place, command.header.user_no, current, content)
+    return Accepted(stored.seq, {**stored.facts, "size": command.size, "etag": command.etag})
 
 
 def _bytes(work: Working, chunk_nos: Sequence[int]) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from dataclasses import replace
 from urllib.parse import quote
 
 from fluffy.base.errors import (
@@ -44,6 +45,11 @@ _CONDITIONAL = frozenset({"if-match", "if-none-match", "if-modified-since", "if-
 
 async def put_file(desk: Desk, call: Call) -> Answer:
     """PUT /v1/files/{path}"""
+    return await store_file(desk, call)
+
+
+async def store_file(desk: Desk, call: Call, **more: object) -> Answer:
+    """Make the body the file's new version; `more` is answered too."""
     path = parse_file_path(call.tail)
     data = desk.data_path()
     desk.allow(call, Act.WRITE, path)
@@ -55,6 +61,7 @@ async def put_file(desk: Desk, call: Call) -> Answer:
             # The log refuses it too; but then the whole body has travelled for nothing.
             _refuse_folder(desk, path)
             place.enter_context(desk.uploading)
+            order = replace(order, bytes_max=_room(desk, call, path))
         try:
             stored = await data.uploads.put(header, order, call.body)
         except Unavailable as error:
@@ -62,7 +69,7 @@ async def put_file(desk: Desk, call: Call) -> Answer:
     desk.gate.learned(stored.outcome.seq)
     call.point = Point(stored.outcome.seq)
     status = 201 if stored.outcome.facts["created"] else 200
-    return json_answer(stored_json(str(path), stored), status, [("ETag", f'"{stored.etag}"')])
+    return json_answer({**stored_json(str(path), stored), **more}, status, [("ETag", f'"{stored.etag}"')])
 
 
 async def get_file(desk: Desk, call: Call) -> Answer:
@@ -89,6 +96,13 @@ async def get_file(desk: Desk, call: Call) -> Answer:
         stack.enter_context(desk.downloading)
         download = await data.downloads.open(version, parts, sends_files=call.sends_files)
         return Answer(status, headers, _Occupied(download, stack.pop_all()), length, prepared=found.lines)
+
+
+def _room(desk: Desk, call: Call, path: RemotePath) -> int | None:
+    """How many bytes the quotas let the file at `path` have; what it has now makes way for them. None: any number."""
+    left, present = desk.reader.read(lambda db: (
+        queries.bytes_left(db, path.bucket, call.user.user_no), queries.file_head(db, path)))
+    return left if left is None or present is None else left + present.size
 
 
 def _refuse_folder(desk: Desk, path: RemotePath) -> None:

@@ -49,8 +49,6 @@ def _later(method: str, pattern: str, doc: str, act: Act = Act.SEE_CLUSTER) -> R
 
 
 LATER: tuple[Route, ...] = (
-    _later("POST", "/v1/files/{path}", "Append bytes."),
-    _later("PATCH", "/v1/files/{path}", "Overwrite a range."),
     _later("GET", "/v1/jobs", "Repair jobs."),
     _later("GET", "/v1/explain/{path}", "Where each copy is, and why."),
     _later("GET", "/v1/doctor", "What is wrong, and what stopping a node would cost."),

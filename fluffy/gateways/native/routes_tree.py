@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fluffy.core.access.policy import Act
-from fluffy.gateways.native import files, folders, history, tree
+from fluffy.gateways.native import files, folders, history, patching, tree
 from fluffy.gateways.native.parameters import AFTER, AT, GENERATION, LABELS, LIMIT, LONG
 from fluffy.gateways.native.table import Parameter, Route
 
@@ -15,6 +15,12 @@ TREE: tuple[Route, ...] = (
     Route("GET", "/v1/files/{path}", files.get_file, "Download a file, whole or by Range. HEAD gives the headers.",
           Act.READ, is_read=True, query=(
               GENERATION, AT, Parameter("download", "flag", "1: browsers save it instead of showing it"))),
+    Route("POST", "/v1/files/{path}", patching.append_or_touch, "Append the body to a file; or touch it.", Act.WRITE,
+          body="bytes", query=(
+              Parameter("append", "flag", "add the body to the end, in one piece; makes the file when there is none"),
+              Parameter("touch", "flag", "no body: make an empty file, or give the file a new time"))),
+    Route("PATCH", "/v1/files/{path}", patching.patch_file, "Overwrite the bytes that Content-Range names.", Act.WRITE,
+          body="bytes"),
     Route("DELETE", "/v1/files/{path}", tree.delete_file, "Delete a file: into the trash, or for good.",
           Act.WRITE, query=(PURGE, Parameter("recursive", "flag", "1: also a folder, with all in it"),
                             Parameter("generation", "number", "with purge: free this old generation only"))),

@@ -31,13 +31,19 @@ META_PREFIX = "fluffy-meta-"
 _META_KEY = re.compile(r"[0-9a-z!#$%&'*+.^_`|~-]+", re.ASCII)
 
 
-def order_of(call: Call, path: RemotePath, lock: bytes) -> PutOrder:
-    """Raises QuerySyntax, DigestMismatch, TooLarge for headers that cannot be kept."""
+def order_of(call: Call, path: RemotePath, lock: bytes, *, is_whole: bool = True) -> PutOrder:
+    """Raises QuerySyntax, DigestMismatch, TooLarge for headers that cannot be kept.
+
+    `is_whole`: the body is the whole file, not a part of one.
+    """
     refuse_encoding(call)
-    if "content-range" in call.headers:
+    meta, tags = _meta_of(call), _tags_of(call.headers.get("fluffy-tags"))
+    if is_whole and "content-range" in call.headers:
         raise NotSupported("a PUT writes the whole file; send a range with PATCH")
+    if not is_whole and (meta or tags):
+        raise QuerySyntax("a change of a part keeps metadata and tags; set them with PUT /v1/meta and PUT /v1/tags")
     return PutOrder(
-        path.text, content_type_of(call, path), _meta_of(call), _tags_of(call.headers.get("fluffy-tags")),
+        path.text, content_type_of(call, path), meta, tags,
         if_match=if_match_of(call), if_none_match=creates_only(call),
         md5=digest_of(call, "content-md5", 16), blake3=digest_of(call, "fluffy-blake3", 32), lock=lock)
 

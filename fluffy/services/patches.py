@@ -1,0 +1,430 @@
+"""Changing a part of a file: append and overwrite, by several writers at once, each change whole and exactly once.
+
+A few bytes for a file that lives in the metadata travel in the command, and the log orders them. Otherwise the bytes
+are stored as chunks first (core/data/splice.py says which), and a PatchFile names the generation that it builds on. If
+somebody else was quicker the log refuses it, and the door builds on the newer one:
+
+    attempt 0 -> refused, generation 8 is there -> attempt 1 on 8 -> refused, 9 -> attempt 2 on 9 -> accepted
+
+Each attempt is a request of its own, whose id follows from the caller's. A repeated request therefore walks through the
+same refusals to the same end, at any node; nothing is appended twice. Writers in one process wait for each other, so
+that only as many conflict as there are gateways.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+from blake3 import blake3
+
+from fluffy.base.deadline import Deadline
+from fluffy.base.errors import (
+    BodyIncomplete,
+    Conflict,
+    DigestMismatch,
+    FluffyError,
+    Overloaded,
+    PreconditionFailed,
+    RangeIllegal,
+    RequestError,
+    RequestIdReused,
+)
+from fluffy.base.hashing import etag_of, etag_of_chunks
+from fluffy.base.ids import part_of_request
+from fluffy.base.paths import RemotePath, parse_file_path
+from fluffy.base.units import GIB, KIB
+from fluffy.core.data.splice import Piece, Source, Splice, splice, splice_bytes
+from fluffy.core.metadata import queries
+from fluffy.core.metadata.commands import Header, PutFile
+from fluffy.core.metadata.commands_tree import AppendFile, PatchFile
+from fluffy.core.metadata.model import ChunkRef, FileVersion
+from fluffy.core.metadata.outcomes import Accepted
+from fluffy.ports import ChunkSource, MetadataLog, MetadataReader
+from fluffy.services.uploads import BodySource, Promise, PutOrder, Uploads
+from fluffy.wire.ranges import unsatisfied_range
+
+# Bodies up to this are kept in memory, so that they can be joined with what is around them.
+MEMORY_BODY_BYTES_MAX = 512 * KIB
+# Of those that do not fit into a command: 16 MiB together. Others wait, at most so long.
+MEMORY_BODIES_MAX = 32
+MEMORY_TIMEOUT_S = 15.0
+# With three gateways at it each attempt wins at least one time in three or so; this many lost ones are no accident.
+ATTEMPTS_MAX = 200
+CHANGE_TIMEOUT_S = 30.0
+PROPOSE_TIMEOUT_S = 2.5
+CHUNK_TIMEOUT_S = 20.0
+BUFFER_TIMEOUT_S = 15.0
+# A manifest of so many chunks takes milliseconds to read: longer ones are read in a thread.
+LOOP_FILE_BYTES_MAX = GIB
+INTENT_BYTES = 16
+
+Command = AppendFile | PutFile | PatchFile
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """`offset`: where the bytes begin in the file. `size`: of the whole file after it."""
+
+    outcome: Accepted
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """A body that has come: in memory (`data`), or in chunks."""
+
+    size: int
+    blake3: bytes
+    sources: tuple[Source, ...]
+
+    @property
+    def data(self) -> bytes | None:
+        first = self.sources[0] if self.sources else b""
+        return first if isinstance(first, bytes) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What one request asks for. `offset` None: at the end, and the file is made when there is none.
+
+    `fits`: an append whose body fits into a command.
+    """
+
+    header: Header
+    order: PutOrder
+    path: RemotePath
+    body: _Body
+    offset: int | None
+    fits: bool
+
+    @property
+    def intent(self) -> bytes:
+        said = f"{self.offset} {self.body.size} {self.order.if_match}".encode(errors="surrogatepass")
+        return blake3(self.body.blake3 + said).digest(INTENT_BYTES)
+
+    def header_of(self, attempt: int) -> Header:
+        if attempt == 0:
+            return self.header
+        return replace(self.header, request_id=part_of_request(self.header.request_id, f"change {attempt}"))
+
+
+class Patches:
+    """For the doors of one process."""
+
+    def __init__(self, log: MetadataLog, reader: MetadataReader, uploads: Uploads, source: ChunkSource, *,
+                 inline_max: int) -> None:
+        self._log = log
+        self._reader = reader
+        self._uploads = uploads
+        self._source = source
+        self._inline_max = inline_max
+        self._memory = asyncio.Semaphore(MEMORY_BODIES_MAX)
+        self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
+
+    async def append(self, header: Header, order: PutOrder, body: BodySource) -> Changed:
+        """Add a body to the end of a file, or make the file; `order.meta` and `tags` must be empty.
+
+        Concurrent appends all succeed, each in one piece. Raises what `Uploads.put` raises, and Overloaded when others
+        were quicker for too long.
+        """
+        return await self._change(header, order, body, None)
+
+    async def overwrite(self, header: Header, order: PutOrder, offset: int, body: BodySource) -> Changed:
+        """Put a body over the bytes from `offset` on, which may be the file's end, and go beyond it.
+
+        Raises FileNotFound, RangeIllegal when the file is shorter than `offset`, and what `append` raises.
+        """
+        return await self._change(header, order, body, offset)
+
+    async def _change(self, header: Header, order: PutOrder, body: BodySource, offset: int | None) -> Changed:
+        path = parse_file_path(order.path)
+        async with self._received(body, Promise(order.md5, order.blake3)) as received:
+            fits = offset is None and received.data is not None and received.size <= self._inline_max
+            wish = _Wish(header, order, path, received, offset, fits)
+            if fits:
+                outcome = await self._try(wish, 0, _append_file(wish, 0))
+                if outcome is not None:
+                    return _changed(wish, outcome)
+            async with self._turn(path.text):
+                return await self._insist(wish, first=1 if fits else 0)
+
+    async def _insist(self, wish: _Wish, first: int) -> Changed:
+        """Attempt after attempt, each on the newest generation that this node knows."""
+        making = _Making(self, wish)
+        deadline = Deadline.after(CHANGE_TIMEOUT_S)
+        for attempt in range(first, first + ATTEMPTS_MAX):
+            base = await self._base(wish.path, deadline)
+            command = await making.command(base, attempt, joins=attempt == first)
+            try:
+                outcome = await self._try(wish, attempt, command)
+            except FluffyError as error:
+                raise making.judged(error) from error
+            if outcome is not None:
+                return _changed(wish, outcome)
+            if deadline.passed:
+                break
+        raise Overloaded("too many others change this file at the same time; try again with the same request id",
+                         path=str(wish.path))
+
+    async def _try(self, wish: _Wish, attempt: int, command: Command) -> Accepted | None:
+        """One attempt; None: somebody was quicker, and the next one may do it."""
+        try:
+            try:
+                return await self._propose(command)
+            except RequestIdReused:
+                # Another node tried this attempt while the file was of another kind: its answer is the attempt's.
+                return await self._propose(_twin(wish, attempt, command))
+        except PreconditionFailed as error:
+            present, etag = error.facts.get("generation"), error.facts.get("etag")
+            built_on = command.base_generation if isinstance(command, PatchFile) else 0
+            may_retry = wish.order.if_match in (None, "*", etag)
+            if not may_retry or not (error.facts.get("use") == "patch" or present not in (None, 0, built_on)):
+                raise
+            return None
+
+    async def _propose(self, command: Command) -> Accepted:
+        return await self._log.propose(command, Deadline.after(PROPOSE_TIMEOUT_S))
+
+    async def _base(self, path: RemotePath, deadline: Deadline) -> FileVersion | None:
+        version = self._reader.read(lambda db: queries.file_version(db, path, size_max=LOOP_FILE_BYTES_MAX))
+        if version is None or version.size <= LOOP_FILE_BYTES_MAX:
+            return version
+        return await self._reader.read_in_thread(partial(queries.file_version, path=path), deadline)
+
+    # --- the body
+
+    @asynccontextmanager
+    async def _received(self, body: BodySource, promise: Promise) -> AsyncIterator[_Body]:
+        """The whole body: in memory while it is small, else in chunks that nothing names yet."""
+        if body.length is not None and body.length <= self._inline_max:
+            yield _in_memory(await _read(body, body.length), promise)
+            return
+        if body.length is not None and body.length > MEMORY_BODY_BYTES_MAX:
+            yield await self._in_chunks(body, promise)
+            return
+        try:
+            async with asyncio.timeout(MEMORY_TIMEOUT_S):
+                await self._memory.acquire()
+        except TimeoutError as error:
+            raise Overloaded from error
+        try:
+            beginning = await _read(body, MEMORY_BODY_BYTES_MAX if body.length is None else body.length)
+            if len(beginning) < MEMORY_BODY_BYTES_MAX or body.length is not None:
+                yield _in_memory(beginning, promise)
+            else:
+                yield await self._in_chunks(_GoingOn(beginning, body), promise)
+        finally:
+            self._memory.release()
+
+    async def _in_chunks(self, body: BodySource, promise: Promise) -> _Body:
+        stored = await self._uploads.store(promise, body)
+        return _Body(stored.size, stored.blake3, tuple(
+            ChunkRef(chunk.chunk_id, chunk.length, chunk.replicas) for chunk in stored.chunks))
+
+    @asynccontextmanager
+    async def _turn(self, path: str) -> AsyncIterator[None]:
+        """Wait for the others in this process that change the same file."""
+        lock, waiting = self._turns.get(path, (asyncio.Lock(), 0))
+        self._turns[path] = (lock, waiting + 1)
+        try:
+            try:
+                async with asyncio.timeout(CHANGE_TIMEOUT_S):
+                    await lock.acquire()
+            except TimeoutError as error:
+                raise Overloaded("too many others change this file at the same time; try again") from error
+            try:
+                yield
+            finally:
+                lock.release()
+        finally:
+            lock, waiting = self._turns[path]
+            if waiting == 1:
+                del self._turns[path]
+            else:
+                self._turns[path] = (lock, waiting - 1)
+
+    # --- the chunks
+
+    async def write(self, pieces: Sequence[Piece]) -> ChunkRef:
+        """Make one chunk of pieces, or take the one that they are."""
+        if len(pieces) == 1 and pieces[0].chunk is not None:
+            return pieces[0].chunk
+        size = sum(piece.count for piece in pieces)
+        if size <= MEMORY_BODY_BYTES_MAX:
+            return await self._write(memoryview(bytearray(size)), pieces)
+        with await self._uploads.acquire_buffer(BUFFER_TIMEOUT_S) as buffer:
+            return await self._write(buffer.view[:size], pieces)
+
+    async def _write(self, out: memoryview, pieces: Sequence[Piece]) -> ChunkRef:
+        position = 0
+        for piece in pieces:
+            part = out[position:position + piece.count]
+            source = piece.source
+            if isinstance(source, bytes):
+                part[:] = memoryview(source)[piece.offset:piece.offset + piece.count]
+            else:
+                with await self._source.open(
+                        source.chunk_id, source.length, source.replicas, Deadline.after(CHUNK_TIMEOUT_S),
+                        offset=piece.offset, want=piece.count, in_memory=True) as lease:
+                    part[:] = lease.data
+            position += piece.count
+        written = await self._uploads.sink.write(out, Deadline.after(CHUNK_TIMEOUT_S))
+        return ChunkRef(written.chunk_id, written.length, written.replicas)
+
+    @property
+    def chunk_size(self) -> int:
+        return self._uploads.chunk_size
+
+    @property
+    def inline_max(self) -> int:
+        return self._inline_max
+
+
+class _Making:
+    """Makes the commands of one wish's attempts; chunks that were made for one serve the next."""
+
+    def __init__(self, patches: Patches, wish: _Wish) -> None:
+        self._patches = patches
+        self._wish = wish
+        self._made: dict[tuple[Piece, ...], ChunkRef] = {}
+        self._complaint: FluffyError | None = None
+
+    def judged(self, error: FluffyError) -> FluffyError:
+        """What to tell the client when the log refused the last command."""
+        if self._complaint is not None and isinstance(error, RequestError | Conflict):
+            return self._complaint
+        if error.code() == RequestError.code():
+            return RangeIllegal("the range began beyond the end of the file as it was then")
+        return error
+
+    async def command(self, base: FileVersion | None, attempt: int, *, joins: bool) -> Command:
+        """Where the base does not allow the change, one that only asks whether an earlier time of this request did it.
+
+        The log refuses it otherwise, and `judged` says why.
+        """
+        wish = self._wish
+        self._complaint = None
+        if base is None:
+            return await self._first(attempt) if wish.offset is None else _question(wish, attempt)
+        offset = base.size if wish.offset is None else wish.offset
+        if offset > base.size:
+            self._complaint = RangeIllegal(
+                f"the range begins at {offset}, beyond the end of the file, which has {base.size} bytes",
+                size=base.size, content_range=unsatisfied_range(base.size))
+            return replace(_question(wish, attempt), base_generation=base.generation, at=len(base.chunks) + 1)
+        if not base.chunks:
+            return await self._of_bytes(base, base.inline or b"", offset, attempt)
+        change = splice(base.chunks, offset, wish.body.sources, chunk_size=self._patches.chunk_size, joins=joins)
+        return self._patch(base, attempt, change, await self._write(change))
+
+    async def _first(self, attempt: int) -> Command:
+        """There is no file: the body is all of it."""
+        wish, order = self._wish, self._wish.order
+        if wish.fits:
+            return _append_file(wish, attempt)
+        chunks = await self._write(splice_bytes(b"", 0, wish.body.sources, chunk_size=self._patches.chunk_size))
+        return PutFile(
+            wish.header_of(attempt), order.path, wish.body.size, wish.body.blake3, etag_of(wish.body.blake3),
+            order.content_type, {}, {}, None, tuple((chunk.chunk_id, chunk.length) for chunk in chunks),
+            tuple(chunk.replicas for chunk in chunks), if_match=order.if_match, if_none_match=True, lock=order.lock)
+
+    async def _of_bytes(self, base: FileVersion, content: bytes, offset: int, attempt: int) -> Command:
+        """The file lives in the metadata: it stays there while it is small."""
+        wish = self._wish
+        data = wish.body.data
+        size = max(base.size, offset + wish.body.size)
+        if data is None or size > self._patches.inline_max:
+            change = splice_bytes(content, offset, wish.body.sources, chunk_size=self._patches.chunk_size)
+            return self._patch(base, attempt, change, await self._write(change))
+        if wish.fits:
+            return _append_file(wish, attempt)
+        content = content[:offset] + data + content[offset + len(data):]
+        root = blake3(content).digest()
+        return replace(_question(wish, attempt), base_generation=base.generation, size=size, blake3=root,
+                       etag=etag_of(root), inline=content)
+
+    async def _write(self, change: Splice) -> list[ChunkRef]:
+        for pieces in change.made:
+            if pieces not in self._made:
+                self._made[pieces] = await self._patches.write(pieces)
+        return [self._made[pieces] for pieces in change.made]
+
+    def _patch(self, base: FileVersion, attempt: int, change: Splice, made: list[ChunkRef]) -> PatchFile:
+        chunks = [*base.chunks[:change.at], *made, *base.chunks[change.at + change.drop:]]
+        if len(chunks) == 1:
+            root = bytes(chunks[0].chunk_id)
+            etag = etag_of(root)
+        else:
+            root, etag = b"", etag_of_chunks([(chunk.chunk_id, chunk.length) for chunk in chunks])
+        return replace(
+            _question(self._wish, attempt), base_generation=base.generation, at=change.at, drop=change.drop,
+            size=change.size, blake3=root, etag=etag, chunks=tuple((chunk.chunk_id, chunk.length) for chunk in made),
+            replicas=tuple(chunk.replicas for chunk in made))
+
+
+def _append_file(wish: _Wish, attempt: int) -> AppendFile:
+    order = wish.order
+    return AppendFile(wish.header_of(attempt), order.path, wish.body.data or b"", order.content_type,
+                      if_match=order.if_match, lock=order.lock)
+
+
+def _question(wish: _Wish, attempt: int) -> PatchFile:
+    """Changes nothing, for no generation is 0; but gets the answer that this attempt had, if it had one."""
+    order = wish.order
+    return PatchFile(wish.header_of(attempt), order.path, wish.intent, 0, 0, 0, 0, b"", "", None, (), (),
+                     if_match=order.if_match, lock=order.lock)
+
+
+def _twin(wish: _Wish, attempt: int, command: Command) -> Command:
+    """The other command that the same attempt may have been. Its id is known, so it is only a question."""
+    if not isinstance(command, PatchFile):
+        return _question(wish, attempt)
+    if wish.fits:
+        return _append_file(wish, attempt)
+    order = wish.order
+    return PutFile(command.header, order.path, wish.body.size, wish.body.blake3, "", "", {}, {}, None, (), (),
+                   if_none_match=True)
+
+
+def _changed(wish: _Wish, outcome: Accepted) -> Changed:
+    size = int(outcome.facts.get("size", wish.body.size))
+    return Changed(outcome, size - wish.body.size if wish.offset is None else wish.offset, size)
+
+
+async def _read(body: BodySource, size: int) -> bytes:
+    data = bytearray(size)
+    count = await body.fill(memoryview(data))
+    if body.length is not None and count < size:
+        raise BodyIncomplete
+    return bytes(memoryview(data)[:count])
+
+
+def _in_memory(data: bytes, promise: Promise) -> _Body:
+    digest = blake3(data).digest()
+    if promise.blake3 not in (None, digest):
+        raise DigestMismatch("the body's BLAKE3 is not the one in Fluffy-Blake3; nothing was stored")
+    if promise.md5 not in (None, hashlib.md5(data).digest()):
+        raise DigestMismatch("the body's MD5 is not the one in Content-MD5; nothing was stored")
+    return _Body(len(data), digest, (data,) if data else ())
+
+
+class _GoingOn:
+    """A body of unknown length whose beginning was read already. Implements `BodySource`."""
+
+    length: int | None = None
+
+    def __init__(self, beginning: bytes, rest: BodySource) -> None:
+        self._beginning = beginning
+        self._rest = rest
+
+    async def fill(self, out: memoryview) -> int:
+        count = min(len(out), len(self._beginning))
+        out[:count] = self._beginning[:count]
+        self._beginning = self._beginning[count:]
+        return count + (await self._rest.fill(out[count:]) if count < len(out) else 0)
