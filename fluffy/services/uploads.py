@@ -23,7 +23,7 @@ from typing import Protocol
 from blake3 import blake3
 
 from fluffy.base.deadline import Deadline
-from fluffy.base.errors import BodyIncomplete, DigestMismatch, TooLarge, UploadExpired
+from fluffy.base.errors import BodyIncomplete, DigestMismatch, QuotaExceeded, TooLarge, UploadExpired
 from fluffy.base.hashing import etag_of
 from fluffy.base.units import KIB
 from fluffy.core.metadata.commands import Header, PutFile
@@ -73,7 +73,8 @@ class BodySource(Protocol):
 class PutOrder:
     """What the client wants, apart from the bytes. `md5`, `blake3`: what it promises about them; None: nothing.
 
-    `lock`: BLAKE3 of the lock token that it brings, or empty.
+    `lock`: BLAKE3 of the lock token that it brings, or empty. `bytes_max`: what the quotas have room for, as far as the
+    door knows (the log decides); a larger body is refused as soon as that is seen. None: any size.
     """
 
     path: str
@@ -85,6 +86,7 @@ class PutOrder:
     md5: bytes | None = None
     blake3: bytes | None = None
     lock: bytes = b""
+    bytes_max: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +102,11 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """What a client promises about a body beside its length; None: nothing."""
+    """What a client promises about a body beside its length; None: nothing. `bytes_max`: as in PutOrder."""
 
     md5: bytes | None = None
     blake3: bytes | None = None
+    bytes_max: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +135,10 @@ class Uploads:
     async def put(self, header: Header, order: PutOrder, body: BodySource) -> StoredFile:
         """Store the body and propose the version.
 
-        Raises BodyIncomplete, DigestMismatch, TooLarge, NotEnoughCopies, DiskFull, Overloaded, and what the log
-        answers.
+        Raises BodyIncomplete, DigestMismatch, TooLarge, QuotaExceeded, NotEnoughCopies, DiskFull, Overloaded, and
+        what the log answers.
         """
-        if body.length is not None and body.length > self._file_size_max:
-            raise self.too_large()
+        self._check_length(body.length, order.bytes_max)
         if body.length is not None and body.length <= self._inline_max:
             data = bytearray(body.length)
             if await body.fill(memoryview(data)) < body.length:
@@ -156,8 +158,7 @@ class Uploads:
 
         Raises what `put` raises before it proposes.
         """
-        if body.length is not None and body.length > self._file_size_max:
-            raise self.too_large()
+        self._check_length(body.length, promise.bytes_max)
         first = await self._small_buffer(body.length) or await self.acquire_buffer(BUFFER_TIMEOUT_S)
         try:
             count = await body.fill(first.view[:self.chunk_size])
@@ -170,6 +171,15 @@ class Uploads:
             return StoredBytes(0, empty, ())
         finally:
             first.release()
+
+    def _check_length(self, length: int | None, bytes_max: int | None) -> None:
+        """Refuse a body that says itself that it is too large."""
+        if length is None:
+            return
+        if length > self._file_size_max:
+            raise self.too_large()
+        if length > self._inline_max:
+            check_room(length, bytes_max)
 
     async def _send(self, promise: PutOrder | Promise, body: BodySource, first: Buffer, count: int) -> StoredBytes:
         lifetime = Deadline.after(UPLOAD_LIFETIME_MAX_MS / 1000)
@@ -256,10 +266,13 @@ class _Transfer:
 
     async def _feed(self, group: asyncio.TaskGroup, buffer: Buffer, count: int) -> None:
         """Fill buffers in order and start a task for each; a slot is taken before its buffer."""
-        chunk_size = self._uploads.chunk_size
+        chunk_size, bytes_max = self._uploads.chunk_size, self._promise.bytes_max
         await self._slots.acquire()
         hashed: asyncio.Future[None] | None = None
         for number in range(FILE_CHUNKS_MAX):
+            if bytes_max is not None and self._size + count > bytes_max:
+                buffer.release()
+                check_room(self._size + count, bytes_max)
             data = buffer.view[:count]
             is_last = count < chunk_size or self._size + count == self._body.length
             if hashed is not None:
@@ -314,6 +327,13 @@ class _Transfer:
         finally:
             buffer.release()
             self._slots.release()
+
+
+def check_room(size: int, bytes_max: int | None) -> None:
+    """Raise QuotaExceeded when a body of at least `size` bytes is more than there is room for."""
+    if bytes_max is not None and size > bytes_max:
+        raise QuotaExceeded(f"the quotas leave room for {bytes_max:,} bytes here, and the file is larger; nothing was"
+                            " stored", bytes_left=bytes_max)
 
 
 def _command(header: Header, order: PutOrder, size: int, digest: bytes, *, inline: bytes | None = None,

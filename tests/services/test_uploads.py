@@ -13,7 +13,7 @@ import pytest
 from blake3 import blake3
 
 from fluffy.base.deadline import Deadline
-from fluffy.base.errors import BodyIncomplete, DigestMismatch, DiskFull, Overloaded, TooLarge
+from fluffy.base.errors import BodyIncomplete, DigestMismatch, DiskFull, Overloaded, QuotaExceeded, TooLarge
 from fluffy.base.ids import NodeNo, UserNo, new_request_id
 from fluffy.core.metadata.commands import Command, Header, PutFile
 from fluffy.core.metadata.outcomes import Accepted
@@ -48,6 +48,11 @@ class BytesBody:
         self._position = 0
         self._cut_at = cut_at
         self._stall_at = stall_at
+
+    @property
+    def read(self) -> int:
+        """Bytes that somebody has taken."""
+        return self._position
 
     async def fill(self, out: memoryview) -> int:
         filled = 0
@@ -182,3 +187,19 @@ async def test_a_file_of_too_many_chunks_is_refused(
         await world.uploads.put(HEADER, order(), BytesBody(bytes(3 * CHUNK + 1), announced))
     assert not world.log.proposed
     await world.uploads.put(HEADER, order(), BytesBody(bytes(3 * CHUNK), announced))
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_a_body_larger_than_its_room_is_refused_before_it_has_all_come(world: World, announced: bool) -> None:
+    body = BytesBody(bytes(20 * CHUNK), announced=announced)
+    with pytest.raises(QuotaExceeded) as caught:
+        await world.uploads.put(HEADER, order(bytes_max=3 * CHUNK + 5), body)
+    assert caught.value.facts["bytes_left"] == 3 * CHUNK + 5
+    assert body.read == (0 if announced else 4 * CHUNK)
+    assert not world.log.proposed
+    assert world.pool.free_buffers == 6
+
+
+async def test_a_body_that_just_fits_its_room_is_stored(world: World) -> None:
+    stored = await world.uploads.put(HEADER, order(bytes_max=3 * CHUNK), BytesBody(bytes(3 * CHUNK), announced=False))
+    assert stored.size == 3 * CHUNK
