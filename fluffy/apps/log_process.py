@@ -94,6 +94,7 @@ class LogProcess:
         began = boottime()
         try:
             self.raft.turn()
+            self._wal.shorten(self.store.db)
         except sqlite3.OperationalError as error:
             log.critical("state.write_failed", extra={"error": str(error)})
             sys.stderr.flush()

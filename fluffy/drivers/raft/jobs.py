@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 WAL_LOOK_EVERY_S = 1.0
 # A WAL below this is left alone: moving it costs an fsync of both files.
 WAL_BYTES_MIN = 32 * MIB
+# From here on the writer itself moves the little that came since, and begins the file anew: while writes never pause,
+# moving beside them does not end, for there is always something after what was moved.
+WAL_BYTES_MAX = 128 * MIB
 
 
 class ThreadJob:
@@ -50,6 +53,7 @@ class WalKeeper(threading.Thread):
         super().__init__(name="wal", daemon=True)
         self._current = current
         self._stopping = threading.Event()
+        self._overgrown = False
 
     def run(self) -> None:
         while not self._stopping.wait(WAL_LOOK_EVERY_S):
@@ -58,8 +62,24 @@ class WalKeeper(threading.Thread):
             try:
                 if wal.stat().st_size >= WAL_BYTES_MIN:
                     _move_wal(path)
+                self._overgrown = wal.stat().st_size >= WAL_BYTES_MAX
             except FileNotFoundError:
                 continue  # a checkpoint was installed between the two looks
+
+    def shorten(self, writer: sqlite3.Connection) -> None:
+        """Called by the writer between transactions: begin the WAL anew if it outgrew its bound and nobody reads it.
+
+        Right after a move there is little left to do; where a reader is in the way, the next move asks again.
+        """
+        if not self._overgrown:
+            return
+        self._overgrown = False
+        (patience_ms,) = writer.execute("PRAGMA busy_timeout").fetchone()
+        writer.execute("PRAGMA busy_timeout=0")
+        try:
+            writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            writer.execute(f"PRAGMA busy_timeout={patience_ms}")
 
     def stop(self) -> None:
         self._stopping.set()

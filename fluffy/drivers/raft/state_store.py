@@ -1,10 +1,8 @@
 """The state on this disk: `meta.db`, a link to `meta.N.db`, written by the log process alone.
 
-The log is what is durable; the database runs with `synchronous=NORMAL` and may come back older after a power cut,
-then it catches
-up from the log, or from a checkpoint when the log no longer reaches back that far. Installing a checkpoint switches
-the link to
-a new file; readers notice by the link's target (drivers/meta_reader.py).
+The log is what is durable; the database runs with `synchronous=NORMAL` and may come back older after a power cut, then
+it catches up from the log, or from a checkpoint when the log no longer reaches back that far. Installing a checkpoint
+switches the link to a new file; readers notice by the link's target (drivers/meta_reader.py).
 """
 
 from __future__ import annotations
@@ -37,7 +35,7 @@ def fsync_file(path: Path) -> None:
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:
-    """The one writing connection. No automatic WAL checkpoints: they would fsync inside a turn (see maintenance.py)."""
+    """The one writing connection. No automatic WAL checkpoints: they would fsync inside a turn (see jobs.py)."""
     db = sqlite3.connect(path, isolation_level=None, cached_statements=512, check_same_thread=False)
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=NORMAL")
