@@ -20,10 +20,6 @@ class Condition:
         self._facts = facts
         self._code: str | None = None
 
-    @property
-    def is_fine(self) -> bool:
-        return self._code is None
-
     def blocked(self, error: BaseException) -> None:
         code = type(error).__name__
         if code != self._code:
