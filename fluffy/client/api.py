@@ -25,6 +25,7 @@ from fluffy.client.verbs.files import FileVerbs
 from fluffy.client.verbs.folders import FolderVerbs
 from fluffy.client.verbs.history import HistoryVerbs
 from fluffy.client.verbs.locks import LockVerbs
+from fluffy.client.verbs.opening import OpeningVerbs
 from fluffy.client.verbs.people import PeopleVerbs
 
 __all__ = ["PAGE_ENTRIES", "PATIENCE_S", "AsyncFluffy"]
@@ -33,7 +34,7 @@ __all__ = ["PAGE_ENTRIES", "PATIENCE_S", "AsyncFluffy"]
 PATIENCE_S = 30.0
 
 
-class AsyncFluffy(FileVerbs, FolderVerbs, HistoryVerbs, LockVerbs, PeopleVerbs, ClusterVerbs):
+class AsyncFluffy(FileVerbs, OpeningVerbs, FolderVerbs, HistoryVerbs, LockVerbs, PeopleVerbs, ClusterVerbs):
     """One user's access to one cluster. For one event loop; many calls may run at once.
 
     `peers`: addresses (`HOST:PORT` or URLs) of one or more nodes; the others are learned from them. `patience_s`: how

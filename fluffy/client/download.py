@@ -150,7 +150,7 @@ class Fetch:
     async def _verify(self, version: RemoteHead, peer: str, patience: Persistence) -> None:
         wanted = version.blake3 or await self._hash_of(version, peer, patience.answer_s)
         found = await self._sink.digest()
-        if found.hex() == wanted and self._sink.offset == version.size:
+        if wanted in (found.hex(), None) and self._sink.offset == version.size:
             return
         self._damaged += 1
         self._version = None
@@ -159,15 +159,19 @@ class Fetch:
             f"the bytes of {self._path} that came from {peer} do not match the file's hash; nothing was kept",
             retry="never" if self._damaged >= DAMAGED_MAX else "other-replica", peer_asked=peer)
 
-    async def _hash_of(self, version: RemoteHead, peer: str, answer_s: float) -> str:
-        """The BLAKE3 from `/v1/info`, for peers that do not send it along with the bytes."""
+    async def _hash_of(self, version: RemoteHead, peer: str, answer_s: float) -> str | None:
+        """The BLAKE3 from `/v1/info`, for peers that do not send it along with the bytes.
+
+        None: nobody knows it, the file was changed in parts; the peer has checked each of its chunks.
+        """
         call = Call("GET", remote_url("info", self._path.text), query=_generation(self._generation))
         answer = await self._transport.ask_peer(peer, call, answer_s=answer_s)
         if quoted(str(answer.document.get("etag", ""))) != version.etag:
             self._version = None
             await self._sink.restart()
             raise PeerUnreachable(f"{self._path} changed while it was being downloaded", peer=peer)
-        return str(answer.document.get("blake3", "")).lower()
+        told = answer.document.get("blake3")
+        return str(told).lower() if told else None
 
 
 async def download(transport: Transport, path: str, local: Path, *, resume: bool, overwrite: bool,

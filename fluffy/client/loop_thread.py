@@ -34,10 +34,13 @@ class LoopThread:
     def is_closed(self) -> bool:
         return self._closed
 
-    def close(self) -> None:
-        """End the loop and the thread. Harmless a second time."""
+    def close(self, last: Coroutine[Any, Any, None]) -> None:
+        """Cancel what still runs, do `last`, and end the loop and the thread. Harmless a second time."""
         if self._closed:
+            last.close()
             return
+        self.run(_end_the_others())
+        self.run(last)
         self._closed = True
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -49,6 +52,13 @@ class LoopThread:
             work.close()
             raise RuntimeError("this Fluffy is closed")
         return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def leave(self, work: Coroutine[Any, Any, object]) -> None:
+        """Let `work` run without waiting for it, from any thread, also the loop's own; dropped once closed."""
+        if self._closed:
+            work.close()
+        else:
+            asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Let `work` run, and wait for what comes of it."""
@@ -88,6 +98,13 @@ class LoopThread:
             except StopAsyncIteration:
                 return
             yield item
+
+
+async def _end_the_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 async def _next(items: AsyncIterator[T]) -> T:

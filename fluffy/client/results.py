@@ -175,7 +175,9 @@ def rooted(path: str) -> str:
 
 
 def text_in(document: Document, key: str, default: str | None = None) -> str:
-    value = document.get(key, default)
+    value = document.get(key)
+    if value is None and default is not None:
+        return default
     if isinstance(value, str):
         return value
     raise Unavailable(f"a peer's answer has no {key!r}; is it another version of Fluffy?")

@@ -10,22 +10,27 @@ arguments and its documentation; a test sees to it that none is missing.
 from __future__ import annotations
 
 import functools
+import io
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 from fluffy.client.api import PATIENCE_S, AsyncFluffy
 from fluffy.client.loop_thread import LoopThread
+from fluffy.client.opened import Closable, Opened, Opening, ReadBytes, ReadText, WriteBytes, WriteText
+from fluffy.client.opened_sync import FluffyReader, FluffyTextWriter, FluffyWriter
 from fluffy.client.sync_lock import SyncLock
+from fluffy.client.syncing import LockFor, OnStep, Prepared, Report, SyncMemory, Task, carry_out, prepare
 from fluffy.client.transport import Observer
 from fluffy.client.trees import OnFile, TreeResult, delete_tree, get_tree, put_tree
-from fluffy.client.verbs.asking import LockToken
+from fluffy.client.verbs.asking import LockToken, Moment
 from fluffy.client.verbs.locks import LOCK_TTL_S
 
 P = ParamSpec("P")
 T = TypeVar("T")
+F = TypeVar("F", bound=Closable)
 
 AsyncVerb = Callable[Concatenate[AsyncFluffy, P], Coroutine[Any, Any, T]]
 AsyncListing = Callable[Concatenate[AsyncFluffy, P], AsyncIterator[T]]
@@ -43,6 +48,10 @@ def _lists(verb: AsyncListing[P, T]) -> Callable[Concatenate[Fluffy, P], Iterato
     def listing(self: Fluffy, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
         return self._thread.pull(verb(self._client, *args, **kwargs))
     return listing
+
+
+async def _opened(opening: Opening[F]) -> F:
+    return await opening
 
 
 class Fluffy:
@@ -64,9 +73,7 @@ class Fluffy:
 
     def close(self) -> None:
         """Close the connections and end the thread. Harmless a second time."""
-        if not self._thread.is_closed:
-            self._thread.run(self._client.close())
-            self._thread.close()
+        self._thread.close(self._client.close())
 
     def interrupt(self) -> None:
         """Cancel what all threads are waiting for now: their calls raise `concurrent.futures.CancelledError`."""
@@ -103,6 +110,48 @@ class Fluffy:
     set_meta = _waits(AsyncFluffy.set_meta)
     sign = _waits(AsyncFluffy.sign)
 
+    @overload
+    def open(self, path: str, mode: ReadBytes = "rb", *, generation: int | None = None,
+             at: Moment | None = None) -> FluffyReader: ...
+
+    @overload
+    def open(self, path: str, mode: ReadText, *, encoding: str = "utf-8", errors: str = "strict",
+             newline: str | None = None, generation: int | None = None,
+             at: Moment | None = None) -> io.TextIOWrapper: ...
+
+    @overload
+    def open(self, path: str, mode: WriteBytes, *, content_type: str | None = None,
+             meta: Mapping[str, str] | None = None, tags: Mapping[str, str] | None = None,
+             if_match: str | None = None, lock: LockToken | None = None) -> FluffyWriter: ...
+
+    @overload
+    def open(self, path: str, mode: WriteText, *, encoding: str = "utf-8", errors: str = "strict",
+             newline: str | None = None, content_type: str | None = None, meta: Mapping[str, str] | None = None,
+             tags: Mapping[str, str] | None = None, if_match: str | None = None,
+             lock: LockToken | None = None) -> FluffyTextWriter: ...
+
+    def open(self, path: str, mode: str = "rb", *, encoding: str = "utf-8", errors: str = "strict",
+             newline: str | None = None, generation: int | None = None, at: Moment | None = None,
+             content_type: str | None = None, meta: Mapping[str, str] | None = None,
+             tags: Mapping[str, str] | None = None, if_match: str | None = None,
+             lock: LockToken | None = None) -> FluffyReader | FluffyWriter | io.TextIOWrapper:
+        """The file as an object of Python's `io`: `with fluffy.open(path, "rb") as file`.
+
+        Modes as of Python's `open`: `rb` (the default), `wb`, `ab`, `xb` (create only), and without `b` for text. What
+        is read is one generation (the present one, `generation`, or the one `at` a time), whatever happens meanwhile.
+        What is written appears when the file is closed; a block that raises leaves everything as it was.
+        """
+        opened = Opened.of(mode)
+        if opened.act == "r":
+            opening = self._client.open(path, "rb", generation=generation, at=at)
+            reader = FluffyReader(self._thread.run(_opened(opening)), self._thread)
+            return io.TextIOWrapper(reader, encoding, errors, newline) if opened.is_text else reader
+        acts: dict[str, WriteBytes] = {"w": "wb", "a": "ab", "x": "xb"}
+        creating = self._client.open(path, acts[opened.act], content_type=content_type, meta=meta, tags=tags,
+                                     if_match=if_match, lock=lock)
+        writer = FluffyWriter(self._thread.run(_opened(creating)), self._thread)
+        return FluffyTextWriter(writer, encoding, errors, newline) if opened.is_text else writer
+
     # Folders and listings
     mkdir = _waits(AsyncFluffy.mkdir)
     rmdir = _waits(AsyncFluffy.rmdir)
@@ -128,6 +177,15 @@ class Fluffy:
                     on_file: OnFile | None = None) -> TreeResult:
         """See `trees.delete_tree`."""
         return self._thread.run(delete_tree(self._client, remote, purge=purge, lock=lock, on_file=on_file))
+
+    def prepare_sync(self, memory: SyncMemory, task: Task) -> Prepared:
+        """See `syncing.prepare`."""
+        return self._thread.run(prepare(self._client, memory, task))
+
+    def carry_out_sync(self, memory: SyncMemory, prepared: Prepared, state: Path, *, on_step: OnStep | None = None,
+                       lock_for: LockFor | None = None) -> Report:
+        """See `syncing.carry_out`."""
+        return self._thread.run(carry_out(self._client, memory, prepared, state, on_step=on_step, lock_for=lock_for))
 
     # The past
     versions = _waits(AsyncFluffy.versions)

@@ -188,6 +188,11 @@ class Transport:
         self._seq_seen = 0
         self._taught = False
 
+    @property
+    def seq_seen(self) -> int:
+        """The latest position in the log that an answer to this client told; 0: none yet."""
+        return self._seq_seen
+
     def use_token(self, token: str) -> None:
         """Send this token from now on."""
         self._token = token

@@ -68,14 +68,19 @@ def new_request_id() -> str:
 async def upload(transport: Transport, path: str, source: Source, options: UploadOptions,
                  progress: Progress | None = None, way: Way = REPLACE) -> dict[str, Any]:
     """Store `source` at `path`; the cluster's answer as it is. Raises its refusal, or the local failure."""
-    call = _call_for(path, source, options, way)
+    return await send(transport, _call_for(path, source, options, way), source, progress, whole=way.whole)
+
+
+async def send(transport: Transport, call: Call, source: Source, progress: Progress | None = None, *,
+               whole: bool) -> dict[str, Any]:
+    """Make `call` with the bytes of `source` as its body. `whole`: the answer names the BLAKE3 of those bytes."""
     cuts = 0
 
     async def once(peer: str, patience: Persistence) -> dict[str, Any]:
         nonlocal cuts
         body = await source.open()
         try:
-            return await _send(_Sending(transport, source, body, progress, patience.answer_s, way.whole), peer, call)
+            return await _send(_Sending(transport, source, body, progress, patience.answer_s, whole), peer, call)
         except FluffyError as error:
             cuts += body.sent_bytes > 0
             if body.sent_bytes and not (source.repeatable and cuts < CUTS_MAX):
