@@ -137,6 +137,18 @@ async def test_local_reads_pass_no_barrier_but_may_wait_for_a_position() -> None
         assert not log.rounds
 
 
+async def test_local_reads_of_a_moment_share_one_look_but_see_what_was_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    async with gate_over(Log(), clock) as gate:
+        assert await gate.point("local", None, NEVER) == Point(7)
+        monkeypatch.setattr(State, "seq", 9)
+        assert await gate.point("local", None, NEVER) == Point(7)
+        gate.learned(8)
+        assert await gate.point("local", None, NEVER) == Point(8)
+        clock.at_s += 0.01
+        assert await gate.point("local", None, NEVER) == Point(9)
+
+
 def test_headers_of_consistency() -> None:
     assert parse_consistency(None, "local") == "local" and parse_consistency("strong", "local") == "strong"
     assert parse_min_seq(None) is None and parse_min_seq("12") == 12
