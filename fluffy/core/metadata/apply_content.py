@@ -81,7 +81,10 @@ def _inline(data: bytes, content_type: str) -> Content:
 
 
 def patch_file(work: Working, command: PatchFile) -> Outcome:
-    """A new generation that shares what it does not change. facts: generation, created (False), modified_ms, size, etag."""
+    """A new generation that shares what it does not change.
+
+    facts: generation, created (False), modified_ms, size, etag.
+    """
     found = files.existing(work, command.header.user_no, command.lock, command.path, command.if_match)
     if isinstance(found, Rejected):
         return found

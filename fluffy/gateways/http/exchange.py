@@ -42,6 +42,7 @@ class BodyStream(Protocol):
 class Answer:
     """What to send. `length` counts for a stream; to a HEAD nothing of the body is sent, but its length is said.
 
+    `is_endless`: a stream whose length nobody knows; the connection ends with it.
     `prepared`: header lines that were rendered before (heads.render_lines), for answers that are given often.
     """
 
@@ -51,6 +52,7 @@ class Answer:
     length: int = 0
     must_close: bool = False
     prepared: bytes = b""
+    is_endless: bool = False
 
     @property
     def content_length(self) -> int:
@@ -69,6 +71,9 @@ class Service(Protocol[R]):
 
     async def answer(self, request: R) -> Answer:
         """Failures are answers too; only CancelledError and InvariantBroken are raised."""
+
+    def drain(self) -> None:
+        """The server takes no further requests: answers that would go on for ever end now."""
 
     def refuse(self, error: FluffyError) -> Answer:
         """The answer to bytes that never became a request."""

@@ -42,7 +42,7 @@ def render_lines(headers: Headers) -> bytes:
 def render_head(answer: Answer, connection: str | None, date: str) -> bytes:
     """Status line and headers. `connection`: `close`, `keep-alive`, or None where HTTP/1.1's own rule holds."""
     status = answer.status
-    length = "" if status in BODILESS else f"Content-Length: {answer.content_length}\r\n"
+    length = "" if status in BODILESS or answer.is_endless else f"Content-Length: {answer.content_length}\r\n"
     last = "\r\n" if connection is None else f"Connection: {connection}\r\n\r\n"
     return b"".join((f"{_STATUS_LINES[status]}{date}{length}".encode(), answer.prepared, render_lines(answer.headers),
                      last.encode()))

@@ -94,11 +94,14 @@ class Outlet:
 
 
 class BodyWriter:
-    """Implements `services.downloads.BodyOut` for one answer: the head goes out with the first bytes."""
+    """Implements `services.downloads.BodyOut` for one answer: the head goes out with the first bytes.
+
+    `length` None: nobody knows.
+    """
 
     __slots__ = ("_executor", "_files", "_head", "_left", "_outlet", "sent")
 
-    def __init__(self, outlet: Outlet, executor: Executor, head: bytes, length: int) -> None:
+    def __init__(self, outlet: Outlet, executor: Executor, head: bytes, length: int | None) -> None:
         self._outlet = outlet
         self._executor = executor
         self._head = head
@@ -108,8 +111,8 @@ class BodyWriter:
 
     @property
     def is_whole(self) -> bool:
-        """Exactly the announced bytes went out."""
-        return self._left == 0 and not self._head
+        """Exactly the announced bytes went out, or whatever came when nothing was announced."""
+        return self._left in (0, None) and not self._head
 
     async def write(self, data: bytes | memoryview) -> None:
         self._count(len(data))
@@ -144,7 +147,8 @@ class BodyWriter:
             self._head = b""
 
     def _count(self, count: int) -> None:
-        if count > self._left:
-            raise ConnectionAbortedError("the answer is longer than it said")
-        self._left -= count
+        if self._left is not None:
+            if count > self._left:
+                raise ConnectionAbortedError("the answer is longer than it said")
+            self._left -= count
         self.sent += count

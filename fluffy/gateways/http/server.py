@@ -89,6 +89,7 @@ class HttpServer(Generic[R]):
     async def drain(self, seconds: float) -> None:
         """Finish the requests that have begun, at most for `seconds`; then cut what is left."""
         self._is_draining = True
+        self._service.drain()
         for connection in list(self._connections):
             connection.drain()
         loop = asyncio.get_running_loop()
@@ -131,7 +132,7 @@ class HttpServer(Generic[R]):
         answer: Answer | None = None
         try:
             answer = await self._service.answer(request)
-            keeps_alive = (head.keeps_alive and body.is_complete and not answer.must_close
+            keeps_alive = (head.keeps_alive and body.is_complete and not answer.must_close and not answer.is_endless
                            and not connection.is_draining)
             body.discard()
             line = ("keep-alive" if head.is_http_1_0 else None) if keeps_alive else "close"
@@ -167,7 +168,7 @@ class HttpServer(Generic[R]):
         if is_head:
             connection.outlet.write(head)
             return 0
-        writer = BodyWriter(connection.outlet, self._executor, head, answer.length)
+        writer = BodyWriter(connection.outlet, self._executor, head, None if answer.is_endless else answer.length)
         try:
             await body.send(writer)
             writer.finish()

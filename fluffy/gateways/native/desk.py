@@ -36,7 +36,15 @@ from fluffy.gateways.native.access_log import AccessLog, Visit
 from fluffy.gateways.native.auth import Tokens, token_hash_of
 from fluffy.gateways.native.errors import answer_of, answer_of_bug
 from fluffy.gateways.native.exchange import Call, Point, parse_query, shown_path, split_target
-from fluffy.gateways.native.limits import DOWNLOADS_MAX, LOGINS_MAX, REQUESTS_MAX, UPLOADS_MAX, WAITERS_MAX, Slots
+from fluffy.gateways.native.limits import (
+    DOWNLOADS_MAX,
+    LOGINS_MAX,
+    REQUESTS_MAX,
+    STREAMS_MAX,
+    UPLOADS_MAX,
+    WAITERS_MAX,
+    Slots,
+)
 from fluffy.gateways.native.metrics import Metrics
 from fluffy.gateways.native.pulse import Pulse
 from fluffy.gateways.native.reads import ReadGate, parse_consistency, parse_min_seq
@@ -113,11 +121,17 @@ class Desk:
     downloading: Slots
     waiting: Slots
     scheme: str = "http"
+    streaming: Slots = field(default_factory=lambda: Slots(STREAMS_MAX, "streams of changes"))
     look_again_at_s: float = 0.0
+    is_closing: bool = False
 
     def receive(self, method: str, target: str, headers: Mapping[str, str], body: BodySource, remote: str,
                 sends_files: bool) -> Call:
         return Call(method, target, headers, body, remote, sends_files)
+
+    def drain(self) -> None:
+        """This door closes: what would go on for ever ends now."""
+        self.is_closing = True
 
     def refuse(self, error: FluffyError) -> Answer:
         """The answer to bytes that never became a request."""

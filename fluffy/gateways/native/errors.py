@@ -15,10 +15,14 @@ RETRY_AFTER_QUORUM_LOST_S = 5
 _RESERVED = frozenset({"code", "message", "request_id", "retry"})
 
 
+def error_json(error: FluffyError, request_id: str) -> dict[str, object]:
+    """What stands under `error`."""
+    facts = {name: fact for name, fact in error.facts.items() if name not in _RESERVED}
+    return {"code": error.code(), "message": error.message, "request_id": request_id, "retry": error.retry, **facts}
+
+
 def answer_of(error: FluffyError, request_id: str) -> Answer:
     """The answer for a failure that has a code."""
-    value = {"code": error.code(), "message": error.message, "request_id": request_id, "retry": error.retry}
-    value.update({name: fact for name, fact in error.facts.items() if name not in _RESERVED})
     headers: Headers = []
     if error.http_status == 503:
         wait_s = RETRY_AFTER_QUORUM_LOST_S if isinstance(error, QuorumLost) else RETRY_AFTER_S
@@ -31,7 +35,7 @@ def answer_of(error: FluffyError, request_id: str) -> Answer:
         headers.append(("Allow", str(error.facts["allow"])))
     if "content_range" in error.facts:
         headers.append(("Content-Range", str(error.facts["content_range"])))
-    answer = json_answer({"error": value}, error.http_status, headers)
+    answer = json_answer({"error": error_json(error, request_id)}, error.http_status, headers)
     answer.must_close = isinstance(error, Overloaded)
     return answer
 

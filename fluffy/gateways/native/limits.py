@@ -20,8 +20,10 @@ DOWNLOADS_MAX = 128
 LOGINS_MAX = 32
 # Requests that wait for a lock, up to half a minute each.
 WAITERS_MAX = 128
+# Streams of changes that are followed, for as long as their clients like.
+STREAMS_MAX = 64
 invariant(REQUESTS_MAX < CONNECTIONS_MAX, "a connection can always be told that the house is full")
-invariant(REQUESTS_MAX + LOGINS_MAX < CONNECTIONS_MAX, "strangers who log in do not shut out the others")
+invariant(REQUESTS_MAX + LOGINS_MAX + STREAMS_MAX < CONNECTIONS_MAX, "strangers and followers shut out nobody")
 invariant(UPLOADS_MAX + DOWNLOADS_MAX + WAITERS_MAX < REQUESTS_MAX, "transfers and waiting leave room for the rest")
 
 

@@ -7,7 +7,7 @@ answers 501 with a sentence, behind the same credential as everything else.
 from __future__ import annotations
 
 from fluffy.core.access.policy import Act
-from fluffy.gateways.native import cluster, search
+from fluffy.gateways.native import changes, cluster, search
 from fluffy.gateways.native.parameters import AFTER, LIMIT
 from fluffy.gateways.native.routes_people import PEOPLE
 from fluffy.gateways.native.routes_tree import TREE
@@ -29,7 +29,7 @@ BUILT: tuple[Route, ...] = (
               Parameter("max_size", "text", "bytes, or with a unit"),
               Parameter("since", "text", "changed at or after: 2026-07-01 or 2026-07-01T12:30:00Z"),
               Parameter("until", "text", "changed at or before; a day is meant whole"), LIMIT, AFTER)),
-    Route("GET", "/v1/changes", search.list_changes, "The change feed after a position.", Act.READ, is_read=True,
+    Route("GET", "/v1/changes", changes.list_changes, "The change feed after a position.", Act.READ, is_read=True,
           query=(Parameter("since", "number", "the last seq that the asker has; 0: from the beginning"), LIMIT,
                  Parameter("wait_s", "number", "wait up to this long when there is nothing new, at most 30"))),
     Route("GET", "/v1/status", cluster.get_status, "The cluster as this node sees it.", Act.SEE_CLUSTER, is_read=True),

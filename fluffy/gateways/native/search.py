@@ -1,4 +1,4 @@
-"""Finding files by name, and following what changes."""
+"""Finding files by name."""
 
 from __future__ import annotations
 
@@ -6,22 +6,17 @@ import asyncio
 import sqlite3
 
 from fluffy.base.deadline import Deadline
-from fluffy.base.errors import HistoryCut, NotReady, QuerySyntax
+from fluffy.base.errors import QuerySyntax
 from fluffy.base.units import parse_size
 from fluffy.core.metadata import queries
-from fluffy.core.metadata.model import Change
 from fluffy.core.search.plan import SearchPage, SearchStatus
 from fluffy.core.search.query import SearchQuery, parse_query
 from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.desk import Desk
-from fluffy.gateways.native.exchange import Call, json_answer
+from fluffy.gateways.native.exchange import Call
 from fluffy.gateways.native.folders import page_answer, page_of
-from fluffy.gateways.native.shapes import change_json
 from fluffy.wire.times import parse_time_ms
 
-CHANGES_DEFAULT = 100
-CHANGES_MAX = 1000
-CHANGES_WAIT_MAX_S = 30
 # The index follows within some tenths of a second: who looks for what was just made waits that long.
 INDEX_WAIT_S = 1.0
 INDEX_POLL_S = 0.05
@@ -76,42 +71,3 @@ async def _wait_for_index(desk: Desk, seq: int) -> None:
         if status.state != "ready" or status.seq >= seq:
             return
         await asyncio.sleep(INDEX_POLL_S)
-
-
-def _wanted(desk: Desk, call: Call, path: str, visible: dict[str, bool]) -> bool:
-    its_bucket = path.partition("/")[0]
-    if its_bucket not in visible:
-        visible[its_bucket] = desk.sees(call.user, its_bucket)
-    return visible[its_bucket]
-
-
-async def list_changes(desk: Desk, call: Call) -> Answer:
-    """GET /v1/changes?since=SEQ"""
-    since = call.number("since", 0, 2**62)
-    limit = call.number("limit", CHANGES_DEFAULT, CHANGES_MAX, least=1)
-    wait_s = call.number("wait_s", 0, CHANGES_WAIT_MAX_S)
-    if wait_s and call.point.seq <= since:
-        await _wait_for(desk, since + 1, wait_s)
-    cut, changes = await desk.reader.read_in_thread(
-        lambda db: (queries.changes_cut(db), queries.changes(db, since, limit)), call.deadline)
-    if since < cut:
-        raise HistoryCut(oldest=cut, seq=call.point.seq)
-    shown = _visible_changes(desk, call, changes)
-    last = changes[-1].seq if changes else since
-    return json_answer({"changes": [change_json(change) for change in shown], "next": last,
-                        "more": len(changes) == limit})
-
-
-async def _wait_for(desk: Desk, seq: int, wait_s: int) -> None:
-    try:
-        desk.gate.learned(await desk.log.wait_seq(seq, Deadline.after(wait_s)))
-    except NotReady:
-        return  # nothing changed in time, and the answer says so by being empty
-
-
-def _visible_changes(desk: Desk, call: Call, changes: tuple[Change, ...]) -> list[Change]:
-    if call.user.role == "admin":
-        return list(changes)
-    visible: dict[str, bool] = {}
-    return [change for change in changes if _wanted(desk, call, change.path, visible)]
-
