@@ -2,7 +2,8 @@
 
 Peers come from the first of these that says anything: `--peer`, `FLUFFY_PEERS`, `config.yaml` with the `iptable.txt`
 beside it, an `iptable.txt` alone. The local cluster's admin token is used for the local cluster only: a peer that the
-configuration does not know gets the user's own token, never that one.
+configuration does not know gets the user's own token, never that one. A login that is stored for the cluster goes
+before all token files.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from fluffy.client.credentials import (
     find_token,
     user_config_folder,
 )
+from fluffy.client.keepsakes import Logins
 from fluffy.client.peers import parse_peer, parse_peers
 from fluffy.client.shell.main import build_cli, run_command_line
 from fluffy.client.shell.session import Connection, ConnectOptions
@@ -66,8 +68,10 @@ def connect(options: ConnectOptions) -> Connection:
         files = (settings.cluster.admin_token_file, settings.path.parent / "admin.token")
     peers = tuple(dict.fromkeys((*given, *known))) if is_local else given
     places = ("--token", TOKEN_VARIABLE, *map(str, files), str(user_config_folder(os.environ) / "token"))
-    return Connection(peers, find_token(options.token, os.environ, files),
-                      settings.tls.ca if settings is not None else None, places)
+    login = None if options.token or os.environ.get(TOKEN_VARIABLE) else Logins(os.environ).for_peers(peers)
+    token = login.token if login is not None else find_token(options.token, os.environ, files)
+    return Connection(peers, token, settings.tls.ca if settings is not None else None, places,
+                      login_user=login.user if login is not None else None)
 
 
 def _same_host(peer: str) -> str:

@@ -244,4 +244,10 @@ class Fluffy:
     # The cluster
     status = _waits(AsyncFluffy.status)
     nodes = _waits(AsyncFluffy.nodes)
+    jobs = _waits(AsyncFluffy.jobs)
+    explain = _waits(AsyncFluffy.explain)
+    doctor = _waits(AsyncFluffy.doctor)
+    recover = _waits(AsyncFluffy.recover)
+    drain = _waits(AsyncFluffy.drain)
+    scrub = _waits(AsyncFluffy.scrub)
     checkpoint = _waits(AsyncFluffy.checkpoint)

@@ -61,6 +61,12 @@ class SyncLock:
         self._keeping = self._thread.start(self._lock.keep())
         return self
 
+    def stop_keeping(self) -> None:
+        """Renew it no more; it is still held, until its time ends or somebody gives it back."""
+        keeping, self._keeping = self._keeping, None
+        if keeping is not None:
+            keeping.cancel()
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         keeping, self._keeping = self._keeping, None

@@ -8,9 +8,11 @@ from typing import Any
 import click
 
 from fluffy.base.units import format_size
+from fluffy.client.results_history import Change
+from fluffy.client.shell.acts import YES, confirm
 from fluffy.client.shell.output import safe
 from fluffy.client.shell.session import Session
-from fluffy.client.shell.table import Spec, row
+from fluffy.client.shell.table import REMOTE, Spec, row
 
 _STATE_COLOURS = {"up": "green", "joining": "cyan", "suspect": "yellow", "draining": "yellow", "down": "red"}
 
@@ -110,9 +112,99 @@ def checkpoint(session: Session) -> None:
         session.output.line(f"node {node} has a checkpoint at position {index}")
 
 
+@row("cluster", examples=(("jobs", "what is being repaired"),))
+def jobs(session: Session) -> None:
+    """Show repairs and other work of the cluster."""
+    _show_document(session, session.client.jobs())
+
+
+@row("cluster", takes="remote", params=(click.Argument(["path"], type=REMOTE),),
+     examples=(("explain big.iso", "where each copy is, and why there"),))
+def explain(session: Session, path: str) -> None:
+    """Say where each copy of a file is, and why."""
+    _show_document(session, session.client.explain(session.single(path)))
+
+
+@row("cluster", params=(click.Option(["--stop"], metavar="NODE", help="What stopping this node would cost."),),
+     examples=(("doctor", "what is wrong, and what to do"), ("doctor --stop two", "before you stop it")))
+def doctor(session: Session, stop: str | None) -> None:
+    """Look for trouble."""
+    _show_document(session, session.client.doctor(stop=stop))
+
+
+@row("cluster", params=(click.Argument(["node"]),), examples=(("recover two", "after its disk was replaced"),))
+def recover(session: Session, node: str) -> None:
+    """Copy back to a node what it lost."""
+    _show_document(session, session.client.recover(node))
+
+
+@row("cluster", params=(click.Argument(["node"]), YES), examples=(("drain two", "before it leaves for good"),))
+def drain(session: Session, node: str, yes: bool) -> None:
+    """Empty a node before it leaves: its copies go to the others."""
+    confirm(session, f"all copies on node {node} move to other nodes. Go on?", yes=yes)
+    _show_document(session, session.client.drain(node))
+
+
+@row("cluster", examples=(("scrub", "reads every copy on every node"),))
+def scrub(session: Session) -> None:
+    """Check all stored bytes now."""
+    _show_document(session, session.client.scrub())
+
+
+@row("cluster", takes="remote", params=(
+    click.Argument(["path"], required=False, type=REMOTE),
+    click.Option(["--since"], type=click.IntRange(0), metavar="SEQ", help="Begin behind this position; else now."),
+    click.Option(["--limit"], type=click.IntRange(1), metavar="N", help="End after so many changes."),
+    click.Option(["--no-follow"], is_flag=True, help="Only what has happened already; with --since."),
+), examples=(
+    ("watch", "every change that you may see, as it happens; Ctrl-C ends"), ("watch /team/docs", "only there"),
+    ("watch --since 0 --no-follow", "all that the cluster remembers"), ("watch --json", "one document a line")))
+def watch(session: Session, path: str | None, since: int | None, limit: int | None, no_follow: bool) -> None:
+    """Follow the changes of files and folders as they happen."""
+    wanted = session.place(path) if path is not None else "/"
+    begin = int(session.client.status().get("seq", 0)) if since is None else since
+    shown = 0
+    try:
+        for change in session.client.changes(begin, follow=not no_follow):
+            if not (_lies_in(change.path, wanted) or (change.source and _lies_in(change.source, wanted))):
+                continue
+            if session.output.json:
+                session.output.document(change.document)
+            else:
+                session.output.line(_change_line(session, change))
+            session.output.out.flush()
+            shown += 1
+            if limit is not None and shown >= limit:
+                return
+    except KeyboardInterrupt:
+        return  # the way to end it
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    return folder == "/" or path == folder or path.startswith(folder + "/")
+
+
+def _change_line(session: Session, change: Change) -> str:
+    what = session.output.style(f"{safe(change.kind):<10}", "cyan")
+    size = f"  {format_size(change.size)}" if change.generation else ""
+    source = f"  from {safe(change.source)}" if change.source else ""
+    when = change.at.astimezone().strftime("%H:%M:%S")
+    return f"{change.seq:>8}  {when}  {what} {safe(change.path)}{source}{size}  {safe(change.owner)}"
+
+
+def _show_document(session: Session, document: Mapping[str, Any]) -> None:
+    """What the server said, key by key."""
+    if session.output.json:
+        session.output.document(document)
+        return
+    for key, value in document.items():
+        session.output.line(f"{session.output.style(f'{safe(key):<12}', 'cyan')} {safe(str(value))}")
+
+
 def _part(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = document.get(key)
     return value if isinstance(value, dict) else {}
 
 
-SPECS: tuple[Spec, ...] = (status, nodes, peer, checkpoint)
+SPECS: tuple[Spec, ...] = (
+    status, nodes, jobs, explain, doctor, peer, checkpoint, recover, drain, scrub, watch)

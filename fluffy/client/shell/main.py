@@ -17,7 +17,19 @@ import click
 
 from fluffy import __version__
 from fluffy.base.errors import FluffyError, QuerySyntax, StartRefused
-from fluffy.client.shell import cluster, files, folders, search, sync, transfers, trees, writing
+from fluffy.client.shell import (
+    cluster,
+    files,
+    folders,
+    people,
+    safety,
+    search,
+    sync,
+    transfers,
+    trees,
+    verify,
+    writing,
+)
 from fluffy.client.shell.help import HELP_SPECS, LATER
 from fluffy.client.shell.output import (
     EXIT_DONE,
@@ -35,7 +47,7 @@ from fluffy.client.shell.words import split_pipeline, unmask
 # Built rows take the place of rows for later of the same name.
 SPECS: tuple[Spec, ...] = (
     *LATER, *transfers.SPECS, *files.SPECS, *writing.SPECS, *folders.SPECS, *search.SPECS, *trees.SPECS,
-    *sync.SPECS, *cluster.SPECS, *HELP_SPECS)
+    *sync.SPECS, *safety.SPECS, *verify.SPECS, *people.SPECS, *cluster.SPECS, *HELP_SPECS)
 
 
 def build_cli(context_factory: ContextFactory) -> ShellGroup:

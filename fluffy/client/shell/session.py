@@ -21,10 +21,12 @@ import click
 
 from fluffy.base.errors import FluffyError, LocalFileFailed, NotFound, QuerySyntax, Unauthenticated
 from fluffy.base.paths import parse_path
+from fluffy.base.units import format_size
 from fluffy.client.shell.output import Output
 from fluffy.client.shell.pipes import Drain, Pipe, paths_of
 from fluffy.client.shell.words import is_pattern, local_pattern, pattern_of, unmask
 from fluffy.client.sync import Fluffy
+from fluffy.client.sync_lock import SyncLock
 
 # More remote names than a command line can sensibly mean.
 MATCHES_MAX = 10_000
@@ -46,12 +48,16 @@ class ConnectOptions:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Where and as whom to connect. `token_places`: where a token was looked for, to say so when there was none."""
+    """Where and as whom to connect. `token_places`: where a token was looked for, to say so when there was none.
+
+    `login_user`: whose stored login the token is; None: it is none.
+    """
 
     peers: tuple[str, ...]
     token: str | None
     ca_file: Path | None = None
     token_places: tuple[str, ...] = field(default=())
+    login_user: str | None = None
 
 
 ContextFactory = Callable[[ConnectOptions], Connection]
@@ -76,6 +82,7 @@ class Session:
         self.leaving = False
         self.lock_given: str | None = None
         self.locks_held: dict[str, str] = {}
+        self._locks_kept: list[SyncLock] = []
         self.output = output or Output()
         self.previous = ""
         self._factory = factory
@@ -86,11 +93,20 @@ class Session:
         self._cluster = ""
         self._cluster_uuid = ""
         self._places: str | None = None
+        self._login_user: str | None = None
         self._teller = _Teller(self.output)
 
     def close(self) -> None:
         client, self._client = self._client, None
-        if client is not None:
+        if client is None:
+            return
+        kept, self._locks_kept[:] = list(self._locks_kept), []
+        try:
+            for lock in kept:
+                lock.release()
+        except FluffyError as error:
+            self.output.note(f"a lock could not be given back and ends by itself: {error.message}")
+        finally:
             client.close()
 
     def connect_with(self, options: ConnectOptions) -> None:
@@ -125,6 +141,7 @@ class Session:
             found = self._factory(self._options)
             self._client = Fluffy(found.peers, found.token, patience_s=PATIENCE_S, reach_s=REACH_S,
                                   ca_file=found.ca_file, observer=self._teller)
+            self._login_user = found.login_user
             self._places = None if found.token else ", ".join(found.token_places) or "--token and FLUFFY_TOKEN"
         self._teller.begin()
         return self._client
@@ -133,6 +150,9 @@ class Session:
         """The error with what this session knows about its cause: that no token was sent, because none was found."""
         if isinstance(error, Unauthenticated) and self._places is not None:
             return Unauthenticated(f"no token was found (looked at {self._places})", **error.facts)
+        if isinstance(error, Unauthenticated) and self._login_user is not None:
+            return Unauthenticated(f"the login of {self._login_user} that is stored on this machine does not hold any "
+                                   "more: 'login' again, or 'logout' to forget it", **error.facts)
         return error
 
     @property
@@ -264,6 +284,31 @@ class Session:
         above = [held for held in self.locks_held if path == held or path.startswith(held.rstrip("/") + "/")]
         return self.locks_held[max(above, key=len)] if above else None
 
+    def keep_lock(self, lock: SyncLock) -> None:
+        """Renew the lock until `drop_lock` or the end of the session."""
+        lock.__enter__()
+        self._locks_kept.append(lock)
+
+    def drop_lock(self, token: str) -> None:
+        """Forget a lock that this session held, before it is given back."""
+        for lock in [kept for kept in self._locks_kept if kept.token == token]:
+            self._locks_kept.remove(lock)
+            lock.stop_keeping()
+        for path in [path for path, held in self.locks_held.items() if held == token]:
+            del self.locks_held[path]
+
+    def become(self, user: str) -> None:
+        """The client sends another user's token from now on: go to that one's home."""
+        self._user, self._cwd, self.previous = user, f"/{user}", ""
+        self._places, self._login_user = None, None
+        self.locks_held.clear()
+
+    def forget_login(self) -> None:
+        """The token in use has ended: connect anew, as whoever is left, when a command next needs it."""
+        self.close()
+        self._user, self._cwd, self.previous = "", None, ""
+        self.locks_held.clear()
+
     # Local paths
 
     def local(self, words: Iterable[str]) -> list[Path]:
@@ -298,6 +343,10 @@ class _Teller:
         if time.monotonic() - self._since_s >= TELL_AFTER_S and error.message not in self._told:
             self._told.add(error.message)
             self._output.note(f"trying again: {error.message}")
+
+    def resumable(self, path: str, done_bytes: int, total_bytes: int) -> None:
+        self._output.note(f"{path}: {format_size(done_bytes)} of {format_size(total_bytes)} are stored; the same"
+                          " command goes on from there")
 
     def stale(self, age_s: int) -> None:
         if "stale" not in self._told:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from fluffy.base.units import parse_duration_ms, parse_size
+from fluffy.base.units import SECOND_MS, parse_duration_ms, parse_size
 
 _RELATIVE = re.compile(r"-\s*(\d+(?:\.\d+)?\s*[a-z]+)\Z")
 _WEEKS = re.compile(r"(\d+(?:\.\d+)?)\s*w\Z")
@@ -57,5 +57,13 @@ def size(text: str) -> int:
     """The type of an option: bytes. Raises BadParameter."""
     try:
         return parse_size(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def duration_s(text: str) -> float:
+    """The type of an option: seconds, of a duration with a unit (`30s`, `10m`, `7d`). Raises BadParameter."""
+    try:
+        return parse_duration_ms(text) / SECOND_MS
     except ValueError as error:
         raise click.BadParameter(str(error)) from error

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
+from fluffy.base.paths import parse_path
+from fluffy.client.upload import remote_url
 from fluffy.client.verbs.asking import Asking
 
 # A million files are copied and synced in 10 s; the server's own deadline is 60 s.
@@ -21,6 +24,30 @@ class ClusterVerbs(Asking):
     async def nodes(self) -> Mapping[str, Any]:
         """`nodes`: each node with its address, state and space."""
         return await self._read("/v1/nodes")
+
+    async def jobs(self) -> Mapping[str, Any]:
+        """Repairs and other work of the cluster."""
+        return await self._read("/v1/jobs")
+
+    async def explain(self, path: str) -> Mapping[str, Any]:
+        """Where each copy of a file is, and why."""
+        return await self._read(remote_url("explain", parse_path(path).text))
+
+    async def doctor(self, *, stop: str | None = None) -> Mapping[str, Any]:
+        """What is wrong; with `stop` what stopping that node would cost."""
+        return await self._read("/v1/doctor", stop=stop)
+
+    async def recover(self, node: str) -> Mapping[str, Any]:
+        """Copy back to a node what it lost."""
+        return await self._write("POST", f"/v1/admin/recover/{quote(node, safe='')}")
+
+    async def drain(self, node: str) -> Mapping[str, Any]:
+        """Empty a node before it leaves."""
+        return await self._write("POST", f"/v1/admin/nodes/{quote(node, safe='')}/drain")
+
+    async def scrub(self) -> Mapping[str, Any]:
+        """Check all copies now."""
+        return await self._write("POST", "/v1/admin/scrub")
 
     async def checkpoint(self) -> Mapping[str, Any]:
         """Make a checkpoint of the metadata now."""
