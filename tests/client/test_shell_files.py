@@ -238,10 +238,7 @@ def test_every_command_has_a_summary_and_examples_that_are_right(spec: Spec) -> 
     for example in spec.examples:
         if "fluffy" in example.line:
             continue  # for another shell
-        stages = split_pipeline(example.line)
-        names = [found.name for words in stages if (found := group.spec_of(words[0])) is not None]
-        assert spec.name in names, example.line
-        for words in stages:
+        for words in split_pipeline(example.line):
             command = group.commands.get(getattr(group.spec_of(words[0]), "name", ""))
             assert command is not None, example.line
             with command.make_context(words[0], words[1:]):

@@ -12,7 +12,7 @@ from prompt_toolkit import prompt
 from fluffy.base.errors import FluffyError, IsFile, NotFound
 from fluffy.base.units import format_size
 from fluffy.client.retry import is_final
-from fluffy.client.shell.output import EXIT_REFUSED, error_document, safe
+from fluffy.client.shell.output import EXIT_REFUSED, counted, error_document, safe
 from fluffy.client.shell.session import Session
 from fluffy.client.shell.table import REMOTE
 from fluffy.client.trees import TreeResult
@@ -21,15 +21,20 @@ RECURSIVE = click.Option(["-r", "--recursive"], is_flag=True, help="Folders with
 FORCE = click.Option(["-f", "--force"], is_flag=True, help="Replace local files that are there already.")
 YES = click.Option(["-y", "--yes"], is_flag=True, help="Do not ask; for scripts.")
 DRY_RUN = click.Option(["-n", "--dry-run"], is_flag=True, help="Only say what would be done.")
+GENERATION = click.Option(["--generation"], type=click.IntRange(1), metavar="N",
+                          help="An older version instead of the present one.")
 # Remote paths: one or more, and those that may come through a pipe instead (`session.paths`).
-SOME_PATHS = click.Argument(["paths"], nargs=-1, required=True, type=REMOTE)
-PIPED_PATHS = click.Argument(["paths"], nargs=-1, type=REMOTE)
+SOME_PATHS = click.Argument(["paths"], nargs=-1, required=True, type=REMOTE, metavar="PATH...")
+PIPED_PATHS = click.Argument(["paths"], nargs=-1, type=REMOTE, metavar="[PATH...]")
 PATHS = PIPED_PATHS
 
 
 def run_each(session: Session, things: Iterable[Any], one: Callable[[Any], Mapping[str, Any]], *,
-             name: Callable[[Any], str] = str) -> None:
-    """Do `one` for each; a refusal does not stop the rest, and the exit code tells. Raises when out of reach."""
+             name: Callable[[Any], str] = str, bare: bool = False) -> None:
+    """Do `one` for each; a refusal does not stop the rest, and the exit code tells. Raises when out of reach.
+
+    `bare`: the JSON for a single thing is its own document, not a list of one.
+    """
     things = list(things)
     documents: list[Mapping[str, Any]] = []
     errors: list[Mapping[str, Any]] = []
@@ -43,11 +48,18 @@ def run_each(session: Session, things: Iterable[Any], one: Callable[[Any], Mappi
                 raise
             errors.append({"path": name(thing), **error_document(error)["error"]})
             if not session.output.json:
-                session.output.error(error)
-    if session.output.json:
+                session.output.error(_named(error, name(thing)))
+    if session.output.json and bare and len(things) == 1:
+        session.output.document(documents[0])
+    elif session.output.json:
         session.output.document({"files": documents, **({"errors": errors} if errors else {})})
     if errors:
         click.get_current_context().exit(EXIT_REFUSED)
+
+
+def _named(error: FluffyError, name: str) -> FluffyError:
+    """The error, saying whose it is: one of several."""
+    return error if name in error.message else FluffyError(f"{name}: {error.message}", **error.facts)
 
 
 def confirm(session: Session, question: str, *, yes: bool, undoable: bool = False) -> None:
@@ -76,10 +88,11 @@ def say(session: Session, did: str, path: str, more: str = "") -> None:
         session.output.line(f"{did} {safe(path)}" + (f" ({more})" if more else ""))
 
 
-def would(session: Session, do: str, path: str, more: str = "", **facts: Any) -> Mapping[str, Any]:
+def would(session: Session, do: str, path: str, more: str = "", *, to: str | None = None,
+          **facts: Any) -> Mapping[str, Any]:
     """For --dry-run: the line and the document."""
-    say(session, f"would {do}", path, more)
-    return {"path": path, "dry_run": True, "would": do, **facts}
+    say(session, f"would {do}", path if to is None else f"{path} to {to}", more)
+    return {"path": path, "dry_run": True, "would": do, **({} if to is None else {"to": to}), **facts}
 
 
 def is_remote_folder(session: Session, path: str) -> bool:
@@ -99,5 +112,5 @@ def tree_document(session: Session, did: str, path: str, result: TreeResult) -> 
     if not session.output.json:
         for _, error in result.failures:
             session.output.error(error)
-        session.output.line(f"{did} {result.files} files ({format_size(result.bytes)}): {safe(path)}")
+        session.output.line(f"{did} {counted(result.files, 'file')} ({format_size(result.bytes)}): {safe(path)}")
     return {"path": path, "files": result.files, "bytes": result.bytes, **({"errors": errors} if errors else {})}

@@ -8,12 +8,23 @@ from typing import Any, BinaryIO
 
 import click
 
-from fluffy.base.errors import IsFile, TooLarge
+from fluffy.base.errors import Conflict, IsFile, IsFolder, TooLarge
 from fluffy.base.units import format_size
+from fluffy.client.download import RemoteHead
 from fluffy.client.results import Entry
-from fluffy.client.shell.acts import DRY_RUN, PIPED_PATHS, RECURSIVE, YES, confirm, run_each, say, would
+from fluffy.client.shell.acts import (
+    DRY_RUN,
+    GENERATION,
+    PIPED_PATHS,
+    RECURSIVE,
+    YES,
+    confirm,
+    run_each,
+    say,
+    would,
+)
 from fluffy.client.shell.listing import entry_of_info, show_entries
-from fluffy.client.shell.output import safe
+from fluffy.client.shell.output import counted, safe
 from fluffy.client.shell.session import Session
 from fluffy.client.shell.table import Spec, row
 from fluffy.client.shell.whens import when
@@ -52,7 +63,7 @@ def delete(session: Session, paths: tuple[str, ...], recursive: bool, purge: boo
             return would(session, "purge" if purge else "delete", path, kind=kind)
         document = session.client.delete(path, purge=purge, recursive=recursive, lock=session.lock_for(path))
         files = document.get("files")
-        say(session, done, path, f"{files} files" if isinstance(files, int) and recursive else "")
+        say(session, done, path, counted(files, "file") if isinstance(files, int) and recursive else "")
         return document
     run_each(session, wanted, one)
 
@@ -101,8 +112,7 @@ def ls(session: Session, long: bool, directory: bool, at: str | None, paths: tup
 
 
 @row("files", takes="remote", aliases=("stat",), eats="paths", params=(
-    PIPED_PATHS,
-    click.Option(["--generation"], type=click.IntRange(1), help="An older version instead of the present one."),
+    PIPED_PATHS, GENERATION,
 ), examples=(("info report.pdf", "owner, size, hashes, tags, and which nodes hold each chunk"),
              ("ls *.pdf | info --json", "for programs")))
 def info(session: Session, paths: tuple[str, ...], generation: int | None) -> None:
@@ -132,18 +142,19 @@ def _show_info(session: Session, document: Mapping[str, Any]) -> None:
 
 
 @row("files", takes="remote", eats="paths", params=(
-    PIPED_PATHS, click.Option(["--generation"], type=click.IntRange(1), help="An older version."),
+    PIPED_PATHS, GENERATION,
 ), examples=(("cat notes.txt", "to the screen"), ("cat a.log b.log | head -n 20", "the beginning of both"),
              ("cat --generation 3 notes.txt", "as it was")))
 def cat(session: Session, paths: tuple[str, ...], generation: int | None) -> None:
     """Write files to standard output."""
-    for path in session.paths(paths):
-        if session.output.json:
-            if session.client.head(path, generation=generation).size > CAT_JSON_BYTES_MAX:
-                raise TooLarge(f"{path} is too large for a JSON document; download it", path=path)
-            session.output.document(bytes_document(path, session.client.get(path, generation=generation)))
-        else:
+    def one(path: str) -> Mapping[str, Any]:
+        if not session.output.json:
             session.client.write_to(path, session.output.write_bytes, generation=generation)
+            return {"path": path}
+        if _file_head(session, path, generation).size > CAT_JSON_BYTES_MAX:
+            raise TooLarge(f"{path} is too large for a JSON document; download it", path=path)
+        return bytes_document(path, session.client.get(path, generation=generation))
+    run_each(session, session.paths(paths), one, bare=True)
 
 
 def bytes_document(path: str, data: bytes) -> dict[str, Any]:
@@ -156,8 +167,10 @@ def bytes_document(path: str, data: bytes) -> dict[str, Any]:
 
 @row("files", takes="remote", gives="same", eats="text", params=(
     PIPED_PATHS,
-    click.Option(["-n", "--lines"], type=click.IntRange(0), help=f"So many lines; {HEAD_LINES} by default."),
-    click.Option(["-c", "--bytes", "byte_count"], type=click.IntRange(0), help="So many bytes instead of lines."),
+    click.Option(["-n", "--lines"], type=click.IntRange(0), metavar="N",
+                 help=f"So many lines; {HEAD_LINES} by default."),
+    click.Option(["-c", "--bytes", "byte_count"], type=click.IntRange(0), metavar="N",
+                 help="So many bytes instead of lines."),
 ), examples=(("head app.log", f"the first {HEAD_LINES} lines"), ("head -n 3 *.txt", "three of each"),
              ("head -c 16 photo.jpg", "the first 16 bytes"), ("find . -size +1GiB | head -n 5 | info", "of a pipe")))
 def head(session: Session, paths: tuple[str, ...], lines: int | None, byte_count: int | None) -> None:
@@ -167,21 +180,26 @@ def head(session: Session, paths: tuple[str, ...], lines: int | None, byte_count
     line_count = None if byte_count is not None else HEAD_LINES if lines is None else lines
     output = session.output
     if not paths and session.feed is not None:
-        _show_head(session, "-", first_of(stream_blocks(session.stdin), line_count, byte_count or 0))
+        beginning = first_of(stream_blocks(session.stdin), line_count, byte_count or 0)
+        if output.json:
+            output.document(bytes_document("-", b"".join(beginning)))
+            return
+        for block in beginning:
+            output.write_bytes(block)
         return
     wanted = session.paths(paths)
-    for path in wanted:
-        if len(wanted) > 1 and not output.json:
+
+    def one(path: str) -> Mapping[str, Any]:
+        blocks = first_of(_file_blocks(session, path), line_count, byte_count or 0)
+        if output.json:
+            return bytes_document(path, b"".join(blocks))
+        if len(wanted) > 1:
+            output.end_line()
             output.line(output.style(f"==> {safe(path)} <==", bold=True))
-        _show_head(session, path, first_of(_file_blocks(session, path), line_count, byte_count or 0))
-
-
-def _show_head(session: Session, path: str, blocks: Iterable[bytes]) -> None:
-    if session.output.json:
-        session.output.document(bytes_document(path, b"".join(blocks)))
-        return
-    for block in blocks:
-        session.output.write_bytes(block)
+        for block in blocks:
+            output.write_bytes(block)
+        return {"path": path}
+    run_each(session, wanted, one, bare=True)
 
 
 def first_of(blocks: Iterable[bytes], lines: int | None, byte_count: int) -> Iterator[bytes]:
@@ -213,9 +231,17 @@ def stream_blocks(stream: BinaryIO) -> Iterator[bytes]:
         yield block
 
 
+def _file_head(session: Session, path: str, generation: int | None) -> RemoteHead:
+    """Size and generation; an answer to HEAD has no sentence, so a folder is told about here."""
+    try:
+        return session.client.head(path, generation=generation)
+    except Conflict as error:
+        raise IsFolder(f"{path} is a folder", path=path) from error
+
+
 def _file_blocks(session: Session, path: str) -> Iterator[bytes]:
     """All of one generation, in parts that grow."""
-    found = session.client.head(path)
+    found = _file_head(session, path, None)
     offset, length = 0, HEAD_BLOCK_BYTES
     while offset < found.size:
         block = session.client.get(path, offset=offset, length=length, generation=found.generation)

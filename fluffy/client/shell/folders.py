@@ -89,19 +89,19 @@ def mv(session: Session, words: tuple[str, ...], force: bool, dry_run: bool) -> 
         source, target = pair
         if dry_run:
             session.client.info(source)
-            return would(session, "move", source, f"to {target}", to=target)
+            return would(session, "move", source, to=target)
         try:
             document = session.client.move(source, target, overwrite=force, lock=session.lock_for(target))
         except (AlreadyExists, IsFolder) as error:
             raise _say_force(error, target, force) from error
-        say(session, "moved", source, f"to {safe(target)}")
+        say(session, "moved", f"{source} to {target}")
         return document
     run_each(session, _targets(session, words), one, name=lambda pair: pair[0])
 
 
 @row("folders", takes="remote", eats="paths", params=(
     WORDS, click.Option(["-r", "--recursive"], is_flag=True, help="Folders with all in them."), REPLACE,
-    click.Option(["--generation"], type=click.IntRange(1), help="An older version of the file."), DRY_RUN,
+    click.Option(["--generation"], type=click.IntRange(1), metavar="N", help="An older version of the file."), DRY_RUN,
 ), examples=(
     ("cp report.txt copy.txt", "no bytes are copied: both share them"),
     ("cp -r docs /backup/docs", "a folder, in one step"),
@@ -116,13 +116,13 @@ def cp(session: Session, words: tuple[str, ...], recursive: bool, force: bool, g
             raise IsFolder(f"{source} is a folder; say -r to copy it with all in it", path=source)
         if dry_run:
             session.client.info(source)
-            return would(session, "copy", source, f"to {target}", to=target)
+            return would(session, "copy", source, to=target)
         try:
             document = session.client.copy(source, target, overwrite=force, generation=generation,
                                            lock=session.lock_for(target))
         except (AlreadyExists, IsFolder) as error:
             raise _say_force(error, target, force) from error
-        say(session, "copied", source, f"to {safe(target)}")
+        say(session, "copied", f"{source} to {target}")
         return document
     run_each(session, _targets(session, words), one, name=lambda pair: pair[0])
 

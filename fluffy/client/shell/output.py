@@ -41,6 +41,11 @@ def _escape(char: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number} {thing}" + ("" if number == 1 else "s")
+
+
 def to_json(value: Any) -> str:
     """One line, ASCII only: safe on every terminal and pipe."""
     return json.dumps(value, default=_jsonable)
@@ -77,6 +82,7 @@ class Output:
         self._err = err
         self.json = False
         self.paths_wanted = paths_wanted
+        self._open_line = False
 
     # The streams are looked up at each use: tests and pagers change sys.stdout.
     @property
@@ -104,12 +110,20 @@ class Output:
     def line(self, text: str = "") -> None:
         """A line of result for people. Text must be `safe` already."""
         self.out.write(text + "\n")
+        self._open_line = False
 
     def write_bytes(self, block: bytes) -> None:
         """Bytes of result as they are."""
         self.out.flush()
         self.out.buffer.write(block)
         self.out.buffer.flush()
+        if block:
+            self._open_line = not block.endswith(b"\n")
+
+    def end_line(self) -> None:
+        """Bytes may have left the cursor in the middle of a line: on a terminal, go to the next one."""
+        if self._open_line and self.is_terminal:
+            self.line()
 
     def document(self, value: Mapping[str, Any]) -> None:
         """The result for programs."""

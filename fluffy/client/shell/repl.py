@@ -49,14 +49,19 @@ class Repl:
         prompt: PromptSession[str] = PromptSession(
             history=open_history(os.environ), completer=ShellCompleter(self._group, self._session),
             complete_while_typing=False, complete_in_thread=True, style=_STYLE)
-        while not self._session.leaving:
+        session = self._session
+        while not session.leaving:
             try:
                 line = prompt.prompt(self._prompt)
             except KeyboardInterrupt:
                 continue
             except EOFError:
                 break
-            self._run_line(line)
+            try:
+                self._run_line(line)
+            except KeyboardInterrupt:  # between two commands, where nobody else takes it
+                session.output.note("interrupted")
+            session.output.end_line()
         return EXIT_DONE
 
     def _greet(self, cwd: str) -> None:

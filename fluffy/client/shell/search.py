@@ -22,7 +22,7 @@ from fluffy.client.shell.whens import size, until, when
 # Deeper than paths of 1,024 bytes can be.
 DEPTH_MAX = 600
 
-LIMIT = click.Option(["--limit"], type=click.IntRange(1), help="At most so many.")
+LIMIT = click.Option(["--limit"], type=click.IntRange(1), metavar="N", help="At most so many.")
 LONG = click.Option(["-l", "--long"], is_flag=True, help="With size, time and owner.")
 
 
@@ -91,7 +91,8 @@ def size_test_of(text: str) -> SizeTest:
     click.Option(["--newer", "-newer"], type=when, metavar="TIME", help="Changed after: -2h, 2026-07-01."),
     click.Option(["--older", "-older"], type=when, metavar="TIME", help="Changed before."),
     click.Option(["--owner", "-owner"], metavar="NAME", help="Owned by this user."),
-    click.Option(["--depth", "-maxdepth"], type=click.IntRange(0, DEPTH_MAX), help="Not deeper than this."),
+    click.Option(["--depth", "-maxdepth"], type=click.IntRange(0, DEPTH_MAX), metavar="N",
+                 help="Not deeper than this."),
     LIMIT, LONG,
 ), examples=(
     ("find", "all below the present folder"), ("find docs -name '*.pdf' -size +10MiB", "large documents"),

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from fluffy.base.errors import LocalFileFailed, QuerySyntax
-from fluffy.client.shell.acts import FORCE, RECURSIVE, is_remote_folder, run_each, say, tree_document
+from fluffy.client.shell.acts import FORCE, GENERATION, RECURSIVE, is_remote_folder, run_each, say, tree_document
 from fluffy.client.shell.progress import TransferBar, TreeCount
 from fluffy.client.shell.session import Session
 from fluffy.client.shell.table import LOCAL, REMOTE, Spec, row
@@ -133,7 +133,7 @@ def update(session: Session, local: str, remote: str) -> None:
 
 @row("files", takes="remote-then-local", aliases=("get",), eats="paths", params=(
     click.Argument(["words"], nargs=-1, type=REMOTE, metavar="REMOTE... [LOCAL]"), FORCE, RECURSIVE,
-    click.Option(["--generation"], type=click.IntRange(1), help="An older version instead of the present one."),
+    GENERATION,
 ), examples=(
     ("download report.pdf", "into this machine's present folder"),
     ("download *.jpg photos/", "several files into a local folder; quote the pattern outside of the REPL"),

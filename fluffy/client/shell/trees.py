@@ -7,13 +7,11 @@ from typing import Any
 
 import click
 
-from fluffy.base.errors import IsFile
 from fluffy.base.units import format_size
-from fluffy.client.results import Entry
+from fluffy.client.results import Entry, number_in
 from fluffy.client.results_history import DiffLine
 from fluffy.client.shell.acts import PIPED_PATHS, run_each
-from fluffy.client.shell.listing import entry_of_info
-from fluffy.client.shell.output import safe
+from fluffy.client.shell.output import counted, safe
 from fluffy.client.shell.search import DEPTH_MAX, children, walk
 from fluffy.client.shell.session import Session
 from fluffy.client.shell.table import REMOTE, Spec, row
@@ -24,7 +22,7 @@ _SIGNS = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "ye
 
 @row("folders", takes="folder", params=(
     click.Argument(["path"], required=False, type=REMOTE),
-    click.Option(["-L", "--depth"], type=click.IntRange(1, DEPTH_MAX), help="Not deeper than this."),
+    click.Option(["-L", "--depth"], type=click.IntRange(1, DEPTH_MAX), metavar="N", help="Not deeper than this."),
     click.Option(["-d", "--folders"], is_flag=True, help="Folders only."),
     click.Option(["--at"], type=when, metavar="TIME", help="As it was then: -2h, 2026-07-01."),
 ), examples=(("tree", "all below the present folder"), ("tree -L 2 /admin", "two levels"),
@@ -43,7 +41,7 @@ def tree(session: Session, path: str | None, depth: int | None, folders: bool, a
     counts = [0, 0]
     for line in _branches(session, list(first), "", depth_max, folders, at, counts):
         session.output.line(line)
-    session.output.line(f"{counts[0]} folders, {counts[1]} files")
+    session.output.line(f"{counted(counts[0], 'folder')}, {counted(counts[1], 'file')}")
 
 
 def _branches(session: Session, entries: list[Entry], indent: str, depth: int, folders: bool, at: str | None,
@@ -65,7 +63,8 @@ def _branches(session: Session, entries: list[Entry], indent: str, depth: int, f
     PIPED_PATHS,
     click.Option(["-h", "--human"], is_flag=True, help="Sizes with units."),
     click.Option(["-s", "--summarize"], is_flag=True, help="One line for each path named."),
-    click.Option(["-d", "--depth"], type=click.IntRange(0, DEPTH_MAX), help="Lines down to this depth; 1 by default."),
+    click.Option(["-d", "--depth"], type=click.IntRange(0, DEPTH_MAX), metavar="N",
+                 help="Lines down to this depth; 1 by default."),
 ), examples=(("du -h", "the folders of the present one, and the sum"), ("du -sh /admin/*", "one line for each"),
              ("du -d 3 /admin", "three levels")))
 def du(session: Session, paths: tuple[str, ...], human: bool, summarize: bool, depth: int | None) -> None:
@@ -85,24 +84,22 @@ def du(session: Session, paths: tuple[str, ...], human: bool, summarize: bool, d
 
 
 def _sums(session: Session, path: str, depth: int) -> Iterator[tuple[str, int, int]]:
-    """(path, bytes, files) of each folder down to `depth`, the sum of a folder after those in it."""
-    total_bytes, total_files = 0, 0
-    try:
-        entries = children(session, path, None)
-    except IsFile:
-        entry = entry_of_info(session.client.info(path))
-        yield path, entry.size, 1
+    """(path, bytes, files) of each folder down to `depth`, a folder after those in it. The cluster knows the sums."""
+    if path == "/":
+        below = [list(_sums(session, bucket.path, depth - 1)) for bucket in children(session, "/", None)]
+        if depth > 0:
+            yield from (line for lines in below for line in lines)
+        yield path, sum(lines[-1][1] for lines in below), sum(lines[-1][2] for lines in below)
         return
-    for entry in entries:
-        if not entry.is_folder:
-            total_bytes, total_files = total_bytes + entry.size, total_files + 1
-            continue
-        size, files = 0, 0
-        for below, size, files in _sums(session, entry.path, depth - 1):
-            if depth > 0:
-                yield below, size, files
-        total_bytes, total_files = total_bytes + size, total_files + files
-    yield path, total_bytes, total_files
+    found = session.client.info(path)
+    if not found.is_folder:
+        yield path, found.size, 1
+        return
+    if depth > 0:
+        for entry in children(session, path, None):
+            if entry.is_folder:
+                yield from _sums(session, entry.path, depth - 1)
+    yield path, number_in(found.document, "bytes"), number_in(found.document, "files")
 
 
 @row("folders", takes="remote", gives="paths", params=(
