@@ -72,7 +72,7 @@ def splice(base: Sequence[ChunkRef], offset: int, body: Sequence[Source], *, chu
     count = sum(piece.count for piece in pieces)
     invariant(0 <= offset <= size, "a change begins in the file or at its end")
     if offset == size:
-        return _append(base, size, pieces, count, chunk_size if joins else 0)
+        return _append(base, size, pieces, count, chunk_size=chunk_size, joins=joins)
     at, position = 0, 0
     while position + base[at].length <= offset:
         position += base[at].length
@@ -98,17 +98,17 @@ def splice_bytes(base: bytes, offset: int, body: Sequence[Source], *, chunk_size
     return Splice(0, 0, cut([piece for piece in around if piece.count > 0], chunk_size), max(len(base), end))
 
 
-def _append(base: Sequence[ChunkRef], size: int, pieces: list[Piece], count: int, joined_max: int) -> Splice:
-    """`joined_max`: bytes of a chunk into which older ones are joined; 0: none are."""
+def _append(base: Sequence[ChunkRef], size: int, pieces: list[Piece], count: int, *, chunk_size: int,
+            joins: bool) -> Splice:
     at, weight = len(base), count
     joined: list[Piece] = []
-    while len(pieces) == 1 and at > 0 and len(joined) < MERGED_CHUNKS_MAX:
+    while joins and len(pieces) == 1 and at > 0 and len(joined) < MERGED_CHUNKS_MAX:
         length = base[at - 1].length
-        if length + weight > joined_max or length > max(MERGED_BYTES_MIN, 2 * weight):
+        if length + weight > chunk_size or length > max(MERGED_BYTES_MIN, 2 * weight):
             break
         at, weight = at - 1, weight + length
         joined.insert(0, whole(base[at]))
-    made = ((*joined, *pieces),) if joined else tuple((piece,) for piece in pieces)
+    made = ((*joined, *pieces),) if joined else cut(pieces, chunk_size)
     return Splice(at, len(base) - at, made, size + count)
 
 
