@@ -23,13 +23,17 @@ Need = Literal["see", "read", "write", "admin", "operate", "account", "shown", "
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One way to try a route. `mine`: for account rows, the same about the asker's own account."""
+    """One way to try a route. `mine`: for account rows, the same about the asker's own account.
+
+    `changes`: what reads alice's changes something of the asker's, so it is nothing for read-only users.
+    """
 
     need: Need
     target: str
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     mine: str | None = None
+    changes: bool = False
 
 
 def read(target: str, **more: Any) -> Row:
@@ -73,9 +77,9 @@ EXAMPLES: dict[str, list[Row]] = {
                       write("/v1/move", {"src": FILE, "dst": "/bob/taken"}),
                       write("/v1/move", {"src": "/bob/b", "dst": "/alice/zq7-c"}),
                       administer("/v1/move", {"src": "/alice", "dst": "/zq7-renamed"})],
-    "POST /v1/copy": [read("/v1/copy", body={"src": FILE, "dst": "/bob/taken"}),
-                      read("/v1/copy", body={"src": FILE, "dst": "/bob/taken", "generation": 1}),
-                      read("/v1/copy", body={"src": "/alice/docs", "dst": "/bob/docs"}),
+    "POST /v1/copy": [read("/v1/copy", changes=True, body={"src": FILE, "dst": "/bob/taken"}),
+                      read("/v1/copy", changes=True, body={"src": FILE, "dst": "/bob/taken", "generation": 1}),
+                      read("/v1/copy", changes=True, body={"src": "/alice/docs", "dst": "/bob/docs"}),
                       write("/v1/copy", {"src": "/bob/b", "dst": "/alice/zq7-c"}),
                       write("/v1/copy", {"src": "/bob/b", "dst": FILE, "overwrite": True})],
     "PUT /v1/tags/{path}": [write(f"/v1/tags{FILE}", {"k": "v"})],
