@@ -97,7 +97,7 @@ class RemoteReader:
             await group.__aexit__(None, None, None)
 
     async def _piece_at(self, position: int, end: int, *, reads_on: bool) -> _Piece:
-        """The piece with `position` in it, arrived; more are asked for up to `end`, beyond it when somebody reads on."""
+        """The piece with `position` in it, arrived; more are asked for up to `end`, further when somebody reads on."""
         while self._pieces and not self._pieces[0].start <= position < self._pieces[0].end:
             self._drop(1)
         ahead = STEPS_AHEAD * self._step if reads_on and self._read_to else 0

@@ -104,10 +104,14 @@ class FileInfo:
 
 @dataclass(frozen=True, slots=True)
 class EntryPage:
-    """`after` is the cursor of the next page; None on the last one."""
+    """`after` is the cursor of the next page; None on the last one.
+
+    `version`: of a folder, the same as long as nothing in its listing changed; None where it is not told.
+    """
 
     entries: tuple[Entry, ...]
     after: str | None
+    version: str | None = None
 
     @property
     def items(self) -> tuple[Entry, ...]:
@@ -154,7 +158,8 @@ def entry_of(document: Document) -> Entry:
 def page_of(document: Document, key: str) -> EntryPage:
     """A page of a listing; its lines stand under `key`."""
     page = lines_of(document, key, entry_of)
-    return EntryPage(page.items, page.after)
+    version = document.get("version")
+    return EntryPage(page.items, page.after, version if isinstance(version, str) and version else None)
 
 
 def lines_of(document: Document, key: str, one_of: Callable[[Document], T]) -> Lines[T]:

@@ -180,3 +180,17 @@ async def test_a_listing_with_labels_tells_hash_metadata_and_tags(door: Door) ->
     async with door.client.get(f"{door.url}/v1/dirs/admin/l?labels=1&after=b") as answer:
         document = await answer.json()
     assert [(entry["name"], "meta" in entry) for entry in document["entries"]] == [("sub", False)]
+
+
+async def test_a_listing_tells_the_folders_version_which_changes_with_what_it_shows(door: Door) -> None:
+    async def version_of(query: str = "") -> object:
+        return (await json_of(door, f"/v1/dirs/admin/v{query}")).get("version")
+    await door.put("admin/v/a", b"1")
+    await door.put("admin/v/b", b"1")
+    first = await version_of()
+    assert first and first == await version_of("?limit=1&long=1") == await version_of("?labels=1&limit=1&after=a")
+    await door.put("admin/other", b"1")
+    assert await version_of() == first
+    await door.put("admin/v/a", b"2")
+    assert await version_of() not in (first, None)
+    assert (await json_of(door, "/v1/dirs/"))["version"] is None

@@ -155,6 +155,7 @@ def set_meta(work: Working, command: SetMeta) -> Outcome:
 
 
 def _changed(work: Working, place: Place, current: Current) -> Accepted:
+    work.relisted(place.folder)
     changes.record(work, changes.FILE_CHANGED, place.path, generation=current.generation, size=current.size,
                    owner_no=current.owner_no)
     (meta_version,) = work.db.execute("SELECT meta_version FROM versions WHERE version_no = ?",

@@ -100,9 +100,9 @@ def _move_file(work: Working, source: Standing, current: Current, folder: Folder
         work.db.execute("UPDATE versions SET generation = ? WHERE version_no = ?", (generation, current.version_no))
     work.db.execute("UPDATE entries SET parent = ?, key = ?, generation = ? WHERE parent = ? AND key = ?",
                     (folder.no, place.name, generation, source.parent.no, source.name))
-    work.folders.touch(source.parent).entries -= 1
+    work.relisted(source.parent).entries -= 1
     source.parent.floor = max(source.parent.floor, current.generation)
-    work.folders.touch(folder).entries += 1
+    work.relisted(folder).entries += 1
     bucket = place.bucket or tree.bucket_of(work, place.path)
     files.count(work, source.parent, source.bucket, files=-1, size=-current.size)
     files.count(work, folder, bucket, files=1, size=current.size, top=generation, reach=len(place.name.encode()))
@@ -117,9 +117,9 @@ def _move_folder(work: Working, source: Standing, moved: Folder, folder: Folder,
     key = place.name + "/"
     work.db.execute("UPDATE entries SET parent = ?, key = ? WHERE parent = ? AND key = ?",
                     (folder.no, key, source.parent.no, moved.key))
-    work.folders.touch(source.parent).entries -= 1
+    work.relisted(source.parent).entries -= 1
     source.parent.floor = max(source.parent.floor, moved.floor, moved.top)
-    work.folders.touch(folder).entries += 1
+    work.relisted(folder).entries += 1
     past_places.record_folder(work, moved, source.parent, moved.key, left_ms=work.clock_ms)
     work.folders.touch(moved).parent = folder.no
     moved.key = key

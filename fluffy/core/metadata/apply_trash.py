@@ -114,7 +114,7 @@ def _undelete_folder(work: Working, user_no: UserNo, thing: Trashed, place: Plac
     folder.floor = max(folder.floor, parent.floor)
     work.db.execute("INSERT INTO entries VALUES (?, ?, ?, 0, 0, 0, '', '', ?, ?)",
                     (parent.no, key, folder.no, folder.owner_no, folder.created_ms))
-    work.folders.touch(parent).entries += 1
+    work.relisted(parent).entries += 1
     files.count(work, parent, bucket or tree.bucket_of(work, place.path), files=folder.files, size=folder.bytes,
                 top=folder.top, reach=len(key.encode()) + folder.reach)
     work.folders.forget_paths()
@@ -149,7 +149,7 @@ def _undelete_file(work: Working, user_no: UserNo, thing: Trashed, place: Place)
                     (generation, version_no))
     work.db.execute("INSERT INTO entries SELECT ?, ?, file_no, version_no, generation, size, etag, content_type,"
                     " owner_no, modified_ms FROM versions WHERE version_no = ?", (parent.no, place.name, version_no))
-    work.folders.touch(parent).entries += 1
+    work.relisted(parent).entries += 1
     bucket = place.bucket or tree.bucket_of(work, place.path)
     files.count(work, parent, bucket, files=1, size=content.size, top=generation, reach=len(place.name.encode()))
     (owner_no,) = work.db.execute("SELECT owner_no FROM versions WHERE version_no = ?", (version_no,)).fetchone()

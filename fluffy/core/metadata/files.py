@@ -123,6 +123,7 @@ def store(work: Working, place: Place, user_no: UserNo, current: Current | None,
             " WHERE parent = ? AND key = ?",
             (version_no, generation, content.size, content.etag, content.content_type, work.clock_ms, folder.no,
              place.name))
+        work.relisted(folder)
         versions.retire(work, current.version_no, keeping)
         versions.keep_few(work, current.file_no, generation, keeping)
     count(work, folder, bucket, files=1 if current is None else 0,
@@ -140,7 +141,7 @@ def _insert(work: Working, folder: Folder, name: str, owner_no: UserNo, content:
     work.db.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (folder.no, name, file_no, version_no, generation, content.size, content.etag,
                      content.content_type, owner_no, work.clock_ms))
-    work.folders.touch(folder).entries += 1
+    work.relisted(folder).entries += 1
     if tomb is not None:
         versions.keep_few(work, file_no, generation, keeping)
     return generation
@@ -149,7 +150,7 @@ def _insert(work: Working, folder: Folder, name: str, owner_no: UserNo, content:
 def bury(work: Working, folder: Folder, bucket: Folder, name: str, current: Current) -> Tomb:
     """Take a file out of the tree and into the trash. The caller tells the feed."""
     work.db.execute("DELETE FROM entries WHERE parent = ? AND key = ?", (folder.no, name))
-    work.folders.touch(folder).entries -= 1
+    work.relisted(folder).entries -= 1
     count(work, folder, bucket, files=-1, size=-current.size)
     versions.retire(work, current.version_no, work.keeping(bucket))
     tomb = Tomb(current.file_no, current.generation, work.clock_ms)

@@ -32,6 +32,7 @@ class Folder:
     bytes: int = 0
     top: int = 0
     reach: int = 0
+    listed: int = 0
     changed: bool = False
 
 
@@ -78,10 +79,10 @@ class FolderCache:
 
     def insert(self, folder: Folder) -> None:
         """Add a folder that was just made."""
-        self._db.execute("INSERT INTO folders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        self._db.execute("INSERT INTO folders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                          (folder.no, folder.parent, folder.key, folder.owner_no, folder.created_ms, folder.entries,
                           folder.tombs, folder.floor, folder.removed, folder.files, folder.bytes, folder.top,
-                          folder.reach))
+                          folder.reach, folder.listed))
         self._by_no[folder.no] = folder
 
     def drop(self, folder: Folder) -> None:
@@ -106,10 +107,11 @@ class FolderCache:
         for folder in self._changed.values():
             self._db.execute(
                 "UPDATE folders SET parent = ?, key = ?, owner_no = ?, created_ms = ?, entries = ?, tombs = ?,"
-                " floor = ?, removed = ?, files = ?, bytes = ?, top = ?, reach = ? WHERE folder_no = ?",
+                " floor = ?, removed = ?, files = ?, bytes = ?, top = ?, reach = ?, listed = ?"
+                " WHERE folder_no = ?",
                 (folder.parent, folder.key, folder.owner_no, folder.created_ms, folder.entries, folder.tombs,
                  folder.floor, folder.removed, folder.files, folder.bytes, folder.top,
-                 folder.reach, folder.no))
+                 folder.reach, folder.listed, folder.no))
             folder.changed = False
         self._changed.clear()
         if len(self._by_no) > FOLDERS_CACHED_MAX or len(self._by_path) > FOLDERS_CACHED_MAX:

@@ -171,10 +171,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`after` is the cursor for the next page, None when this is the last one."""
+    """`after` is the cursor for the next page, None when this is the last one.
+
+    `version`: of a folder's listing, the same as long as nothing in it changed; empty where that is not told.
+    """
 
     entries: tuple[Entry, ...]
     after: str | None
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,16 +22,26 @@ _Row = tuple[Any, ...]
 
 
 def list_folder(db: sqlite3.Connection, path: RemotePath, after: str | None, limit: int) -> Page:
-    """A page of a folder in key order; of the root: the buckets. Empty when there is no such folder."""
+    """A page of a folder in key order; of the root: the buckets. Empty when there is no such folder.
+
+    The version is read before the entries: they are never older than it says.
+    """
     folder_no = find_folder(db, path.segments)
     if folder_no is None:
         return Page((), None)
     _check_text(after or "")
+    version = "" if folder_no == ROOT_NO else _version(db, folder_no)
     rows = db.execute(f"SELECT {_COLUMNS} FROM entries WHERE parent = ? AND key > ? ORDER BY key LIMIT ?",
                       (folder_no, after or "", limit + 1)).fetchall()
     prefix = path.text + "/" if path.segments else ""
     entries = _entries(db, rows[:limit], lambda _: prefix)
-    return Page(entries, rows[limit - 1][1] if len(rows) > limit else None)
+    return Page(entries, rows[limit - 1][1] if len(rows) > limit else None, version)
+
+
+def _version(db: sqlite3.Connection, folder_no: int) -> str:
+    """The folder and its last change: a path may lead to another folder later."""
+    row = db.execute("SELECT listed FROM folders WHERE folder_no = ?", (folder_no,)).fetchone()
+    return "" if row is None else f"{folder_no}-{row[0]}"
 
 
 def list_owner(db: sqlite3.Connection, user_name: str, after: str | None, limit: int) -> Page:

@@ -13,6 +13,8 @@ TABLES: tuple[str, ...] = (
     "ALTER TABLE folders ADD COLUMN top INTEGER NOT NULL DEFAULT 0",
     # The longest path below the folder in bytes, seen from inside it; never shrinks
     "ALTER TABLE folders ADD COLUMN reach INTEGER NOT NULL DEFAULT 0",
+    # The position in the feed of the last change to what a listing of the folder shows; 0: none since format 2
+    "ALTER TABLE folders ADD COLUMN listed INTEGER NOT NULL DEFAULT 0",
     # The path that a moved file or folder had before; '' in other rows
     "ALTER TABLE changes ADD COLUMN source TEXT NOT NULL DEFAULT ''",
     # Several things of one path may be in the trash, and beside them something may stand there.

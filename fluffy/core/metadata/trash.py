@@ -34,7 +34,7 @@ def bury(work: Working, thing: Standing) -> None:
 def bury_folder(work: Working, parent: Folder, bucket: Folder, folder: Folder) -> None:
     """Put a folder into the trash with all it holds, without looking at that."""
     work.db.execute("DELETE FROM entries WHERE parent = ? AND key = ?", (parent.no, folder.key))
-    work.folders.touch(parent).entries -= 1
+    work.relisted(parent).entries -= 1
     parent.floor = max(parent.floor, folder.floor, folder.top)
     files.count(work, parent, bucket, files=-folder.files, size=-folder.bytes)
     work.folders.touch(folder).removed = 1

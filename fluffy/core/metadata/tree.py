@@ -164,7 +164,7 @@ def make_folder(work: Working, parent: Folder, name: str, path: str, owner_no: U
         folder.removed = 0
     work.db.execute("INSERT INTO entries VALUES (?, ?, ?, 0, 0, 0, '', '', ?, ?)",
                     (parent.no, key, folder.no, owner_no, work.clock_ms))
-    work.folders.touch(parent).entries += 1
+    work.relisted(parent).entries += 1
     work.folders.count(parent, files=0, size=0, reach=len(key.encode()) + folder.reach)
     kind = changes.BUCKET_MADE if "/" not in path else changes.FOLDER_MADE
     changes.record(work, kind, path, generation=0, size=0, owner_no=owner_no)
@@ -180,7 +180,7 @@ def remove_folder(work: Working, parent: Folder, folder: Folder) -> None:
         work.db.execute("DELETE FROM grants WHERE bucket_no = ?", (folder.no,))
         work.accounts.drop_bucket(folder.no)
     work.db.execute("DELETE FROM entries WHERE parent = ? AND key = ?", (parent.no, folder.key))
-    work.folders.touch(parent).entries -= 1
+    work.relisted(parent).entries -= 1
     work.folders.forget_paths()
     if folder.tombs:
         work.folders.touch(folder).removed = 1

@@ -69,6 +69,11 @@ class Working:
         self.last_no += 1
         return self.last_no
 
+    def relisted(self, folder: Folder) -> Folder:
+        """Note that the caller changes what a listing of `folder` shows, and will record that in the feed."""
+        self.folders.touch(folder).listed = self.seq + 1
+        return folder
+
     def advance_clock(self, at_ms: int) -> None:
         """Log time is the newest stamp seen; a proposer's wrong clock cannot turn it back, nor out of range."""
         self.clock_ms = max(self.clock_ms, min(at_ms, CLOCK_MS_MAX))

@@ -47,9 +47,9 @@ async def list_folder(desk: Desk, call: Call) -> Answer:
         _check_is_folder(desk, path)
     if call.flag("labels"):
         labels = await desk.reader.read_in_thread(lambda db: labels_of(db, path, page), call.deadline)
-        return json_answer({"path": str(path), "after": page.after,
+        return json_answer({"path": str(path), "after": page.after, "version": page.version or None,
                             "entries": [labelled_json(entry, labels.get(entry.name)) for entry in page.entries]})
-    return page_answer(page, "entries", long=call.flag("long"), path=str(path))
+    return page_answer(page, "entries", long=call.flag("long"), path=str(path), version=page.version or None)
 
 
 async def list_owner(desk: Desk, call: Call) -> Answer:
