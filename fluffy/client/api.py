@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
+from fluffy.client.credentials import user_state_folder
 from fluffy.client.peers import PeerList, parse_peer
 from fluffy.client.transport import Observer, Transport
 from fluffy.client.verbs.asking import PAGE_ENTRIES
@@ -39,17 +40,19 @@ class AsyncFluffy(FileVerbs, OpeningVerbs, FolderVerbs, HistoryVerbs, LockVerbs,
 
     `peers`: addresses (`HOST:PORT` or URLs) of one or more nodes; the others are learned from them. `patience_s`: how
     long a call that gets nowhere is tried again; `reach_s`: the same while no peer can be reached at all (default: the
-    same). `consistency`: `strong` (default of the cluster) or `local`, for reads.
+    same). `consistency`: `strong` (default of the cluster) or `local`, for reads. `state_folder`: where unfinished
+    uploads are remembered, by default `~/.local/state/fluffy`.
     """
 
     def __init__(self, peers: str | Iterable[str], token: str | None = None, *, patience_s: float = PATIENCE_S,
                  reach_s: float | None = None, consistency: str | None = None, ca_file: Path | None = None,
-                 observer: Observer | None = None) -> None:
+                 observer: Observer | None = None, state_folder: Path | None = None) -> None:
         listed = (peers,) if isinstance(peers, str) else tuple(peers)
         self._peers = PeerList(parse_peer(peer) for peer in listed)
         self._transport = Transport(
             self._peers, token, patience_s=patience_s, reach_s=patience_s if reach_s is None else reach_s,
             consistency=consistency, ca_file=ca_file, observer=observer)
+        self._state_folder = state_folder or user_state_folder({})
 
     async def __aenter__(self) -> AsyncFluffy:
         return self

@@ -84,8 +84,8 @@ class MemorySource:
 
     repeatable = True
 
-    def __init__(self, data: bytes, promised: bytes) -> None:
-        self._data = data
+    def __init__(self, data: bytes | memoryview, promised: bytes) -> None:
+        self.data = data
         self.size: int | None = len(data)
         self.promised: bytes | None = promised
 
@@ -95,13 +95,13 @@ class MemorySource:
         return cls(data, hashed.digest())
 
     async def open(self) -> Body:
-        return _MemoryBody(self._data, self.promised or b"")
+        return _MemoryBody(self.data, self.promised or b"")
 
 
 class _MemoryBody:
     failure: Exception | None = None
 
-    def __init__(self, data: bytes, digest: bytes) -> None:
+    def __init__(self, data: bytes | memoryview, digest: bytes) -> None:
         self._data = data
         self._digest = digest
         self.sent_bytes = 0
@@ -141,20 +141,20 @@ class PathSource:
     promised: bytes | None = None
 
     def __init__(self, path: Path, size: int | None, mtime_ns: int) -> None:
-        self._path = path
-        self._mtime_ns = mtime_ns
+        self.path = path
+        self.mtime_ns = mtime_ns
         self.size = size
         self.repeatable = size is not None
 
     async def open(self) -> Body:
-        return BlockingBody(self._open, self.size, str(self._path), owned=True)
+        return BlockingBody(self._open, self.size, str(self.path), owned=True)
 
     def _open(self) -> BinaryIO:
-        file = open(self._path, "rb", buffering=0)  # noqa: SIM115 - closed by the body that owns it
+        file = open(self.path, "rb", buffering=0)  # noqa: SIM115 - closed by the body that owns it
         status = os.fstat(file.fileno())
-        if self.size is not None and (status.st_size, status.st_mtime_ns) != (self.size, self._mtime_ns):
+        if self.size is not None and (status.st_size, status.st_mtime_ns) != (self.size, self.mtime_ns):
             file.close()
-            raise LocalFileFailed(f"{self._path} changed while it was being uploaded; upload it again")
+            raise LocalFileFailed(f"{self.path} changed while it was being uploaded; upload it again")
         return cast(BinaryIO, file)
 
 
@@ -164,8 +164,8 @@ class StreamSource:
     promised: bytes | None = None
 
     def __init__(self, file: Readable, size: int | None, start: int | None = None) -> None:
-        self._file = file
-        self._start = start
+        self.file = file
+        self.start = start
         self.size = size
         self.repeatable = start is not None
 
@@ -184,9 +184,9 @@ class StreamSource:
         return BlockingBody(self._rewound, self.size, "the stream", owned=False)
 
     def _rewound(self) -> Readable:
-        if self._start is not None:
-            cast(BinaryIO, self._file).seek(self._start)
-        return self._file
+        if self.start is not None:
+            cast(BinaryIO, self.file).seek(self.start)
+        return self.file
 
 
 class BlockingBody:

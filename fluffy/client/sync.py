@@ -59,9 +59,9 @@ class Fluffy:
 
     def __init__(self, peers: str | Iterable[str], token: str | None = None, *, patience_s: float = PATIENCE_S,
                  reach_s: float | None = None, consistency: str | None = None, ca_file: Path | None = None,
-                 observer: Observer | None = None) -> None:
+                 observer: Observer | None = None, state_folder: Path | None = None) -> None:
         self._client = AsyncFluffy(peers, token, patience_s=patience_s, reach_s=reach_s, consistency=consistency,
-                                   ca_file=ca_file, observer=observer)
+                                   ca_file=ca_file, observer=observer, state_folder=state_folder)
         self._thread = LoopThread("fluffy-client")
 
     def __enter__(self) -> Fluffy:

@@ -70,6 +70,9 @@ class Observer(Protocol):
     def retrying(self, error: FluffyError, wait_s: float) -> None:
         """All known peers were asked, the last one failed with `error`; the next round starts after `wait_s`."""
 
+    def resumable(self, path: str, done_bytes: int, total_bytes: int) -> None:
+        """An upload ended before it was complete; the same call goes on from there."""
+
     def stale(self, age_s: int) -> None:
         """An answer came from a peer without a majority; it shows the state of `age_s` ago."""
 
@@ -78,6 +81,9 @@ class SilentObserver:
     """An Observer who does not care."""
 
     def retrying(self, error: FluffyError, wait_s: float) -> None:
+        return
+
+    def resumable(self, path: str, done_bytes: int, total_bytes: int) -> None:
         return
 
     def stale(self, age_s: int) -> None:

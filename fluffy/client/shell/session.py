@@ -22,6 +22,7 @@ import click
 from fluffy.base.errors import FluffyError, LocalFileFailed, NotFound, QuerySyntax, Unauthenticated
 from fluffy.base.paths import parse_path
 from fluffy.base.units import format_size
+from fluffy.client.credentials import user_state_folder
 from fluffy.client.shell.output import Output
 from fluffy.client.shell.pipes import Drain, Pipe, paths_of
 from fluffy.client.shell.words import is_pattern, local_pattern, pattern_of, unmask
@@ -140,7 +141,8 @@ class Session:
         if self._client is None:
             found = self._factory(self._options)
             self._client = Fluffy(found.peers, found.token, patience_s=PATIENCE_S, reach_s=REACH_S,
-                                  ca_file=found.ca_file, observer=self._teller)
+                                  ca_file=found.ca_file, observer=self._teller,
+                                  state_folder=user_state_folder(os.environ))
             self._login_user = found.login_user
             self._places = None if found.token else ", ".join(found.token_places) or "--token and FLUFFY_TOKEN"
         self._teller.begin()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from fluffy.base.errors import QuerySyntax
@@ -55,6 +56,7 @@ class Asking:
 
     _peers: PeerList
     _transport: Transport
+    _state_folder: Path
 
     async def _read(self, url: str, *, answer_s: float | None = None, **query: object) -> Mapping[str, Any]:
         return (await self._transport.ask(Call("GET", url, query=given(**query)), answer_s=answer_s)).document

@@ -10,6 +10,7 @@ from typing import Any
 from fluffy.base.errors import RangeIllegal
 from fluffy.base.paths import parse_file_path, parse_path
 from fluffy.client.download import Fetch, RemoteHead, download, remote_head
+from fluffy.client.parts import put_source
 from fluffy.client.results import Fetched, FileInfo, Stored, info_of, known_time, stored_of
 from fluffy.client.results_people import SignedUrl
 from fluffy.client.sinks import MemorySink, StreamSink
@@ -31,11 +32,13 @@ class FileVerbs(Asking):
         """Create or update the file at `path`, durably.
 
         `source`: bytes, the name of a local file (`str` or path), an open binary file, or an iterator of bytes. Files,
-        bytes and seekable streams survive a broken connection; an iterator cannot be read twice. `if_match`: only when
-        this etag is the present version; `create_only`: only when there is none.
+        bytes and seekable streams survive a broken connection; an iterator cannot be read twice. Large ones (64 MiB) go
+        in parts, several at once, and the same call goes on where it was cut, also after a restart of the program.
+        `if_match`: only when this etag is the present version; `create_only`: only when there is none.
         """
         options = UploadOptions(content_type, meta, tags, if_match, create_only, request_id, _token(lock))
-        return stored_of(await upload(self._transport, path, await source_of(source), options, progress))
+        return stored_of(await put_source(self._transport, path, await source_of(source), options, progress,
+                                          state_folder=self._state_folder))
 
     async def append(self, path: str, source: Uploadable, *, if_match: str | None = None,
                      lock: LockToken | None = None, request_id: str | None = None,
