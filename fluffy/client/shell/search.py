@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -17,10 +17,8 @@ from fluffy.client.shell.acts import PIPED_PATHS
 from fluffy.client.shell.listing import entry_of_info, show_entries
 from fluffy.client.shell.session import Session
 from fluffy.client.shell.table import Spec, row
+from fluffy.client.shell.walking import DEPTH_MAX, walk
 from fluffy.client.shell.whens import size, until, when
-
-# Deeper than paths of 1,024 bytes can be.
-DEPTH_MAX = 600
 
 LIMIT = click.Option(["--limit"], type=click.IntRange(1), metavar="N", help="At most so many.")
 LONG = click.Option(["-l", "--long"], is_flag=True, help="With size, time and owner.")
@@ -117,10 +115,18 @@ def find(session: Session, paths: tuple[str, ...], name: str | None, iname: str 
         tests.append(_time_test(older, later=False))
     if owner is not None:
         tests.append(lambda entry: entry.owner == owner)
+    depth_max = DEPTH_MAX if depth is None else depth
     found = (entry for path in (session.remote(paths) if paths else [session.cwd])
-             for _, entry in walk(session, path, depth_max=DEPTH_MAX if depth is None else depth)
-             if all(test(entry) for test in tests))
+             for entry in _entries(session, path, depth_max) if all(test(entry) for test in tests))
     show_entries(session, islice(found, limit), paths=True, long=long)
+
+
+def _entries(session: Session, path: str, depth_max: int) -> Iterator[Entry]:
+    """All below a folder; a file itself."""
+    try:
+        yield from (found.entry for found in walk(session, path, depth_max=depth_max))
+    except IsFile:
+        yield entry_of_info(session.client.info(path))
 
 
 def _name_test(pattern: str, flags: int) -> Test:
@@ -134,29 +140,6 @@ def _time_test(moment: str, *, later: bool) -> Test:
     def test(entry: Entry) -> bool:
         return entry.modified is not None and (entry.modified > limit if later else entry.modified < limit)
     return test
-
-
-def walk(session: Session, path: str, *, depth_max: int = DEPTH_MAX,
-         at: str | None = None) -> Iterator[tuple[int, Entry]]:
-    """(depth, entry) of all below the folder, each folder before what is in it; a file gives itself, at depth 0."""
-    try:
-        waiting = [iter(children(session, path, at))] if depth_max > 0 else []
-    except IsFile:
-        yield 0, entry_of_info(session.client.info(path))
-        return
-    while waiting:
-        entry = next(waiting[-1], None)
-        if entry is None:
-            waiting.pop()
-            continue
-        yield len(waiting), entry
-        if entry.is_folder and len(waiting) < depth_max:
-            waiting.append(iter(children(session, entry.path, at)))
-
-
-def children(session: Session, path: str, at: str | None) -> Iterable[Entry]:
-    """All in one folder; raises IsFile at once, not at the first entry."""
-    return list(session.client.ls(path, at=at))
 
 
 SPECS: tuple[Spec, ...] = (search, find)

@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 from fluffy.base.units import format_size
-from fluffy.client.results import Entry, number_in
+from fluffy.client.results import number_in
 from fluffy.client.results_history import DiffLine
 from fluffy.client.shell.acts import PIPED_PATHS, run_each
 from fluffy.client.shell.output import counted, safe
-from fluffy.client.shell.search import DEPTH_MAX, children, walk
 from fluffy.client.shell.session import Session
 from fluffy.client.shell.table import REMOTE, Spec, row
+from fluffy.client.shell.walking import DEPTH_MAX, walk
 from fluffy.client.shell.whens import when
 
 _SIGNS = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
@@ -31,32 +31,29 @@ def tree(session: Session, path: str | None, depth: int | None, folders: bool, a
     """Show a folder as a tree."""
     top = session.single(path) if path else session.cwd
     depth_max = depth or DEPTH_MAX
+    lines = walk(session, top, depth_max=depth_max, at=at, folders_only=folders)
     if session.output.json:
-        session.output.stream("entries", (
-            {**entry.document, "depth": level} for level, entry in walk(session, top, depth_max=depth_max, at=at)
-            if entry.is_folder or not folders))
+        session.output.stream("entries", ({**found.entry.document, "depth": found.depth} for found in lines))
         return
-    first = children(session, top, at)
-    session.output.line(session.output.style(safe(top), "blue", bold=True))
     counts = [0, 0]
-    for line in _branches(session, list(first), "", depth_max, folders, at, counts):
-        session.output.line(line)
+    rails: list[str] = []
+    for found in lines:
+        if not any(counts):
+            _show_top(session, top)
+        del rails[found.depth - 1:]
+        counts[0 if found.entry.is_folder else 1] += 1
+        name = safe(found.entry.name)
+        shown = session.output.style(name + "/", "blue", bold=True) if found.entry.is_folder else name
+        session.output.line("".join(rails) + ("└── " if found.is_last else "├── ") + shown)
+        rails.append("    " if found.is_last else "│   ")
+    if not any(counts):
+        _show_top(session, top)
     session.output.line(f"{counted(counts[0], 'folder')}, {counted(counts[1], 'file')}")
 
 
-def _branches(session: Session, entries: list[Entry], indent: str, depth: int, folders: bool, at: str | None,
-              counts: list[int]) -> Iterator[str]:
-    shown = [entry for entry in entries if entry.is_folder or not folders]
-    for number, entry in enumerate(shown, start=1):
-        is_last = number == len(shown)
-        counts[0 if entry.is_folder else 1] += 1
-        name = safe(entry.name)
-        yield f"{indent}{'└── ' if is_last else '├── '}" + (
-            session.output.style(name + "/", "blue", bold=True) if entry.is_folder else name)
-        if entry.is_folder and depth > 1:
-            below = list(children(session, entry.path, at))
-            inner = indent + ("    " if is_last else "│   ")
-            yield from _branches(session, below, inner, depth - 1, folders, at, counts)
+def _show_top(session: Session, top: str) -> None:
+    """Only when the folder is known to be there."""
+    session.output.line(session.output.style(safe(top), "blue", bold=True))
 
 
 @row("folders", takes="remote", eats="paths", params=(
@@ -86,7 +83,7 @@ def du(session: Session, paths: tuple[str, ...], human: bool, summarize: bool, d
 def _sums(session: Session, path: str, depth: int) -> Iterator[tuple[str, int, int]]:
     """(path, bytes, files) of each folder down to `depth`, a folder after those in it. The cluster knows the sums."""
     if path == "/":
-        below = [list(_sums(session, bucket.path, depth - 1)) for bucket in children(session, "/", None)]
+        below = [list(_sums(session, bucket.path, depth - 1)) for bucket in session.client.ls("/")]
         if depth > 0:
             yield from (line for lines in below for line in lines)
         yield path, sum(lines[-1][1] for lines in below), sum(lines[-1][2] for lines in below)
@@ -96,7 +93,7 @@ def _sums(session: Session, path: str, depth: int) -> Iterator[tuple[str, int, i
         yield path, found.size, 1
         return
     if depth > 0:
-        for entry in children(session, path, None):
+        for entry in session.client.ls(path):
             if entry.is_folder:
                 yield from _sums(session, entry.path, depth - 1)
     yield path, number_in(found.document, "bytes"), number_in(found.document, "files")
