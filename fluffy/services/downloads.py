@@ -156,7 +156,9 @@ class Download:
         if self._first is not None:
             holder, self._first = self._first, None
             return holder
-        return await ahead.popleft()
+        holder = await ahead[0]  # stays in `ahead`, whose end gives it back, until it is ours for sure
+        ahead.popleft()
+        return holder
 
     async def _open(self, piece: Piece) -> AbstractContextManager[ChunkLease]:
         chunk = piece.chunk

@@ -144,3 +144,28 @@ async def test_a_download_that_is_cancelled_holds_nothing() -> None:
         await asyncio.sleep(0.02)
         task.cancel()
     assert chunks.held == 0
+
+
+class QuickOut(Out):
+    """Takes everything in one turn of the loop."""
+
+    async def write(self, data: bytes | memoryview) -> None:
+        await asyncio.sleep(0)
+        self.data += bytes(data)
+
+
+async def test_a_download_that_is_cancelled_in_any_turn_of_the_loop_holds_nothing() -> None:
+    chunks = MemoryChunks()
+    version = version_of(chunks, [os.urandom(100) for _ in range(5)])
+
+    async def download() -> None:
+        await (await Downloads(chunks).open(version, (Span(0, 500),), sends_files=False)).send(QuickOut(chunks))
+    for turns in range(100):
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(download())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            is_done = task.done()
+            task.cancel()
+        assert chunks.held == 0, f"cancelled after {turns} turns"
+    assert is_done, "the last ones were not cancelled any more"
