@@ -157,15 +157,20 @@ class AsyncReader(_Context):
 
 
 class AsyncWriter(_Context):
-    """A remote file open for writing bytes. It appears when it is closed; `abort` forgets what was written."""
+    """A remote file open for writing bytes. It appears when it is closed; `abort` forgets what was written.
 
-    def __init__(self, path: str, writer: Writer) -> None:
+    `autocommit` False: closing only sends what is left, and the file appears by `commit`.
+    """
+
+    def __init__(self, path: str, writer: Writer, *, autocommit: bool = True) -> None:
         self.path = path
+        self.autocommit = autocommit
         self.closed = False
         self.stored: Stored | None = None
         """What the cluster said of the file; None until it was closed."""
         self._writer = writer
         self._position = 0
+        self._is_over = False
 
     def tell(self) -> int:
         """How many bytes were written."""
@@ -185,15 +190,29 @@ class AsyncWriter(_Context):
             return
         self.closed = True
         try:
-            self.stored = await self._writer.close()
+            await self._writer.finish()
         except BaseException:
-            await self._writer.abort()
+            await self.abort()
             raise
+        if self.autocommit:
+            await self.commit()
+
+    async def commit(self) -> None:
+        """Make what was written the file; nothing happens a second time, or after `abort`."""
+        if self._is_over:
+            return
+        try:
+            self.stored = await self._writer.commit()
+        except BaseException:
+            await self.abort()
+            raise
+        self._is_over = True
 
     async def abort(self) -> None:
         """Forget what was written; the file stays as it was."""
-        if not self.closed:
-            self.closed = True
+        self.closed = True
+        if not self._is_over:
+            self._is_over = True
             await self._writer.abort()
 
 

@@ -9,22 +9,34 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Coroutine
 from types import TracebackType
+from typing import Any, Protocol, TypeVar
 
 from fluffy.client.download import RemoteHead
-from fluffy.client.loop_thread import LoopThread
 from fluffy.client.opened import AsyncReader, AsyncWriter
 from fluffy.client.results import Stored
+
+T = TypeVar("T")
 
 # One hop to the loop's thread and back costs 0.1 ms; a row of small reads or writes pays it once in so many bytes.
 READ_BUFFER_BYTES = 256 * 1024
 WRITE_BUFFER_BYTES = 1024 * 1024
 
 
+class Caller(Protocol):
+    """The way from any thread to the event loop that the client lives on."""
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Let `work` run, and wait for what comes of it."""
+    def leave(self, work: Coroutine[Any, Any, object]) -> None:
+        """Let `work` run without waiting for it, also from the loop's own thread."""
+
+
 class RawReader(io.RawIOBase):
     """The raw file under a `FluffyReader`: each read asks the cluster, or takes what was read ahead."""
 
-    def __init__(self, file: AsyncReader, thread: LoopThread) -> None:
+    def __init__(self, file: AsyncReader, thread: Caller) -> None:
         self.file = file
         self._thread = thread
 
@@ -58,7 +70,7 @@ class RawReader(io.RawIOBase):
 class FluffyReader(io.BufferedReader):
     """A remote file open for reading: one generation of it, seekable, with read-ahead."""
 
-    def __init__(self, file: AsyncReader, thread: LoopThread) -> None:
+    def __init__(self, file: AsyncReader, thread: Caller) -> None:
         super().__init__(RawReader(file, thread), READ_BUFFER_BYTES)
         self._file = file
 
@@ -79,7 +91,7 @@ class FluffyReader(io.BufferedReader):
 class FluffyWriter(io.BufferedIOBase):
     """A remote file open for writing, from its beginning on. It appears when it is closed."""
 
-    def __init__(self, file: AsyncWriter, thread: LoopThread) -> None:
+    def __init__(self, file: AsyncWriter, thread: Caller) -> None:
         self._file = file
         self._thread = thread
         self._pending = bytearray()
@@ -130,11 +142,16 @@ class FluffyWriter(io.BufferedIOBase):
             raise
         self._thread.run(self._file.close())
 
+    def commit(self) -> None:
+        """Of a file that was opened without autocommit and is closed: make what was written the file."""
+        self._thread.run(self._file.commit())
+
     def abort(self) -> None:
-        """Forget what was written; the file stays as it was."""
-        if not self._closed:
-            self._closed = True
-            self._thread.run(self._file.abort())
+        """Forget what was written, unless it is the file already; the file stays as it was."""
+        self._closed = True
+        self._thread.run(self._file.abort())
+
+    discard = abort
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:

@@ -14,7 +14,7 @@ from typing import IO, Protocol
 
 from blake3 import blake3
 
-from fluffy.base.errors import FluffyError, TooLarge
+from fluffy.base.errors import AlreadyExists, FluffyError, PreconditionFailed, TooLarge
 from fluffy.base.units import MIB
 from fluffy.client.results import Stored, stored_of
 from fluffy.client.sessions import UploadSession
@@ -35,10 +35,13 @@ APPEND_MEMORY_BYTES = 8 * MIB
 
 
 class Writer(Protocol):
-    """Takes bytes in order; then `close` makes them the file, or `abort` forgets them. One call at a time."""
+    """Takes bytes in order; then `commit` makes them the file, or `abort` forgets them. One call at a time."""
 
     async def write(self, data: bytes) -> None: ...
-    async def close(self) -> Stored: ...
+    async def finish(self) -> None:
+        """There is no more to come. What can be sent without anybody seeing it is sent."""
+    async def commit(self) -> Stored:
+        """After `finish`. Raises the cluster's refusal; then nothing has changed."""
     async def abort(self) -> None: ...
 
 
@@ -75,18 +78,26 @@ class PartWriter:
             if len(self._pending) == part_size(self._parts + 1):
                 await self._send_part()
 
-    async def close(self) -> Stored:
-        """Make what was written the file. Raises the cluster's refusal; then nothing has changed."""
+    async def finish(self) -> None:
+        """Send the last part, if there are parts, and wait until all are stored."""
         self._raise_failure()
-        if self._session is None:
-            return stored_of(await upload(self._transport, self._path, await MemorySource.of(bytes(self._pending)),
-                                          self._options))
-        if self._pending:
+        if self._session is not None and self._pending:
             await self._send_part()
         await self._end_group()
         self._raise_failure()
-        return await self._session.complete(
-            range(1, self._parts + 1), size=self._size, blake3=self._hash.digest())
+
+    async def commit(self) -> Stored:
+        """Make what was written the file."""
+        try:
+            if self._session is None:
+                source = await MemorySource.of(bytes(self._pending))
+                return stored_of(await upload(self._transport, self._path, source, self._options))
+            return await self._session.complete(
+                range(1, self._parts + 1), size=self._size, blake3=self._hash.digest())
+        except PreconditionFailed as error:
+            if self._options.create_only:
+                raise AlreadyExists(f"there is a file at {self._path} by now", **error.facts) from error
+            raise
 
     async def abort(self) -> None:
         """Forget what was written."""
@@ -157,10 +168,12 @@ class AppendWriter:
         except OSError as error:
             raise local_failure("the temporary file", error) from error
 
-    async def close(self) -> Stored:
-        """Append it. Raises the cluster's refusal; then nothing has changed."""
+    async def finish(self) -> None:
+        """All goes at once, when it is committed."""
+
+    async def commit(self) -> Stored:
+        """Append it."""
         try:
-            self._file.seek(0)
             source = StreamSource(self._file, self._size, 0)
             return stored_of(await upload(self._transport, self._path, source, self._options, None, APPEND))
         finally:

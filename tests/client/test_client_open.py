@@ -218,7 +218,11 @@ def test_a_file_that_is_forgotten_is_told_about_and_not_stored(fluffy: Fluffy, m
 def test_create_only_and_conditions_hold_when_the_file_is_closed(fluffy: Fluffy) -> None:
     with fluffy.open("/admin/f", "xb") as file:
         file.write(b"first")
-    with pytest.raises((PreconditionFailed, AlreadyExists)), fluffy.open("/admin/f", "xb") as file:
+    with pytest.raises(AlreadyExists):
+        fluffy.open("/admin/f", "xb")
+    fluffy.delete("/admin/f")
+    with pytest.raises(AlreadyExists), fluffy.open("/admin/f", "xb") as file:
+        fluffy.put("/admin/f", b"first")
         file.write(b"second")
     etag = fluffy.info("/admin/f").etag
     with fluffy.open("/admin/f", "wb", if_match=etag) as file:
@@ -301,3 +305,19 @@ def test_parts_grow_so_that_ten_thousand_of_them_make_a_large_file(monkeypatch: 
     sizes = [part_size(number) for number in range(1, PARTS_MAX + 1)]
     assert sizes[0] == 8 * 2**20 and sizes == sorted(sizes) and sizes[-1] == PART_BYTES_MAX
     assert sum(sizes) > 450 * 2**30
+
+
+@pytest.mark.parametrize("size", [10, 500_000])
+def test_without_autocommit_the_file_appears_when_it_is_committed(fluffy: Fluffy, size: int) -> None:
+    with fluffy.open("/admin/f", "wb", autocommit=False) as file, \
+            fluffy.open("/admin/g", "wb", autocommit=False) as other:
+        file.write(BIG[:size])
+        other.write(BIG[:size])
+    assert [entry.name for entry in fluffy.ls("/admin")] == []
+    file.commit()
+    other.abort()
+    other.commit()
+    assert fluffy.get("/admin/f") == BIG[:size]
+    file.commit()
+    file.abort()
+    assert [(entry.name, entry.generation) for entry in fluffy.ls("/admin")] == [("f", 1)]

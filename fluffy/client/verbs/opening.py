@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import overload
 
+from fluffy.base.errors import AlreadyExists, FileNotFound
 from fluffy.base.paths import parse_file_path
 from fluffy.client.download import remote_head
 from fluffy.client.opened import (
@@ -40,25 +41,27 @@ class OpeningVerbs(Asking):
     @overload
     def open(self, path: str, mode: WriteBytes, *, content_type: str | None = None,
              meta: Mapping[str, str] | None = None, tags: Mapping[str, str] | None = None,
-             if_match: str | None = None, lock: LockToken | None = None) -> Opening[AsyncWriter]: ...
+             if_match: str | None = None, lock: LockToken | None = None,
+             autocommit: bool = True) -> Opening[AsyncWriter]: ...
 
     @overload
     def open(self, path: str, mode: WriteText, *, encoding: str = "utf-8", errors: str = "strict",
              newline: str | None = None, content_type: str | None = None, meta: Mapping[str, str] | None = None,
              tags: Mapping[str, str] | None = None, if_match: str | None = None,
-             lock: LockToken | None = None) -> Opening[AsyncTextWriter]: ...
+             lock: LockToken | None = None, autocommit: bool = True) -> Opening[AsyncTextWriter]: ...
 
     def open(self, path: str, mode: str = "rb", *, encoding: str = "utf-8", errors: str = "strict",
              newline: str | None = None, generation: int | None = None, at: Moment | None = None,
              content_type: str | None = None, meta: Mapping[str, str] | None = None,
              tags: Mapping[str, str] | None = None, if_match: str | None = None,
-             lock: LockToken | None = None) -> Opening[AsyncReader] | Opening[AsyncTextReader] | Opening[
-                 AsyncWriter] | Opening[AsyncTextWriter]:
+             lock: LockToken | None = None, autocommit: bool = True,
+             ) -> Opening[AsyncReader] | Opening[AsyncTextReader] | Opening[AsyncWriter] | Opening[AsyncTextWriter]:
         """The file as an object: `async with fluffy.open(path, "rb") as file`, or `file = await fluffy.open(…)`.
 
         Modes as of Python's `open`: `rb` (the default), `wb`, `ab`, `xb` (create only), and without `b` for text. What
         is read is one generation (the present one, `generation`, or the one `at` a time), whatever happens meanwhile.
-        What is written appears when the file is closed; a block that raises leaves everything as it was.
+        What is written appears when the file is closed (without `autocommit`: by its `commit`); a block that raises
+        leaves everything as it was.
         """
         opened, where = Opened.of(mode), str(parse_file_path(path))
         if opened.act == "r":
@@ -75,9 +78,19 @@ class OpeningVerbs(Asking):
                                 lock=None if lock is None else token_text(lock))
 
         async def writer() -> AsyncWriter:
+            if options.create_only:
+                await self._refuse_existing(where)
             kept: Writer = (AppendWriter if opened.act == "a" else PartWriter)(self._transport, where, options)
-            return AsyncWriter(where, kept)
+            return AsyncWriter(where, kept, autocommit=autocommit)
 
         async def text_writer() -> AsyncTextWriter:
             return AsyncTextWriter(await writer(), encoding, errors, newline)
         return Opening(text_writer) if opened.is_text else Opening(writer)
+
+    async def _refuse_existing(self, path: str) -> None:
+        """Said at once, for politeness; what counts is how it is when the file is closed."""
+        try:
+            await remote_head(self._transport, path)
+        except FileNotFound:
+            return
+        raise AlreadyExists(f"there is a file at {path} already", path=path)
