@@ -59,6 +59,7 @@ class Connection(asyncio.Protocol):
         self.requests = 0
         self.is_busy = False
         self.is_draining = False
+        self.is_endless = False  # the answer ends when the client closes its side
         self.is_plain = True
         self.remote = ""
 
@@ -88,11 +89,11 @@ class Connection(asyncio.Protocol):
             self._steer_reading()
 
     def eof_received(self) -> bool:
-        """True keeps the connection open for the answers that are due."""
+        """True keeps the connection open for the answers that are due; one without an end is due to nobody now."""
         self._has_ended = self._has_eof = True
         self._fail_body(BodyIncomplete())
         self._wake()
-        return self._discarded is None and (self.is_busy or bool(self._queue))
+        return self._discarded is None and not self.is_endless and (self.is_busy or bool(self._queue))
 
     def pause_writing(self) -> None:
         self.outlet.pause()

@@ -168,6 +168,7 @@ class HttpServer(Generic[R]):
         if is_head:
             connection.outlet.write(head)
             return 0
+        connection.is_endless = answer.is_endless
         writer = BodyWriter(connection.outlet, self._executor, head, None if answer.is_endless else answer.length)
         try:
             await body.send(writer)

@@ -18,8 +18,8 @@ from fluffy.gateways.native.writing import (
     checked_meta,
     checked_tags,
     checked_type,
-    content_type_of,
     creates_only,
+    guess_type,
     if_match_of,
     one_tag,
     refuse_creates_only,
@@ -128,7 +128,7 @@ async def touch(desk: Desk, call: Call) -> Answer:
     if_match, lock = if_match_of(call), desk.lock_of(call)
     if if_match is None:
         # First as if nothing were there, so that a repeated request goes the same way as the first time.
-        new = PutFile(desk.header(call), path.text, 0, EMPTY_ROOT, etag_of(EMPTY_ROOT), content_type_of(call, path),
+        new = PutFile(desk.header(call), path.text, 0, EMPTY_ROOT, etag_of(EMPTY_ROOT), guess_type(path.name),
                       {}, {}, b"", (), (), if_none_match=True, lock=lock)
         try:
             return await version_answer(desk, call, path, await desk.propose(new))
