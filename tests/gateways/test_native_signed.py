@@ -143,6 +143,13 @@ async def test_it_ends_with_its_signer_and_with_the_right(door: Door, alice: Ask
     assert (await knock(door, "GET", hers)).status == 403
 
 
+async def test_it_ends_with_an_admin_who_signed_it(door: Door, alice: Asker) -> None:
+    target = await sign(user_of(door, "second", "admin"))
+    assert (await knock(door, "GET", target)).status == 200
+    door.cluster.log.apply(ChangeUser(header(), "second", disabled=True))
+    assert (await knock(door, "GET", target)).status == 403
+
+
 @pytest.mark.parametrize(("body", "code"), [
     ({}, "QuerySyntax"), ({"path": "/alice"}, "NameIllegal"), ({"path": FILE, "method": "DELETE"}, "QuerySyntax"),
     ({"path": FILE, "ttl_s": 0}, "QuerySyntax"), ({"path": FILE, "ttl_s": 8 * 86_400}, "QuerySyntax"),
