@@ -199,6 +199,7 @@ def test_help_and_wrong_usage(shell: Shell) -> None:
     assert "upload, put" in said.out
     assert "not yet:" in said.out
     assert "Examples" in shell("help", "upload").out
+    assert shell("help", "rm", "--json").json["examples"][0]["line"] == "delete old.txt"
     assert shell("help", "nonsense").code == 1
     assert any(row["name"] == "clusters" and not row["available"] for row in shell("help", "--json").json["commands"])
     assert shell("nonsense").code == 2

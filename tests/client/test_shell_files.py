@@ -19,6 +19,7 @@ from prompt_toolkit.output import DummyOutput
 from fluffy.apps.client import make_cli
 from fluffy.client.shell.files import first_of
 from fluffy.client.shell.listing import _show_columns
+from fluffy.client.shell.main import SPECS as ALL_SPECS
 from fluffy.client.shell.main import run_repl
 from fluffy.client.shell.output import Output
 from fluffy.client.shell.table import ShellCommand, Spec
@@ -259,3 +260,9 @@ def test_edits_are_for_their_owner_only(shell: Shell, monkeypatch: pytest.Monkey
     assert shell("edit", "--json", "x").code == 0
     assert (tmp_path / "mode").read_text() == "700\n"
     assert stat.S_IMODE((tmp_path / "state/fluffy/edits").stat().st_mode) == 0o700
+
+
+def test_a_name_stands_in_the_table_once() -> None:
+    """Also not once for now and once for later."""
+    names = [name for spec in ALL_SPECS for name in (spec.name, *spec.aliases)]
+    assert len(names) == len(set(names))

@@ -41,6 +41,7 @@ def test_an_open_quote_is_refused(line: str) -> None:
 @pytest.mark.parametrize(("line", "stages"), [
     ("", []), ("ls", [["ls"]]), ("ls | head", [["ls"], ["head"]]),
     ("ls|head -n 1|cat", [["ls"], ["head", "-n", "1"], ["cat"]]),
+    ("ls 'a\\' b", [["ls", "a\\", "b"]]),
     ("ls 'a|b'", [["ls", "a|b"]]), (r"ls a\|b", [["ls", "a|b"]]), ('ls "|" | cat', [["ls", "|"], ["cat"]]),
     ("ls | head # | rm", [["ls"], ["head"]]), ("ls '>' a&b 2>1", [["ls", ">", "a&b", "2>1"]]),
 ])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import click
 
@@ -11,48 +12,10 @@ from fluffy.client.shell.session import Session
 from fluffy.client.shell.table import GROUPS, ShellGroup, Spec, later, row
 
 LATER: tuple[Spec, ...] = (
-    later("files", "head", "Show the beginning of a file"),
-    later("files", "touch", "Make an empty file, or renew its time"),
-    later("files", "append", "Append bytes to a file"),
-    later("files", "edit", "Edit a file in your editor"),
-    later("folders", "mv", "Move or rename files and folders"),
-    later("folders", "cp", "Copy files and folders"),
-    later("folders", "tree", "Show a folder as a tree"),
-    later("folders", "du", "Show how much space folders use"),
-    later("folders", "find", "Find files by name, size or time below a folder"),
-    later("sync", "push", "Send what changed in a local folder"),
-    later("sync", "pull", "Fetch what changed in a remote folder"),
-    later("sync", "import", "Bring a local tree in"),
-    later("sync", "export", "Bring a remote tree out"),
-    later("sync", "sync", "Make two folders equal"),
-    later("safety", "versions", "Show the versions of a file"),
-    later("safety", "restore", "Bring an older version back"),
-    later("safety", "trash", "Show or empty the trash"),
-    later("safety", "undelete", "Bring a deleted file back"),
-    later("safety", "lock", "Lock a file against other writers"),
-    later("safety", "unlock", "Give a lock back"),
-    later("safety", "locks", "Show the locks"),
-    later("safety", "verify", "Read every copy of a file and check it"),
-    later("safety", "tag", "Set tags of a file"),
-    later("safety", "share", "Make a link that lets others download a file"),
-    later("cluster", "jobs", "Show repairs and other work"),
-    later("cluster", "explain", "Say where each copy of a file is, and why"),
-    later("cluster", "doctor", "Look for trouble"),
-    later("cluster", "recover", "Fill a node again"),
-    later("cluster", "drain", "Empty a node before it leaves"),
-    later("cluster", "scrub", "Check all stored bytes"),
-    later("cluster", "watch", "Follow the changes as they happen"),
     later("federation", "clusters", "Show the clusters that the supernode knows"),
     later("federation", "use", "Switch to another cluster"),
     later("federation", "catalog", "List files of another cluster"),
-    later("people", "login", "Become another user"),
-    later("people", "whoami", "Show who you are"),
-    later("people", "users", "Show and manage users"),
-    later("people", "grant", "Let somebody read or write a bucket"),
-    later("people", "revoke", "Take a grant back"),
-    later("people", "token", "Make and revoke tokens"),
     later("people", "key", "Make and revoke S3 keys"),
-    later("people", "quota", "Show and set quotas"),
 )
 
 
@@ -68,15 +31,34 @@ def help_command(session: Session, command: str | None) -> None:
         found = group.get_command(top, command)
         if found is None:
             raise NotFound(f"there is no command '{command}'; 'help' lists all")
-        session.output.line(found.get_help(click.Context(found, info_name=command, parent=_shown_parent(ctx, session))))
+        spec = group.spec_of(command)
+        if session.output.json and spec is not None:
+            session.output.document(_spec_document(spec))
+            return
+        shown = click.Context(found, info_name=command, parent=_shown_parent(ctx, session))
+        session.output.line(found.get_help(shown))
         return
     if session.output.json:
-        session.output.document({"commands": [
-            {"name": spec.name, "aliases": list(spec.aliases), "group": spec.group, "available": spec.built,
-             "summary": _summary(spec.command)} for spec in group.specs.values()]})
+        session.output.document({"commands": [_row_document(spec) for spec in group.specs.values()]})
         return
     for line in help_lines(group):
         session.output.line(session.output.style(line, bold=True) if line.endswith(":") else line)
+
+
+def _row_document(spec: Spec) -> dict[str, Any]:
+    return {"name": spec.name, "aliases": list(spec.aliases), "group": spec.group, "available": spec.built,
+            "summary": _summary(spec.command)}
+
+
+def _spec_document(spec: Spec) -> dict[str, Any]:
+    return {**_row_document(spec), "help": inspect.cleandoc(spec.command.help or ""), "eats": spec.eats,
+            "gives": spec.gives,
+            "options": [{"names": list(option.opts), "help": option.help} for option in _options(spec)],
+            "examples": [{"line": example.line, "meaning": example.meaning} for example in spec.examples]}
+
+
+def _options(spec: Spec) -> list[click.Option]:
+    return [param for param in spec.command.params if isinstance(param, click.Option) and not param.hidden]
 
 
 def _shown_parent(ctx: click.Context, session: Session) -> click.Context | None:
@@ -122,8 +104,7 @@ def command_pages(group: ShellGroup) -> list[str]:
         if spec.aliases:
             lines[-1] += " · also " + ", ".join(f"`{alias}`" for alias in spec.aliases)
         lines += ["", _escaped(inspect.cleandoc(spec.command.help or "")), ""]
-        options = [param for param in spec.command.params if isinstance(param, click.Option) and not param.hidden
-                   and param.name != "as_json"]
+        options = [option for option in _options(spec) if option.name != "as_json"]
         lines += [f"- {_option_names(option)}: {_escaped(option.help or '')}" for option in options]
         lines += [""] if options else []
         if spec.examples:

@@ -44,10 +44,9 @@ from fluffy.client.shell.session import ConnectOptions, ContextFactory, Session
 from fluffy.client.shell.table import ShellCommand, ShellGroup, Spec
 from fluffy.client.shell.words import split_pipeline, unmask
 
-# Built rows take the place of rows for later of the same name.
 SPECS: tuple[Spec, ...] = (
-    *LATER, *transfers.SPECS, *files.SPECS, *writing.SPECS, *folders.SPECS, *search.SPECS, *trees.SPECS,
-    *sync.SPECS, *safety.SPECS, *verify.SPECS, *people.SPECS, *cluster.SPECS, *HELP_SPECS)
+    *transfers.SPECS, *files.SPECS, *writing.SPECS, *folders.SPECS, *search.SPECS, *trees.SPECS,
+    *sync.SPECS, *safety.SPECS, *verify.SPECS, *people.SPECS, *cluster.SPECS, *LATER, *HELP_SPECS)
 
 
 def build_cli(context_factory: ContextFactory) -> ShellGroup:
