@@ -165,19 +165,19 @@ class Fluffy:
     changes = _lists(AsyncFluffy.changes)
 
     # Whole folders
-    def put_tree(self, local: str | os.PathLike[str], remote: str, on_file: OnFile | None = None) -> TreeResult:
+    def put_tree(self, local: str | os.PathLike[str], remote: str, on_file: OnFile | None = None, *,
+                 lock: LockToken | None = None) -> TreeResult:
         """See `trees.put_tree`."""
-        return self._thread.run(put_tree(self._client, Path(local), remote, on_file))
+        return self._thread.run(put_tree(self._client, Path(local), remote, on_file, lock=lock))
 
     def get_tree(self, remote: str, local: str | os.PathLike[str], *, overwrite: bool = False,
                  on_file: OnFile | None = None) -> TreeResult:
         """See `trees.get_tree`."""
         return self._thread.run(get_tree(self._client, remote, Path(local), overwrite=overwrite, on_file=on_file))
 
-    def delete_tree(self, remote: str, *, purge: bool = False, lock: LockToken | None = None,
-                    on_file: OnFile | None = None) -> TreeResult:
+    def delete_tree(self, remote: str, *, purge: bool = False, lock: LockToken | None = None) -> TreeResult:
         """See `trees.delete_tree`."""
-        return self._thread.run(delete_tree(self._client, remote, purge=purge, lock=lock, on_file=on_file))
+        return self._thread.run(delete_tree(self._client, remote, purge=purge, lock=lock))
 
     def prepare_sync(self, memory: SyncMemory, task: Task) -> Prepared:
         """See `syncing.prepare`."""

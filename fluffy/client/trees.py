@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from fluffy.base.errors import FluffyError, LocalFileFailed, NotSupported
+from fluffy.base.errors import FluffyError, LocalFileFailed
 from fluffy.base.paths import parse_path
 from fluffy.client.api import AsyncFluffy
+from fluffy.client.results import number_in
 from fluffy.client.retry import is_final
 from fluffy.client.sources import local_failure
 from fluffy.client.verbs.asking import LockToken
@@ -35,7 +36,8 @@ class TreeResult:
     failures: list[tuple[str, FluffyError]] = field(default_factory=list)
 
 
-async def put_tree(client: AsyncFluffy, local: Path, remote: str, on_file: OnFile | None = None) -> TreeResult:
+async def put_tree(client: AsyncFluffy, local: Path, remote: str, on_file: OnFile | None = None, *,
+                   lock: LockToken | None = None) -> TreeResult:
     """Upload what is in the local folder to the remote folder `remote`, which is made when missing.
 
     Links to files are followed, links to folders are not (they may lead in circles); sockets and devices are named as
@@ -43,16 +45,16 @@ async def put_tree(client: AsyncFluffy, local: Path, remote: str, on_file: OnFil
     """
     result = TreeResult()
     top = str(parse_path(remote))
-    await client.mkdir(top, parents=True)
+    await client.mkdir(top, parents=True, lock=lock)
     async with _Crew(result) as crew:
         async for folder, names in _local_folders(local):
             relative = folder.relative_to(local).as_posix()
             target = top if relative == "." else posixpath.join(top, relative)
             if not names:
-                await crew.give(target, partial(_mkdir, client, target))
+                await crew.give(target, partial(_mkdir, client, target, lock))
             for name in names:
                 source, path = folder / name, posixpath.join(target, name)
-                await crew.give(path, partial(_put, client, source, path, result, on_file))
+                await crew.give(path, partial(_put, client, source, path, lock, result, on_file))
     return result
 
 
@@ -75,27 +77,11 @@ async def get_tree(client: AsyncFluffy, remote: str, local: Path, *, overwrite: 
     return result
 
 
-async def delete_tree(client: AsyncFluffy, remote: str, *, purge: bool = False, lock: LockToken | None = None,
-                      on_file: OnFile | None = None) -> TreeResult:
-    """Delete a folder with all in it: in one step where the cluster can, else file by file from below."""
-    result = TreeResult()
-    try:
-        await client.delete(remote, purge=purge, recursive=True, lock=lock)
-        return result
-    except NotSupported:
-        folders = [str(parse_path(remote))]
-    async with _Crew(result) as crew:
-        for path in folders:  # grows while it is walked
-            async for entry in client.ls(path):
-                if entry.is_folder:
-                    folders.append(entry.path)
-                else:
-                    await crew.give(entry.path, partial(
-                        _delete, client, entry.path, entry.size, purge, lock, result, on_file))
-    if not result.failures:
-        for path in reversed(folders):
-            await client.rmdir(path, lock=lock)
-    return result
+async def delete_tree(client: AsyncFluffy, remote: str, *, purge: bool = False,
+                      lock: LockToken | None = None) -> TreeResult:
+    """Delete a folder with all in it, in one step."""
+    document = await client.delete(remote, purge=purge, recursive=True, lock=lock)
+    return TreeResult(files=number_in(document, "files", 0), bytes=number_in(document, "size", 0))
 
 
 class _Crew:
@@ -132,27 +118,22 @@ class _Crew:
             self._slots.release()
 
 
-async def _put(client: AsyncFluffy, source: Path, path: str, result: TreeResult, on_file: OnFile | None) -> None:
+async def _put(client: AsyncFluffy, source: Path, path: str, lock: LockToken | None, result: TreeResult,
+               on_file: OnFile | None) -> None:
     if not await asyncio.to_thread(source.is_file):
         raise LocalFileFailed(f"{source} is neither a file nor a folder", local=str(source))
-    stored = await client.put(path, source)
+    stored = await client.put(path, source, lock=lock)
     _count(result, stored.path, stored.size, on_file)
 
 
-async def _mkdir(client: AsyncFluffy, path: str) -> None:
-    await client.mkdir(path, parents=True)
+async def _mkdir(client: AsyncFluffy, path: str, lock: LockToken | None) -> None:
+    await client.mkdir(path, parents=True, lock=lock)
 
 
 async def _get(client: AsyncFluffy, path: str, target: Path, overwrite: bool, result: TreeResult,
                on_file: OnFile | None) -> None:
     fetched = await client.download(path, target, overwrite=overwrite)
     _count(result, fetched.path, fetched.size, on_file)
-
-
-async def _delete(client: AsyncFluffy, path: str, size: int, purge: bool, lock: LockToken | None,
-                  result: TreeResult, on_file: OnFile | None) -> None:
-    await client.delete(path, purge=purge, lock=lock)
-    _count(result, path, size, on_file)
 
 
 def _count(result: TreeResult, path: str, size: int, on_file: OnFile | None) -> None:

@@ -51,7 +51,7 @@ def test_it_comes_back_as_it_was(shell: Shell, tree: Path, tmp_path: Path) -> No
         assert file.is_dir() or (back / file.relative_to(tree)).read_bytes() == file.read_bytes()
 
 
-def test_a_tree_is_deleted_from_below(shell: Shell, tree: Path) -> None:
+def test_a_tree_is_deleted_in_one_step(shell: Shell, tree: Path) -> None:
     shell.sdk.put_tree(tree, "/admin/t")
     shell.sdk.put("/admin/keep", b"x")
     assert shell.sdk.delete_tree("/admin/t").files == 61

@@ -53,7 +53,7 @@ def cd(session: Session, path: str | None) -> None:
 def mkdir(session: Session, paths: tuple[str, ...], parents: bool) -> None:
     """Make folders; with a single name below /, a bucket."""
     def one(path: str) -> Mapping[str, Any]:
-        document = session.client.mkdir(path, parents=parents)
+        document = session.client.mkdir(path, parents=parents, lock=session.lock_for(path))
         say(session, "made", path)
         return document
     run_each(session, [session.place(path) for path in paths], one)
@@ -91,7 +91,8 @@ def mv(session: Session, words: tuple[str, ...], force: bool, dry_run: bool) -> 
             session.client.info(source)
             return would(session, "move", source, to=target)
         try:
-            document = session.client.move(source, target, overwrite=force, lock=session.lock_for(target))
+            lock = session.lock_for(source) or session.lock_for(target)
+            document = session.client.move(source, target, overwrite=force, lock=lock)
         except (AlreadyExists, IsFolder) as error:
             raise _say_force(error, target, force) from error
         say(session, "moved", f"{source} to {target}")

@@ -130,10 +130,23 @@ class Output:
         self.out.write(to_json(value) + "\n")
 
     def stream(self, key: str, values: Iterable[Mapping[str, Any]]) -> None:
-        """One document `{key: [...]}` for programs, written as its elements come."""
+        """One document `{key: [...]}` for programs, written as its elements come.
+
+        What fails before the first element is raised. What fails later ends the document with an `error` of its own,
+        and the command.
+        """
+        waiting = iter(values)
+        value = next(waiting, None)
         self.out.write("{" + to_json(key) + ": [")
-        for number, value in enumerate(values):
-            self.out.write((",\n " if number else "\n ") + to_json(value))
+        try:
+            number = 0
+            while value is not None:
+                self.out.write((",\n " if number else "\n ") + to_json(value))
+                number += 1
+                value = next(waiting, None)
+        except FluffyError as error:
+            self.out.write("],\n " + to_json(error_document(error))[1:] + "\n")
+            raise click.exceptions.Exit(exit_code_of(error)) from error
         self.out.write("]}\n")
 
     def note(self, text: str) -> None:

@@ -54,7 +54,7 @@ def upload(session: Session, words: tuple[str, ...], to: str | None, recursive: 
         path = posixpath.join(place, _remote_name(local)) if folder else place
         if recursive and local.is_dir():
             with TreeCount(session.output, "uploading") as count:
-                result = session.client.put_tree(local, path, count)
+                result = session.client.put_tree(local, path, count, lock=session.lock_for(path))
             return tree_document(session, "uploaded", path, result)
         if local.is_dir():
             raise LocalFileFailed(f"{local} is a local folder; say -r to upload it with all in it", local=str(local))

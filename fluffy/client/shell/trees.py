@@ -112,7 +112,8 @@ def diff(session: Session, path: str | None, from_: str, to: str | None) -> None
 
     Into a pipe go the paths that are there at the later moment.
     """
-    lines = session.client.diff(session.single(path) if path else session.cwd, from_, to)
+    path = session.single(path) if path else session.cwd
+    lines = _known(session, path, session.client.diff(path, from_, to))
     output = session.output
     if output.paths_wanted:
         for line in lines:
@@ -123,6 +124,17 @@ def diff(session: Session, path: str | None, from_: str, to: str | None) -> None
     else:
         for line in lines:
             output.line(_diff_line(session, line))
+
+
+def _known(session: Session, path: str, lines: Iterator[DiffLine]) -> Iterator[DiffLine]:
+    """The lines; when there are none, raises NotFound for a folder that is not there: a slip of the pen."""
+    first = next(lines, None)
+    if first is None:
+        if path != "/":
+            session.client.info(path)
+        return
+    yield first
+    yield from lines
 
 
 def _diff_line(session: Session, line: DiffLine) -> str:
