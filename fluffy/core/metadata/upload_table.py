@@ -113,10 +113,10 @@ def save(work: Working, row: UploadRow) -> None:
 
 
 def is_full(work: Working, user_no: UserNo) -> bool:
-    """Whether there are as many sessions as may be, of all users or of this one."""
+    """Whether as many sessions live as may, of all users or of this one."""
     (of_all, of_user) = work.db.execute(
-        "SELECT (SELECT count(*) FROM uploads), (SELECT count(*) FROM uploads WHERE user_no = ?)",
-        (user_no,)).fetchone()
+        "SELECT count(*), ifnull(sum(user_no = ?), 0) FROM uploads WHERE expires_ms > ?",
+        (user_no, work.clock_ms)).fetchone()
     return bool(of_all >= UPLOADS_MAX or of_user >= UPLOADS_OF_USER_MAX)
 
 
