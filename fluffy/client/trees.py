@@ -81,7 +81,7 @@ async def delete_tree(client: AsyncFluffy, remote: str, *, purge: bool = False,
                       lock: LockToken | None = None) -> TreeResult:
     """Delete a folder with all in it, in one step."""
     document = await client.delete(remote, purge=purge, recursive=True, lock=lock)
-    return TreeResult(files=number_in(document, "files", 0), bytes=number_in(document, "size", 0))
+    return TreeResult(files=number_in(document, "files", 0), bytes=number_in(document, "bytes", 0))
 
 
 class _Crew:

@@ -126,7 +126,18 @@ FOLDERS = steps(
     "exit",
 )
 
+SESSION = steps(
+    "help",
+    "help find",
+    "help nonsense",
+    "",
+    "# a comment",
+    "ls 'open",
+    "ls --peer x",
+    "quit",
+)
+
 # In this order, in sessions of their own, all as the same admin of one cluster.
-SCRIPTS: dict[str, tuple[Step, ...]] = {"files": FILES, "folders": FOLDERS}
+SCRIPTS: dict[str, tuple[Step, ...]] = {"files": FILES, "folders": FOLDERS, "session": SESSION}
 # The groups of which every command must be in a script.
-SHOWN = ("files", "folders")
+SHOWN = ("files", "folders", "session")

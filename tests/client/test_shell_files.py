@@ -22,6 +22,7 @@ from fluffy.client.shell.listing import _show_columns
 from fluffy.client.shell.main import SPECS as ALL_SPECS
 from fluffy.client.shell.main import run_repl
 from fluffy.client.shell.output import Output
+from fluffy.client.shell.pipes import plan
 from fluffy.client.shell.table import ShellCommand, Spec
 from fluffy.client.shell.words import split_pipeline
 from tests.client.shell_door import Shell
@@ -239,7 +240,10 @@ def test_every_command_has_a_summary_and_examples_that_are_right(spec: Spec) -> 
     for example in spec.examples:
         if "fluffy" in example.line:
             continue  # for another shell
-        for words in split_pipeline(example.line):
+        stages = split_pipeline(example.line)
+        named = [found for words in stages if (found := group.spec_of(words[0])) is not None]
+        plan([(found.name, found.gives, found.eats) for found in named])
+        for words in stages:
             command = group.commands.get(getattr(group.spec_of(words[0]), "name", ""))
             assert command is not None, example.line
             with command.make_context(words[0], words[1:]):

@@ -23,6 +23,7 @@ from tests.support.terminal import HAS_TMUX, Terminal
 
 SCREENS = ROOT / "tests/data/screens"
 EDITOR = "#!/bin/sh\nprintf 'from the editor\\n' >> \"$1\"\n"
+LEAVING = ("exit", "quit")
 KEYS = ("Tab", "C-c", "C-d", "Up")
 
 
@@ -71,7 +72,7 @@ def play(terminal: Terminal, script: tuple[Step, ...], here: Path) -> list[str]:
             else:
                 terminal.type(answer)
                 terminal.press("Enter")
-        if step.line == "exit":
+        if step.line in LEAVING:
             break
         screens += [f"==== {step.line}", *map(normalised, terminal.wait_for_prompt())]
     return screens
@@ -92,7 +93,7 @@ if HAS_TMUX:
 def test_every_step_has_its_screen(name: str) -> None:
     text = (SCREENS / f"{name}.txt").read_text(encoding="utf-8")
     assert [line[5:] for line in text.splitlines() if line.startswith("==== ")] == [
-        step.line for step in SCRIPTS[name] if step.line != "exit"]
+        step.line for step in SCRIPTS[name] if step.line not in LEAVING]
 
 
 @pytest.mark.parametrize("group", SHOWN)
