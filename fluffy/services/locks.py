@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 
 from blake3 import blake3
 
@@ -41,11 +42,13 @@ class Locks:
         self._node_no = node_no
 
     async def acquire(self, path: RemotePath, mode: str, *, ttl_ms: int, lock_hash: bytes, user_no: UserNo,
-                      request_id: RequestId, wait: Deadline, note: str = "") -> Accepted:
+                      request_id: RequestId, wait: Deadline, note: str = "",
+                      has_left: Callable[[], bool] = lambda: False) -> Accepted:
         """Take the lock, or try until `wait` has passed; then raises FileLocked, which names the holder.
 
-        A repeated request (the same `request_id`) goes through the same attempts and gets the first one's lock.
-        facts: expires_ms, fence. Raises what the log raises, too.
+        `has_left`: whether the asker has gone; a lock that nobody knows about must not be taken. A repeated request
+        (the same `request_id`) goes through the same attempts and gets the first one's lock. facts: expires_ms, fence.
+        Raises what the log raises, too.
         """
         attempt = 0
         while True:
@@ -56,13 +59,16 @@ class Locks:
             except FileLocked:
                 if wait.passed:
                     raise
+                await self._wait_until_free(path, mode, lock_hash, wait, has_left)
+                if has_left():
+                    raise
             attempt += 1
-            await self._wait_until_free(path, mode, wait)
 
-    async def _wait_until_free(self, path: RemotePath, mode: str, wait: Deadline) -> None:
-        """Return when nobody seems to be in the way any more, or when `wait` has passed."""
-        while not wait.passed:
-            seq, ends_ms = self._reader.read(lambda db: _look(db, path, mode, self._clock.now_ms()))
+    async def _wait_until_free(self, path: RemotePath, mode: str, lock_hash: bytes, wait: Deadline,
+                               has_left: Callable[[], bool]) -> None:
+        """Return when nobody seems to be in the way any more, or nobody waits any more."""
+        while not (wait.passed or has_left()):
+            seq, ends_ms = self._reader.read(lambda db: _look(db, path, mode, lock_hash, self._clock.now_ms()))
             if ends_ms is None:
                 return
             until_end_s = max(0.0, (ends_ms - self._clock.now_ms()) / 1000)
@@ -74,9 +80,15 @@ class Locks:
                 continue  # nothing happened: time itself may have
 
 
-def _look(db: sqlite3.Connection, path: RemotePath, mode: str, now_ms: int) -> tuple[int, int | None]:
-    """(the state's seq, when the lock in the way ends by itself; None: nothing is in the way)."""
+def _look(db: sqlite3.Connection, path: RemotePath, mode: str, lock_hash: bytes, now_ms: int,
+          ) -> tuple[int, int | None]:
+    """(the state's seq, when the lock in the way ends by itself; None: nothing is in the way).
+
+    One's own lock, taken when this request came for the first time, is not in the way.
+    """
     state = queries.cluster_state(db)
+    if queries.lock_by_hash(db, lock_hash, now_ms) is not None:
+        return 0, None
     lock = queries.lock_in_the_way(db, path, mode, now_ms)
     return (0 if state is None else state.seq), (None if lock is None else lock.expires_ms)
 

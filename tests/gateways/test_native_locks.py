@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import pytest
 
 from fluffy.base.errors import QuorumLost
 from tests.support.asking import Asker, admin_of, grant, user_of
 from tests.support.native_door import CHUNK_SIZE, Door
+from tests.support.raw_http import RawClient, head_of
 
 PLAN = "/v1/files/alice/plan"
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if is_so():
+            return
+        await asyncio.sleep(0.005)
+    raise TimeoutError
 
 
 @pytest.fixture
@@ -95,14 +105,22 @@ async def test_who_waits_gets_the_lock_when_it_is_given_back(alice: Asker, bob: 
     lock = await alice.must("POST", "/v1/locks", {"path": "/alice/plan", "ttl_s": 600})
     async with asyncio.TaskGroup() as group:
         waiting = group.create_task(bob.ask("POST", "/v1/locks", {"path": "/alice/plan", "wait_s": 20}))
-        for _ in range(1000):
-            if alice.door.desk.waiting.taken:
-                break
-            await asyncio.sleep(0.005)
+        await until(lambda: alice.door.desk.waiting.taken == 1)
         await alice.must("DELETE", f"/v1/locks/{lock['token']}")
     assert waiting.result().status == 201
     assert waiting.result().value["fence"] > lock["fence"]
     assert alice.door.desk.waiting.taken == 0
+
+
+async def test_who_leaves_while_waiting_does_not_get_the_lock(door: Door, alice: Asker, bob: Asker) -> None:
+    lock = await alice.must("POST", "/v1/locks", {"path": "/alice/plan", "ttl_s": 600})
+    async with await RawClient.connect(door.host, door.port) as leaver:
+        body = b'{"path": "/alice/plan", "wait_s": 30}'
+        await leaver.send(head_of("POST", "/v1/locks", "bob", Content_Length=str(len(body))) + body)
+        await until(lambda: door.desk.waiting.taken == 1)
+    await alice.must("DELETE", f"/v1/locks/{lock['token']}")
+    await until(lambda: door.desk.waiting.taken == 0)
+    assert (await bob.must("GET", "/v1/locks"))["locks"] == []
 
 
 async def test_who_waits_in_vain_learns_who_holds_it(alice: Asker, bob: Asker) -> None:

@@ -94,7 +94,9 @@ async def test_a_repeated_request_that_waited_finds_its_own_lock(locks: Locks, c
     await asyncio.sleep(0.1)
     cluster.log.apply(ReleaseLock(header(ADMIN), ONE))
     fence = await waiter
+    began_s = time.monotonic()
     assert await take(locks, TWO, wait_s=10, request_id=request_id) == fence
+    assert time.monotonic() - began_s < 5, "its own lock is not waited for"
 
 
 async def test_of_many_waiters_each_gets_it_once_and_never_two_at_a_time(locks: Locks, cluster: BornCluster) -> None:

@@ -170,6 +170,10 @@ class Connection(asyncio.Protocol):
             self._steer_reading()
         return item
 
+    def client_left(self) -> bool:
+        """Whether the client has closed its side. It may still read (`nc`), but has hardly a use for an answer."""
+        return self._has_eof or self.transport.is_closing()
+
     def drain(self) -> None:
         """Take no further request; the one that is being answered is the last."""
         self.is_draining = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -16,10 +16,11 @@ Headers = list[tuple[str, str]]
 class Request:
     """What a client sent. `target` is as sent (percent-encoded, with the query); header names are in lower case.
 
-    `sends_files`: the connection can send an answer from files.
+    `sends_files`: the connection can send an answer from files. `client_left`: whether the client has closed its side,
+    after which hardly anybody waits for the answer; set by the machine.
     """
 
-    __slots__ = ("body", "headers", "method", "remote", "sends_files", "target")
+    __slots__ = ("body", "client_left", "headers", "method", "remote", "sends_files", "target")
 
     def __init__(self, method: str, target: str, headers: Mapping[str, str], body: BodySource, remote: str,
                  sends_files: bool) -> None:
@@ -29,6 +30,11 @@ class Request:
         self.body = body
         self.remote = remote
         self.sends_files = sends_files
+        self.client_left: Callable[[], bool] = _stays
+
+
+def _stays() -> bool:
+    return False
 
 
 class BodyStream(Protocol):

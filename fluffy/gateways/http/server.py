@@ -128,6 +128,7 @@ class HttpServer(Generic[R]):
         began_s = loop.time()
         request = self._service.receive(head.method, head.target, head.headers, body, connection.remote,
                                         connection.is_plain)
+        request.client_left = connection.client_left
         status, sent = CLIENT_LEFT, 0
         answer: Answer | None = None
         try:

@@ -52,7 +52,8 @@ async def acquire(desk: Desk, call: Call) -> Answer:
         try:
             outcome = await people.locks.acquire(
                 path, mode, ttl_ms=ttl_ms, lock_hash=token.hash, user_no=call.user.user_no,
-                request_id=header.request_id, wait=Deadline.after(wait_ms / 1000), note=note)
+                request_id=header.request_id, wait=Deadline.after(wait_ms / 1000), note=note,
+                has_left=call.client_left)
         except Unavailable as error:
             raise desk.pulse.explain(error) from error
     desk.gate.learned(outcome.seq)
