@@ -155,12 +155,13 @@ class Plan:
 
 @dataclass(slots=True)
 class Report:
-    """What was done. `kept_in`: the local folder with what was replaced or deleted here and existed nowhere else."""
+    """What was done. `hashed`: files that had to be read to compare them; `kept_in`: the local folder with what was replaced or deleted here and existed nowhere else."""
 
     sent: int = 0
     fetched: int = 0
     marked: int = 0
     same: int = 0
+    hashed: int = 0
     deleted: int = 0
     folders: int = 0
     kept: int = 0
@@ -178,7 +179,7 @@ class Report:
     def document(self) -> dict[str, Any]:
         """For programs; failures are told by whoever knows the words for errors."""
         return {"sent": self.sent, "fetched": self.fetched, "marked": self.marked, "same": self.same,
-                "deleted": self.deleted, "folders": self.folders, "kept": self.kept, "kept_in": self.kept_in,
+                "hashed": self.hashed, "deleted": self.deleted, "folders": self.folders, "kept": self.kept, "kept_in": self.kept_in,
                 "bytes": self.bytes, "seconds": round(self.seconds, 3), "skipped": dict(sorted(self.skipped.items()))}
 
 

@@ -9,6 +9,7 @@ exactly it may replace or delete. When a plan has been carried out, the next one
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -74,24 +75,23 @@ def plan_push(compared: Compared, *, delete: bool = False) -> Plan:
     """Make there like here."""
     local, remote = compared.local, compared.remote
     plan, blind = Plan(), _Blind((*local.skipped, *local.failed, *remote.skipped))
-    obstacles = _Obstacles(compared, blind)
+    clearing = _Clearing()
+    if delete:
+        clearing.files = {path for path in remote.files if path not in local.files and not blind.covers(path)}
+        clearing.folders = _unwanted(remote.folders, local.folders | _folders_of(local.files), blind)
+    obstacles = _Obstacles(remote.files, remote.folders, remote.skipped, clearing, FILE_THERE, FOLDER_THERE)
     for path, here in sorted(local.files.items()):
         there = remote.files.get(path)
         if compared.same(path) and there is not None:
             _settle(plan, compared, path)
             if not _marked(here, there):
                 plan.steps.append(Step(Act.MARK_THERE, path, Phase.MOVE, here, there))
-        elif (reason := obstacles.there(path, delete=delete)) is not None:
-            plan.conflicts[path] = reason
-        else:
+        elif obstacles.let_file(plan, path):
             plan.steps.append(Step(Act.SEND, path, Phase.MOVE, here, there))
     if not remote.is_there and not local.files:
         plan.steps.append(Step(Act.MAKE_THERE, "", Phase.MAKE))
-    full = _folders_of(local.files)
-    plan.steps += [Step(Act.MAKE_THERE, path, Phase.MAKE) for path in sorted(local.folders - remote.folders - full)
-                   if obstacles.there(path, delete=delete) is None]
-    if delete:
-        _delete_there(plan, compared, blind)
+    _make(plan, Act.MAKE_THERE, local.folders - remote.folders - _folders_of(local.files), obstacles)
+    _clear_there(plan, compared, clearing)
     return plan
 
 
@@ -99,24 +99,23 @@ def plan_pull(compared: Compared, *, delete: bool = False) -> Plan:
     """Make here like there. What here is not known to exist elsewhere too is kept aside when replaced or deleted."""
     local, remote = compared.local, compared.remote
     plan, blind = Plan(), _Blind((*local.skipped, *local.failed, *remote.skipped))
-    obstacles = _Obstacles(compared, blind)
+    clearing = _Clearing()
+    if delete:
+        clearing.files = {path for path in local.files if path not in remote.files and not blind.covers(path)}
+        clearing.folders = _unwanted(local.folders, remote.folders | _folders_of(remote.files), blind)
+    obstacles = _here(compared, clearing)
     for path, there in sorted(remote.files.items()):
         here = local.files.get(path)
         if compared.same(path) and here is not None:
             _settle(plan, compared, path)
             if not here.is_link and not _marked_here(here, there):
                 plan.steps.append(Step(Act.MARK_HERE, path, Phase.MOVE, here, there))
-        elif (reason := obstacles.here(path, delete=delete)) is not None:
-            plan.conflicts[path] = reason
-        else:
+        elif obstacles.let_file(plan, path):
             plan.steps.append(_fetch(compared, path))
     if not local.is_there and not remote.files:
         plan.steps.append(Step(Act.MAKE_HERE, "", Phase.MAKE))
-    full = _folders_of(remote.files)
-    plan.steps += [Step(Act.MAKE_HERE, path, Phase.MAKE) for path in sorted(remote.folders - local.folders - full)
-                   if obstacles.here(path, delete=delete) is None]
-    if delete:
-        _delete_here(plan, compared, blind)
+    _make(plan, Act.MAKE_HERE, remote.folders - local.folders - _folders_of(remote.files), obstacles)
+    _clear_here(plan, compared, clearing)
     return plan
 
 
@@ -124,27 +123,29 @@ def plan_sync(compared: Compared, *, delete: bool = False) -> Plan:
     """Carry changes both ways. With `delete` also deletions: of what was the same once and did not change since."""
     local, remote = compared.local, compared.remote
     plan, blind = Plan(), _Blind((*local.skipped, *local.failed, *remote.skipped))
-    obstacles = _Obstacles(compared, blind)
+    gone_here, gone_there = _Clearing(), _Clearing()
+    if delete:
+        known = compared.bases.keys()
+        gone_here.files = {path for path in local.files.keys() & known if path not in remote.files
+                           and not compared.changed_here(path) and not blind.covers(path)}
+        gone_there.files = {path for path in remote.files.keys() & known if path not in local.files
+                            and not compared.changed_there(path) and not blind.covers(path)}
+        gone_here.folders = _emptied(local.folders - remote.folders, local.files, local.folders, gone_here, blind)
+        gone_there.folders = _emptied(remote.folders - local.folders, remote.files, remote.folders, gone_there, blind)
+    here_open = _here(compared, gone_here)
+    there_open = _Obstacles(remote.files, remote.folders, remote.skipped, gone_there, FILE_THERE, FOLDER_THERE)
     for path in sorted(local.files.keys() | remote.files.keys()):
         here, there = local.files.get(path), remote.files.get(path)
         if here is not None and there is not None:
             _sync_both(plan, compared, path, here, there)
-        elif here is not None:
-            known = path in compared.bases
-            if known and delete and not compared.changed_here(path) and not blind.covers(path):
-                plan.steps.append(Step(Act.DELETE_HERE, path, Phase.DELETE, here))
-            elif (reason := obstacles.there(path, delete=False)) is not None:
-                plan.conflicts[path] = reason
-            else:
+        elif here is not None and path not in gone_here.files:
+            if there_open.let_file(plan, path):
                 plan.steps.append(Step(Act.SEND, path, Phase.MOVE, here))
-        elif there is not None and not blind.covers(path):
-            if path in compared.bases and delete and not compared.changed_there(path):
-                plan.steps.append(Step(Act.DELETE_THERE, path, Phase.DELETE, None, there))
-            elif (reason := obstacles.here(path, delete=False)) is not None:
-                plan.conflicts[path] = reason
-            else:
-                plan.steps.append(_fetch(compared, path))
-    _sync_folders(plan, compared, blind, obstacles, delete=delete)
+        elif there is not None and path not in gone_there.files and here_open.let_file(plan, path):
+            plan.steps.append(_fetch(compared, path))
+    _sync_folders(plan, compared, here_open, there_open)
+    _clear_there(plan, compared, gone_there)
+    _clear_here(plan, compared, gone_here)
     plan.gone = sorted(compared.bases.keys() - local.files.keys() - remote.files.keys())
     return plan
 
@@ -161,45 +162,47 @@ def _sync_both(plan: Plan, compared: Compared, path: str, here: LocalFile, there
         plan.conflicts[path] = BOTH_CHANGED if path in compared.bases else NEVER_SAME
 
 
-def _sync_folders(plan: Plan, compared: Compared, blind: _Blind, obstacles: _Obstacles, *, delete: bool) -> None:
-    """Folders follow their files; an empty one is made on the other side.
-
-    With `delete` a folder whose last file is deleted by this plan goes as well, when it has gone on the other side.
-    """
+def _sync_folders(plan: Plan, compared: Compared, here_open: _Obstacles, there_open: _Obstacles) -> None:
+    """Folders follow their files; an empty one is made on the other side."""
     local, remote = compared.local, compared.remote
     if not remote.is_there and not local.files:
         plan.steps.append(Step(Act.MAKE_THERE, "", Phase.MAKE))
     if not local.is_there and not remote.files:
         plan.steps.append(Step(Act.MAKE_HERE, "", Phase.MAKE))
-    emptied_there: list[str] = []
-    emptied_here: list[str] = []
-    if delete:
-        emptied_there = _emptied(remote.folders - local.folders, remote.files, remote.folders, plan,
-                                 Act.DELETE_THERE, blind)
-        emptied_here = _emptied(local.folders - remote.folders, local.files, local.folders, plan,
-                                Act.DELETE_HERE, blind)
-    coming_here = local.folders | _folders_of(remote.files) | set(emptied_there)
-    coming_there = remote.folders | _folders_of(local.files) | set(emptied_here)
-    plan.steps += [Step(Act.MAKE_HERE, path, Phase.MAKE) for path in sorted(remote.folders - coming_here)
-                   if obstacles.here(path, delete=False) is None]
-    plan.steps += [Step(Act.MAKE_THERE, path, Phase.MAKE) for path in sorted(local.folders - coming_there)
-                   if obstacles.there(path, delete=False) is None]
-    plan.steps += [Step(Act.REMOVE_THERE, path, Phase.REMOVE_FOLDERS) for path in emptied_there]
-    plan.steps += [Step(Act.REMOVE_HERE, path, Phase.REMOVE_FOLDERS) for path in emptied_here]
+    coming_here = {path for path in remote.files if path not in there_open.clearing.files}
+    coming_there = {path for path in local.files if path not in here_open.clearing.files}
+    _make(plan, Act.MAKE_HERE, remote.folders - local.folders - _folders_of(coming_here)
+          - set(there_open.clearing.folders), here_open)
+    _make(plan, Act.MAKE_THERE, local.folders - remote.folders - _folders_of(coming_there)
+          - set(here_open.clearing.folders), there_open)
 
 
-def _emptied(folders: set[str], files: Iterable[str], all_folders: set[str], plan: Plan, act: Act,
+def _make(plan: Plan, act: Act, folders: set[str], obstacles: _Obstacles) -> None:
+    """Make these folders on the other side, where nothing stands in the way."""
+    plan.steps += [Step(act, path, Phase.MAKE) for path in sorted(folders) if obstacles.let_folder(plan, path)]
+
+
+def _unwanted(folders: set[str], wanted: set[str], blind: _Blind) -> list[str]:
+    """The folders that the other side does not have, deepest first."""
+    return [path for path in _deepest_first(folders - wanted) if not blind.covers(path) and not blind.touches(path)]
+
+
+def _emptied(folders: set[str], files: Iterable[str], all_folders: set[str], clearing: _Clearing,
              blind: _Blind) -> list[str]:
-    """Those of `folders` that this plan empties, deepest first. A folder that was empty before is not one of them."""
-    deleted = {step.path for step in plan.steps if step.act is act}
-    touched = _folders_of(deleted)
-    left = _folders_of(path for path in files if path not in deleted)
+    """Those of `folders` that the clearing empties, deepest first. One that was empty before is not among them."""
+    touched = _folders_of(clearing.files)
+    left = _folders_of(path for path in files if path not in clearing.files)
+    inner = Counter(folder.rpartition("/")[0] for folder in all_folders)  # folders directly in a folder
     gone: list[str] = []
-    for folder in sorted(folders & touched, key=lambda path: (-path.count("/"), path)):
-        inner = [other for other in all_folders if other.startswith(folder + "/")]
-        if folder not in left and not blind.touches(folder) and all(other in gone for other in inner):
+    for folder in _deepest_first(folders & touched):
+        if folder not in left and not blind.touches(folder) and not inner[folder]:
             gone.append(folder)
+            inner[folder.rpartition("/")[0]] -= 1
     return gone
+
+
+def _deepest_first(folders: set[str]) -> list[str]:
+    return sorted(folders, key=lambda path: (-path.count("/"), path))
 
 
 def _fetch(compared: Compared, path: str) -> Step:
@@ -223,35 +226,22 @@ def _marked_here(here: LocalFile, there: RemoteFile) -> bool:
             and (there.mode is None or there.mode == here.mode))
 
 
-def _delete_there(plan: Plan, compared: Compared, blind: _Blind) -> None:
+def _clear_there(plan: Plan, compared: Compared, clearing: _Clearing) -> None:
     local, remote = compared.local, compared.remote
-    wanted_folders = local.folders | _folders_of(local.files)
-    for path, there in sorted(remote.files.items()):
-        if path not in local.files and not blind.covers(path):
-            phase = Phase.CLEAR if _in_the_way(path, local.files, wanted_folders) else Phase.DELETE
-            plan.steps.append(Step(Act.DELETE_THERE, path, phase, None, there))
-    for path in sorted(remote.folders - wanted_folders, key=lambda path: (-path.count("/"), path)):
-        if not blind.covers(path) and not blind.touches(path):
-            phase = Phase.CLEAR_FOLDERS if _in_the_way(path, local.files, ()) else Phase.REMOVE_FOLDERS
-            plan.steps.append(Step(Act.REMOVE_THERE, path, phase))
+    wanted = local.folders | _folders_of(local.files)
+    plan.steps += [Step(Act.DELETE_THERE, path, clearing.phase_of_file(path, local.files, wanted), None,
+                        remote.files[path]) for path in sorted(clearing.files)]
+    plan.steps += [Step(Act.REMOVE_THERE, path, clearing.phase_of_folder(path, local.files))
+                   for path in clearing.folders]
 
 
-def _delete_here(plan: Plan, compared: Compared, blind: _Blind) -> None:
+def _clear_here(plan: Plan, compared: Compared, clearing: _Clearing) -> None:
     local, remote = compared.local, compared.remote
-    wanted_folders = remote.folders | _folders_of(remote.files)
-    for path, here in sorted(local.files.items()):
-        if path not in remote.files and not blind.covers(path):
-            phase = Phase.CLEAR if _in_the_way(path, remote.files, wanted_folders) else Phase.DELETE
-            plan.steps.append(Step(Act.DELETE_HERE, path, phase, here, keep=compared.changed_here(path)))
-    for path in sorted(local.folders - wanted_folders, key=lambda path: (-path.count("/"), path)):
-        if not blind.covers(path) and not blind.touches(path):
-            phase = Phase.CLEAR_FOLDERS if _in_the_way(path, remote.files, ()) else Phase.REMOVE_FOLDERS
-            plan.steps.append(Step(Act.REMOVE_HERE, path, phase))
-
-
-def _in_the_way(path: str, files: Mapping[str, object], folders: Iterable[str]) -> bool:
-    """Whether the other side has a folder where this is a file, or a file where this or a folder above it is."""
-    return path in folders or path in files or any(folder in files for folder in ancestors(path))
+    wanted = remote.folders | _folders_of(remote.files)
+    plan.steps += [Step(Act.DELETE_HERE, path, clearing.phase_of_file(path, remote.files, wanted), local.files[path],
+                        keep=compared.changed_here(path)) for path in sorted(clearing.files)]
+    plan.steps += [Step(Act.REMOVE_HERE, path, clearing.phase_of_folder(path, remote.files))
+                   for path in clearing.folders]
 
 
 def _folders_of(paths: Iterable[str]) -> set[str]:
@@ -262,6 +252,24 @@ def _folders_of(paths: Iterable[str]) -> set[str]:
                 break
             found.add(folder)
     return found
+
+
+@dataclass(slots=True)
+class _Clearing:
+    """What the plan deletes on one side; `folders` deepest first. What is in the way of the other side goes first."""
+
+    files: set[str] = field(default_factory=set)
+    folders: list[str] = field(default_factory=list)
+
+    @staticmethod
+    def phase_of_file(path: str, others: Mapping[str, object], other_folders: set[str]) -> Phase:
+        in_the_way = path in other_folders or any(folder in others for folder in ancestors(path))
+        return Phase.CLEAR if in_the_way else Phase.DELETE
+
+    @staticmethod
+    def phase_of_folder(path: str, others: Mapping[str, object]) -> Phase:
+        in_the_way = path in others or any(folder in others for folder in ancestors(path))
+        return Phase.CLEAR_FOLDERS if in_the_way else Phase.REMOVE_FOLDERS
 
 
 class _Blind:
@@ -281,28 +289,46 @@ class _Blind:
         return folder in self._above
 
 
+def _here(compared: Compared, clearing: _Clearing) -> _Obstacles:
+    local = compared.local
+    unknown = dict.fromkeys([*local.skipped, *local.failed], UNKNOWN_HERE)
+    return _Obstacles(local.files, local.folders, unknown, clearing, FILE_HERE, FOLDER_HERE)
+
+
 class _Obstacles:
-    """What stands where a file has to go."""
+    """What stands where something has to go, on one side. `unknown`: path -> reason, for all below it too."""
 
-    def __init__(self, compared: Compared, blind: _Blind) -> None:
-        self._compared = compared
-        self._blind = blind
+    def __init__(self, files: Mapping[str, object], folders: set[str], unknown: Mapping[str, str],
+                 clearing: _Clearing, file_reason: str, folder_reason: str) -> None:
+        self.clearing = clearing
+        self._files = files
+        self._folders = folders
+        self._cleared_folders = set(clearing.folders)
+        self._unknown = unknown
+        self._file_reason = file_reason
+        self._folder_reason = folder_reason
 
-    def there(self, path: str, *, delete: bool) -> str | None:
-        """Why nothing can be sent to the path; None when it can. `delete`: the plan clears what it may."""
-        remote = self._compared.remote
-        if path in remote.skipped:
-            return remote.skipped[path]
-        if path in remote.folders and path not in self._compared.local.folders:
-            return None if delete and not self._blind.touches(path) else FOLDER_THERE
-        blocking = [folder for folder in ancestors(path) if folder in remote.files]
-        return FILE_THERE if blocking and not delete else None
+    def let_file(self, plan: Plan, path: str) -> bool:
+        """Whether a file can go to the path; if not, the plan gets a conflict that says why."""
+        reason = self._reason(path, ancestors(path))
+        if reason is None and path in self._folders and path not in self._cleared_folders:
+            reason = self._folder_reason
+        return self._let(plan, path, reason)
 
-    def here(self, path: str, *, delete: bool) -> str | None:
-        local = self._compared.local
-        if self._blind.covers(path):
-            return UNKNOWN_HERE
-        if path in local.folders and path not in self._compared.remote.folders:
-            return None if delete and not self._blind.touches(path) else FOLDER_HERE
-        blocking = [folder for folder in ancestors(path) if folder in local.files]
-        return FILE_HERE if blocking and not delete else None
+    def let_folder(self, plan: Plan, path: str) -> bool:
+        """The same for a folder."""
+        return self._let(plan, path, self._reason(path, [path, *ancestors(path)]))
+
+    def _reason(self, path: str, above: list[str]) -> str | None:
+        for place in (path, *above):
+            if place in self._unknown:
+                return self._unknown[place]
+        if any(place in self._files and place not in self.clearing.files for place in above):
+            return self._file_reason
+        return None
+
+    @staticmethod
+    def _let(plan: Plan, path: str, reason: str | None) -> bool:
+        if reason is not None:
+            plan.conflicts[path] = reason
+        return reason is None

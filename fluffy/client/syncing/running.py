@@ -82,10 +82,10 @@ async def prepare(client: AsyncFluffy, memory: SyncMemory, task: Task) -> Prepar
 
 
 def _check_kinds(task: Task, local: LocalTree, remote: RemoteTree) -> None:
-    if not local.is_there and (task.way is Way.PUSH or not remote.is_there):
-        raise LocalFileFailed(f"there is no {task.here} on this machine", local=str(task.here))
     if not remote.is_there and task.way is Way.PULL:
         raise FileNotFound(f"there is nothing at {task.there}", path=task.there)
+    if not local.is_there and (task.way is Way.PUSH or not remote.is_there):
+        raise LocalFileFailed(f"there is no {task.here} on this machine", local=str(task.here))
     if "" in local.skipped:
         raise LocalFileFailed(f"{task.here} is {local.skipped['']}", local=str(task.here))
     if local.is_there and "" in local.files:
@@ -132,7 +132,7 @@ async def carry_out(client: AsyncFluffy, memory: SyncMemory, prepared: Prepared,
     aside = await asyncio.to_thread(local_files.new_aside_folder, state)
     mover = Mover(client, task.here, task.there, aside, on_step=on_step, lock_for=lock_for)
     report = mover.report
-    report.same, report.skipped = prepared.same, prepared.skipped
+    report.same, report.hashed, report.skipped = prepared.same, prepared.hashed, prepared.skipped
     report.failed += prepared.failed
     report.failed += [(path, _conflict(reason, path)) for path, reason in prepared.plan.conflicts.items()]
     try:
