@@ -8,7 +8,7 @@ somebody else was quicker the log refuses it, and the door builds on the newer o
 
 Each attempt is a request of its own, whose id follows from the caller's. A repeated request therefore walks through the
 same refusals to the same end, at any node; nothing is appended twice. Writers in one process wait for each other, so
-that only as many conflict as there are gateways.
+that only as many conflict as there are gateways; while they wait, their bytes are stored already.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from blake3 import blake3
+from cachetools import TTLCache
 
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import (
@@ -45,6 +46,7 @@ from fluffy.core.metadata.commands_tree import AppendFile, PatchFile
 from fluffy.core.metadata.model import ChunkRef, FileVersion
 from fluffy.core.metadata.outcomes import Accepted
 from fluffy.ports import ChunkSource, MetadataLog, MetadataReader
+from fluffy.services.groups import first_failure
 from fluffy.services.uploads import BodySource, Promise, PutOrder, Uploads
 from fluffy.wire.ranges import unsatisfied_range
 
@@ -61,6 +63,13 @@ CHUNK_TIMEOUT_S = 20.0
 BUFFER_TIMEOUT_S = 15.0
 # A manifest of so many chunks takes milliseconds to read: longer ones are read in a thread.
 LOOP_FILE_BYTES_MAX = GIB
+# Where writers crowd, small chunks are joined only when there are so many: joining takes a turn's time twice.
+CROWDED_JOINS_LEAST = 32
+# A file is crowded for so long after one writer met another there.
+CROWDED_S = 2.0
+CROWDED_FILES_MAX = 1_000
+# Chunks read at once to be joined.
+READS_AT_ONCE = 8
 INTENT_BYTES = 16
 
 Command = AppendFile | PutFile | PatchFile
@@ -126,6 +135,7 @@ class Patches:
         self._inline_max = inline_max
         self._memory = asyncio.Semaphore(MEMORY_BODIES_MAX)
         self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._crowded: TTLCache[str, bool] = TTLCache(CROWDED_FILES_MAX, CROWDED_S)
 
     async def append(self, header: Header, order: PutOrder, body: BodySource) -> Changed:
         """Add a body to the end of a file, or make the file; `order.meta` and `tags` must be empty.
@@ -147,26 +157,41 @@ class Patches:
         async with self._received(body, Promise(order.md5, order.blake3)) as received:
             fits = offset is None and received.data is not None and received.size <= self._inline_max
             wish = _Wish(header, order, path, received, offset, fits)
-            if fits:
+            first = 0
+            if fits and await self._is_small(path, received.size):
+                # In the log nothing conflicts, so there is no turn to wait for.
                 outcome = await self._try(wish, 0, _append_file(wish, 0))
                 if outcome is not None:
                     return _changed(wish, outcome)
+                first = 1
+            making = _Making(self, wish)
+            if path.text in self._crowded or path.text in self._turns:
+                self._crowded[path.text] = True
+                await making.prepare()
             async with self._turn(path.text):
-                return await self._insist(wish, first=1 if fits else 0)
+                return await self._insist(wish, making, first)
 
-    async def _insist(self, wish: _Wish, first: int) -> Changed:
+    async def _is_small(self, path: RemotePath, more: int) -> bool:
+        """Whether the file seems to live in the metadata, and to stay there with so many bytes more."""
+        base = await self._base(path, Deadline.after(CHANGE_TIMEOUT_S))
+        return base is None or (not base.chunks and base.size + more <= self._inline_max)
+
+    async def _insist(self, wish: _Wish, making: _Making, first: int) -> Changed:
         """Attempt after attempt, each on the newest generation that this node knows."""
-        making = _Making(self, wish)
+        text = wish.path.text
+        joins_least: int | None = CROWDED_JOINS_LEAST if text in self._crowded else 1
         deadline = Deadline.after(CHANGE_TIMEOUT_S)
         for attempt in range(first, first + ATTEMPTS_MAX):
             base = await self._base(wish.path, deadline)
-            command = await making.command(base, attempt, joins=attempt == first)
+            command = await making.command(base, attempt, joins_least)
             try:
                 outcome = await self._try(wish, attempt, command)
             except FluffyError as error:
                 raise making.judged(error) from error
             if outcome is not None:
                 return _changed(wish, outcome)
+            joins_least = None
+            self._crowded[text] = True
             if deadline.passed:
                 break
         raise Overloaded("too many others change this file at the same time; try again with the same request id",
@@ -263,19 +288,30 @@ class Patches:
 
     async def _write(self, out: memoryview, pieces: Sequence[Piece]) -> ChunkRef:
         position = 0
-        for piece in pieces:
-            part = out[position:position + piece.count]
-            source = piece.source
-            if isinstance(source, bytes):
-                part[:] = memoryview(source)[piece.offset:piece.offset + piece.count]
-            else:
-                with await self._source.open(
-                        source.chunk_id, source.length, source.replicas, Deadline.after(CHUNK_TIMEOUT_S),
-                        offset=piece.offset, want=piece.count, in_memory=True) as lease:
-                    part[:] = lease.data
-            position += piece.count
+        slots = asyncio.Semaphore(READS_AT_ONCE)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for piece in pieces:
+                    part = out[position:position + piece.count]
+                    position += piece.count
+                    if isinstance(piece.source, bytes):
+                        part[:] = memoryview(piece.source)[piece.offset:piece.offset + piece.count]
+                        continue
+                    await slots.acquire()
+                    group.create_task(self._read(piece.source, piece.offset, part, slots))
+        except BaseExceptionGroup as failures:
+            raise first_failure(failures) from failures
         written = await self._uploads.sink.write(out, Deadline.after(CHUNK_TIMEOUT_S))
         return ChunkRef(written.chunk_id, written.length, written.replicas)
+
+    async def _read(self, chunk: ChunkRef, offset: int, out: memoryview, slots: asyncio.Semaphore) -> None:
+        try:
+            with await self._source.open(
+                    chunk.chunk_id, chunk.length, chunk.replicas, Deadline.after(CHUNK_TIMEOUT_S), offset=offset,
+                    want=len(out), in_memory=True) as lease:
+                out[:] = lease.data
+        finally:
+            slots.release()
 
     @property
     def chunk_size(self) -> int:
@@ -303,7 +339,13 @@ class _Making:
             return RangeIllegal("the range began beyond the end of the file as it was then")
         return error
 
-    async def command(self, base: FileVersion | None, attempt: int, *, joins: bool) -> Command:
+    async def prepare(self) -> None:
+        """Store a body that is to be appended while others have their turn."""
+        wish = self._wish
+        if wish.offset is None and wish.body.data:
+            await self._write(splice((), 0, wish.body.sources, chunk_size=self._patches.chunk_size))
+
+    async def command(self, base: FileVersion | None, attempt: int, joins_least: int | None) -> Command:
         """Where the base does not allow the change, one that only asks whether an earlier time of this request did it.
 
         The log refuses it otherwise, and `judged` says why.
@@ -320,7 +362,8 @@ class _Making:
             return replace(_question(wish, attempt), base_generation=base.generation, at=len(base.chunks) + 1)
         if not base.chunks:
             return await self._of_bytes(base, base.inline or b"", offset, attempt)
-        change = splice(base.chunks, offset, wish.body.sources, chunk_size=self._patches.chunk_size, joins=joins)
+        change = splice(base.chunks, offset, wish.body.sources, chunk_size=self._patches.chunk_size,
+                        joins_least=joins_least)
         return self._patch(base, attempt, change, await self._write(change))
 
     async def _first(self, attempt: int) -> Command:

@@ -24,7 +24,7 @@ from fluffy.core.metadata.model import ChunkRef
 # Below this a chunk costs its round of fsyncs, whatever is in it.
 MERGED_BYTES_MIN = 64 * KIB
 # What one append joins at most; each is a read.
-MERGED_CHUNKS_MAX = 32
+MERGED_CHUNKS_MAX = 64
 
 Source = ChunkRef | bytes
 
@@ -62,17 +62,17 @@ def whole(source: Source) -> Piece:
 
 
 def splice(base: Sequence[ChunkRef], offset: int, body: Sequence[Source], *, chunk_size: int,
-           joins: bool = True) -> Splice:
+           joins_least: int | None = 1) -> Splice:
     """Put `body` into the file of chunks `base` at `offset`, which lies in it or at its end.
 
-    `joins`: an append takes in small chunks before it.
+    `joins_least`: an append takes in small chunks before it when there are so many; None: never.
     """
     size = sum(chunk.length for chunk in base)
     pieces = [whole(source) for source in body]
     count = sum(piece.count for piece in pieces)
     invariant(0 <= offset <= size, "a change begins in the file or at its end")
     if offset == size:
-        return _append(base, size, pieces, count, chunk_size=chunk_size, joins=joins)
+        return _append(base, size, pieces, count, chunk_size=chunk_size, joins_least=joins_least)
     at, position = 0, 0
     while position + base[at].length <= offset:
         position += base[at].length
@@ -99,16 +99,18 @@ def splice_bytes(base: bytes, offset: int, body: Sequence[Source], *, chunk_size
 
 
 def _append(base: Sequence[ChunkRef], size: int, pieces: list[Piece], count: int, *, chunk_size: int,
-            joins: bool) -> Splice:
+            joins_least: int | None) -> Splice:
     at, weight = len(base), count
     joined: list[Piece] = []
-    while joins and len(pieces) == 1 and at > 0 and len(joined) < MERGED_CHUNKS_MAX:
+    while joins_least is not None and len(pieces) == 1 and at > 0 and len(joined) < MERGED_CHUNKS_MAX:
         length = base[at - 1].length
         if length + weight > chunk_size or length > max(MERGED_BYTES_MIN, 2 * weight):
             break
         at, weight = at - 1, weight + length
         joined.insert(0, whole(base[at]))
-    made = ((*joined, *pieces),) if joined else cut(pieces, chunk_size)
+    if joins_least is None or len(joined) < joins_least:
+        return Splice(len(base), 0, cut(pieces, chunk_size), size + count)
+    made = ((*joined, *pieces),)
     return Splice(at, len(base) - at, made, size + count)
 
 
