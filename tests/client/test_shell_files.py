@@ -136,6 +136,9 @@ def test_ls_of_files_of_folders_themselves_and_of_several(shell: Shell) -> None:
     for name in ("a", "docs/x", "more/y"):
         shell.sdk.put(f"/admin/{name}", b"x")
     assert shell("ls", "docs", "a", "more").out == "/admin/docs:\nx\na\n/admin/more:\ny\n"
+    said = shell("ls", "none", "docs")
+    assert (said.code, said.out) == (1, "/admin/docs:\nx\n")
+    assert "/admin/none" in said.err
     assert shell("ls", "-d", "docs", "a").out == "/admin/docs/\n/admin/a\n"
     assert shell("ls", "*").out == "a\n/admin/docs:\nx\n/admin/more:\ny\n"
 

@@ -104,11 +104,14 @@ def ls(session: Session, long: bool, directory: bool, at: str | None, paths: tup
     if session.output.json or session.output.paths_wanted or directory or len(wanted) == 1:
         show_entries(session, (entry for path in wanted for entry in entries_of(path)), long=long, paths=directory)
         return
-    for path in wanted:
+
+    def one(path: str) -> Mapping[str, Any]:
         entries = list(entries_of(path))
         if [entry.path for entry in entries] != [path]:
             session.output.line(session.output.style(f"{safe(path)}:", bold=True))
         show_entries(session, entries, long=long)
+        return {"path": path}
+    run_each(session, wanted, one)
 
 
 @row("files", takes="remote", aliases=("stat",), eats="paths", params=(
