@@ -28,6 +28,9 @@ REPORT_EVERY_S = 5.0
 PROPOSE_TIMEOUT_S = 10.0
 # Different refusals of one interval; one batch, so a flood costs the log one command every five seconds.
 PENDING_MAX = REFUSALS_MAX - 1
+# Of these of one user (or of strangers): nobody must be able to push the rest out of the audit log. At this rate its
+# 100,000 rows last for nine hours of trying.
+PENDING_OF_USER_MAX = 16
 TEXT_CHARS_MAX = REFUSAL_TEXT_BYTES_MAX // 4
 invariant(TEXT_CHARS_MAX >= 256, "a path is still recognised when it is cut")
 
@@ -60,10 +63,13 @@ class RefusalReporter:
         seen = self._pending.get(key)
         if seen is not None:
             seen.count += 1
-        elif len(self._pending) < PENDING_MAX:
+        elif len(self._pending) < PENDING_MAX and self._pending_of(key[0]) < PENDING_OF_USER_MAX:
             self._pending[key] = _Seen(self._clock.now_ms(), _fit(reason))
         else:
             self._left_out += 1
+
+    def _pending_of(self, user: str) -> int:
+        return sum(1 for who, _, _ in self._pending if who == user)
 
     async def run(self) -> None:
         """Report what there is every few seconds, for ever."""

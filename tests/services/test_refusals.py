@@ -11,7 +11,7 @@ from fluffy.base.errors import QuorumLost
 from fluffy.base.ids import NodeNo
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.model_people import AuditRow
-from fluffy.services.refusals import PENDING_MAX, RefusalReporter
+from fluffy.services.refusals import PENDING_MAX, PENDING_OF_USER_MAX, RefusalReporter
 from tests.services.test_locks import RealClock
 from tests.support.local_log import BornCluster, born_cluster
 
@@ -44,13 +44,24 @@ async def test_the_same_refusal_again_becomes_a_count(cluster: BornCluster, repo
 async def test_a_flood_costs_one_batch_and_says_how_much_was_left_out(cluster: BornCluster,
                                                                      reporter: RefusalReporter) -> None:
     for number in range(PENDING_MAX + 500):
-        reporter.note(user="bob", act="read", target=f"/eve/{number}", reason="no")
+        reporter.note(user=f"bob {number}", act="read", target="/eve", reason="no")
     await reporter.report()
     found = rows(cluster)
     assert len(found) == PENDING_MAX + 1 and found[0].detail == "500 more were left out"
     reporter.note(user="bob", act="read", target="/eve/x", reason="no")
     await reporter.report()
     assert rows(cluster)[0].target == "/eve/x"
+
+
+async def test_one_user_cannot_push_the_others_out(cluster: BornCluster, reporter: RefusalReporter) -> None:
+    for number in range(PENDING_MAX + 500):
+        reporter.note(user="bob", act="read", target=f"/eve/{number}", reason="no")
+    reporter.note(user="mallory", act="read", target="/eve", reason="no")
+    await reporter.report()
+    found = rows(cluster)
+    assert len(found) == PENDING_OF_USER_MAX + 2
+    assert found[0].detail == f"{PENDING_MAX + 500 - PENDING_OF_USER_MAX} more were left out"
+    assert found[1].who == "mallory"
 
 
 async def test_texts_of_any_kind_fit(cluster: BornCluster, reporter: RefusalReporter) -> None:
