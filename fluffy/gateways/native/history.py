@@ -102,7 +102,7 @@ async def _restore_then(desk: Desk, call: Call, fields: Fields) -> Answer:
         return await _restore_version(desk, call, path, file.generation, None)
     outcome = await desk.propose(RestoreFolderAt(
         desk.header(call), path.text, moment_ms, fields.flag("exact"), fields.text_or_none("after") or "",
-        lock=desk.lock_of(call)))
+        lock=desk.lock_of(call)), is_large=True)
     call.point = Point(outcome.seq)
     return json_answer({"path": str(path), **outcome.facts})
 
@@ -149,7 +149,7 @@ async def empty_trash(desk: Desk, call: Call) -> Answer:
         desk.allow(call, Act.READ, path)
     purged, after, more = 0, "", True
     for step in range(EMPTY_STEPS_MAX):
-        outcome = await desk.propose(EmptyTrash(desk.header(call, f"trash {step}"), path.text, after))
+        outcome = await desk.propose(EmptyTrash(desk.header(call, f"trash {step}"), path.text, after), is_large=True)
         purged, after, more = purged + outcome.facts["purged"], outcome.facts["after"], outcome.facts["more"]
         call.point = Point(outcome.seq)
         if not more or call.deadline.passed:

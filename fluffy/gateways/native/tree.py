@@ -56,7 +56,8 @@ async def copy(desk: Desk, call: Call) -> Answer:
         fields.number("generation", 0), fields.flag("overwrite"), fields.flag("parents", default=True),
         _tag(fields, "if_match") or if_match_of(call), _tag(fields, "if_dst_match"),
         None if meta is None else checked_meta(meta), None if tags is None else checked_tags(tags),
-        None if content_type is None else checked_type(content_type), desk.lock_of(call)))
+        None if content_type is None else checked_type(content_type), desk.lock_of(call)),
+        is_large=True)
     if outcome.facts["kind"] == "file":
         return await version_answer(desk, call, dst, outcome, src=str(src), kind="file")
     call.point = Point(outcome.seq)
