@@ -28,6 +28,7 @@ from fluffy.base.errors import (
     BodyIncomplete,
     Conflict,
     DigestMismatch,
+    FileNotFound,
     FluffyError,
     Overloaded,
     PreconditionFailed,
@@ -211,6 +212,11 @@ class Patches:
             may_retry = wish.order.if_match in (None, "*", etag)
             if not may_retry or not (error.facts.get("use") == "patch" or present not in (None, 0, built_on)):
                 raise
+            return None
+        except FileNotFound:
+            if wish.offset is not None:
+                raise
+            # Deleted or moved away since this node looked: an append makes the file then.
             return None
 
     async def _propose(self, command: Command) -> Accepted:

@@ -101,6 +101,9 @@ class World:
         assert version is not None
         return version
 
+    def there(self) -> bool:
+        return self.cluster.reader.read(lambda db: queries.kind_at(db, parse_file_path(PATH))) == "file"
+
     def content(self, generation: int | None = None) -> bytes:
         version = self.version(generation)
         data = version.inline if version.inline is not None else b"".join(
@@ -259,6 +262,24 @@ async def test_a_demanded_version_that_is_replaced_meanwhile_is_not_built_on(wor
     with pytest.raises(PreconditionFailed) as failure:
         await append(patches, bytes(10), if_match=etag)
     assert failure.value.facts["etag"] == "new" and world.version().generation == 2
+
+
+async def test_an_append_to_a_file_that_is_deleted_meanwhile_makes_it_anew(world: World) -> None:
+    """Found by tests/faults/linearizable.py: it was refused with FileNotFound, which no order explains."""
+    _, other = world.gateway()
+    await append(other, bytes(5000))
+
+    def delete_once(command: Command) -> None:
+        if isinstance(command, PatchFile) and world.there():
+            world.cluster.log.apply(DeleteFile(header(), PATH))
+
+    _, patches = world.gateway(before=delete_once)
+    changed = await append(patches, b"x" * 20)
+    assert changed.offset == 0 and world.content() == b"x" * 20
+    world.cluster.log.apply(DeleteFile(header(), PATH))
+    await append(other, bytes(5000))
+    with pytest.raises(FileNotFound):
+        await overwrite(patches, 0, b"x" * 20)
 
 
 # Many writers
