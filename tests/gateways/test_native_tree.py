@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import unicodedata
+from collections import Counter
 
 import pytest
 
@@ -333,3 +335,29 @@ async def test_info_tells_everything(admin: Asker) -> None:
     folder = await admin.must("GET", "/v1/info/admin/d")
     assert (folder["kind"], folder["files"], folder["bytes"], folder["lock"]["mode"]) == ("folder", 1, 2, "shared")
     assert (await admin.must("GET", "/v1/info/admin"))["lock"] is None
+
+
+async def test_listings_during_moves_show_the_folder_whole_or_not_at_all(admin: Asker, door: Door) -> None:
+    for number in range(30):
+        await admin.must("PUT", f"/v1/files/admin/a/{number}", b"")
+    done = asyncio.Event()
+    seen: Counter[tuple[int, int]] = Counter()
+
+    async def move() -> None:
+        for number in range(100):
+            src, dst = ("/admin/a", "/admin/b") if number % 2 == 0 else ("/admin/b", "/admin/a")
+            await admin.must("POST", "/v1/move", {"src": src, "dst": dst})
+        done.set()
+
+    async def look(target: str) -> None:
+        while not done.is_set():
+            async with door.client.get(door.url + target) as answer:
+                entries = (await answer.json()).get("entries", [])
+                seen[answer.status, len(entries)] += 1
+
+    async with asyncio.TaskGroup() as group:
+        # A page of more than a hundred is read in a thread.
+        for target in ("/v1/dirs/admin/a", "/v1/dirs/admin/b?limit=1000", "/v1/dirs/admin/a?limit=1000"):
+            group.create_task(look(target))
+        group.create_task(move())
+    assert set(seen) == {(200, 30), (404, 0)}

@@ -43,8 +43,6 @@ async def list_folder(desk: Desk, call: Call) -> Answer:
     else:
         desk.allow(call, Act.READ, path)
         page = await _read_page(desk, call, path, after, limit)
-    if not page.entries and not path.is_root:
-        _check_is_folder(desk, path)
     if call.flag("labels"):
         labels = await desk.reader.read_in_thread(lambda db: labels_of(db, path, page), call.deadline)
         return json_answer({"path": str(path), "after": page.after, "version": page.version or None,
@@ -74,8 +72,12 @@ def page_answer(page: Page, key: str, *, long: bool, **more: object) -> Answer:
 
 
 async def _read_page(desk: Desk, call: Call, path: RemotePath, after: str | None, limit: int) -> Page:
+    """Raises FolderNotFound, IsFile. Looked at at one moment: a folder that moves away is never an empty one."""
     def query(db: sqlite3.Connection) -> Page:
-        return queries.list_folder(db, path, after, limit)
+        page = queries.list_folder(db, path, after, limit)
+        if not page.entries and not path.is_root:
+            _check_is_folder(db, path)
+        return page
 
     if limit <= LOOP_ENTRIES_MAX:
         return desk.reader.read(query)
@@ -101,8 +103,8 @@ async def _visible_buckets(desk: Desk, call: Call, after: str | None, limit: int
     return Page(tuple(visible), None)
 
 
-def _check_is_folder(desk: Desk, path: RemotePath) -> None:
-    kind = desk.reader.read(lambda db: queries.kind_at(db, path))
+def _check_is_folder(db: sqlite3.Connection, path: RemotePath) -> None:
+    kind = queries.kind_at(db, path)
     if kind == "file":
         raise IsFile(f"{path} is a file; get it with GET /v1/files{path}", path=str(path))
     if kind is None:
