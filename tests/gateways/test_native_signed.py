@@ -39,7 +39,7 @@ async def knock(door: Door, method: str, target: str, body: bytes | None = None,
 async def test_a_signed_url_reads_one_file_whole_and_in_ranges(door: Door, alice: Asker) -> None:
     target = await sign(alice)
     told = await knock(door, "GET", target)
-    assert (told.status, told.body) == (200, BODY)
+    assert (told.status, told.body, told.headers["cache-control"]) == (200, BODY, "private, no-cache")
     told = await knock(door, "GET", target, Range="bytes=70000-70009")
     assert (told.status, told.body) == (206, BODY[70000:70010])
     old = await sign(alice, generation=1, download=True)

@@ -184,6 +184,9 @@ class Desk:
         call.query = parse_query(query, route.query_names)
         self._check_general_right(call, route)
         answer = await route.handler(self, call)
+        if call.signature:
+            # Without a token in the request a proxy may keep the answer, and give it out after the URL has ended.
+            answer.headers.append(("Cache-Control", "private, no-cache"))
         self._stamp(call, answer)
         return answer
 
