@@ -11,27 +11,28 @@ somebody else changed is seen at once. Files are read as one generation and writ
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import os
 import weakref
 from collections.abc import Coroutine, Iterable
+from concurrent.futures import wait
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
 from fsspec.asyn import AsyncFileSystem, sync, sync_wrapper
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
+from fsspec.compression import compr
+from fsspec.core import get_compression
 from fsspec.utils import isfilelike
 
-from fluffy.base.errors import AlreadyExists, FluffyError, IsFile, PreconditionFailed, RangeIllegal
+from fluffy.base.errors import AlreadyExists, IsFile, PreconditionFailed, RangeIllegal
 from fluffy.client.api import PATIENCE_S, AsyncFluffy
-from fluffy.client.opened_sync import FluffyReader, FluffyWriter
+from fluffy.client.listings import Info, Listings, full_info
+from fluffy.client.opened_sync import FluffyReader, FluffyTextWriter, FluffyWriter, PackedWriter
 from fluffy.client.os_errors import as_os_errors
-from fluffy.client.results import Entry, FileInfo
 
 T = TypeVar("T")
-Info = dict[str, Any]
 
 # What a program may say of a file that it opens here; fsspec's own words (block_size, cache_type, …) mean nothing.
 _READ_OPTIONS = frozenset({"generation", "at"})
@@ -58,7 +59,7 @@ class FluffyFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
         found = self.place_of(peers, token, ca_file, config)
         self.client = AsyncFluffy(found[0], found[1], ca_file=found[2], patience_s=patience_s,
                                   consistency=consistency)
-        self._versions: dict[str, str] = {}
+        self._listings = Listings(self.client, self.dircache)
         if not asynchronous:
             weakref.finalize(self, _close, self._loop, self.client)
 
@@ -89,61 +90,27 @@ class FluffyFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
         if path == "/":
             return {"name": "/", "type": "directory", "size": 0}
         with as_os_errors(path):
-            return _info_of(await self.client.info(path))
+            return full_info(await self.client.info(path))
 
     async def _ls(self, path: str, detail: bool = True, refresh: bool = False, **_: Any) -> list[Info] | list[str]:
         path = self._path(path)
         with as_os_errors(path):
             try:
-                found = await self._listing(path, refresh=refresh)
+                found = await self._listings.of(path, refresh=refresh)
             except IsFile:
-                found = [_info_of(await self.client.info(path))]
+                found = [full_info(await self.client.info(path))]
         return [dict(info) for info in found] if detail else [info["name"] for info in found]
-
-    async def _listing(self, path: str, *, refresh: bool) -> list[Info]:
-        known = None if refresh else self._ls_from_cache(path) if path in self._versions else None
-        if known is not None:
-            page = await self.client.ls_page(path, limit=1)
-            if page.version == self._versions.get(path):
-                return known
-        found: list[Info] = []
-        versions: set[str | None] = set()
-        after: str | None = None
-        while True:
-            page = await self.client.ls_page(path, after=after)
-            versions.add(page.version)
-            found += [_entry_info(entry) for entry in page.entries]
-            if page.after is None:
-                break
-            after = page.after
-        self.dircache.pop(path, None)
-        self._versions.pop(path, None)
-        version = versions.pop() if len(versions) == 1 else None  # else it changed between two pages
-        if version is not None:
-            self.dircache[path] = found
-            self._versions[path] = version
-        return found
-
-    def _ls_from_cache(self, path: str) -> list[Info] | None:
-        """Only what was listed itself: what is kept of its parent says nothing checked about it."""
-        try:
-            return cast(list[Info], self.dircache[path])
-        except KeyError:
-            return None
 
     def invalidate_cache(self, path: str | None = None) -> None:
         """Forget kept listings: all, or this one and those above it. Never needed for being right."""
         if path is None:
-            self.dircache.clear()
-            self._versions.clear()
+            self._listings.forget()
         else:
-            path = self._path(path)
-            while True:
-                self.dircache.pop(path, None)
-                self._versions.pop(path, None)
-                if path == "/":
-                    break
-                path = cast(str, self._parent(path))
+            above = self._path(path)
+            self._listings.forget(above)
+            while above != "/":
+                above = cast(str, self._parent(above))
+                self._listings.forget(above)
         super().invalidate_cache(path)
 
     async def _du(self, path: str, total: bool = True, maxdepth: int | None = None, **more: Any) -> Any:
@@ -239,6 +206,20 @@ class FluffyFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
             else:
                 await asyncio.to_thread(os.makedirs, os.path.dirname(lpath) or ".", exist_ok=True)
                 await self.client.download(rpath, lpath, overwrite=True, resume=False, progress=progress)
+
+    def open(self, path: str, mode: str = "rb", block_size: int | None = None, cache_options: Any = None,
+             compression: str | None = None, **options: Any) -> Any:
+        """As fsspec's; but text and packed files, too, are stored when they are closed and left alone by a failure."""
+        if "r" in mode:
+            return super().open(path, mode, block_size, cache_options, compression, **options)
+        text = {name: options.pop(name, None) for name in ("encoding", "errors", "newline")}
+        file: FluffyWriter | PackedWriter = super().open(path, mode.replace("t", "").replace("b", "") + "b", **options)
+        packing = get_compression(self._path(path), compression)
+        if packing is not None:
+            file = PackedWriter(cast(FluffyWriter, file), compr[packing](file, mode="w"))
+        if "b" in mode:
+            return file
+        return FluffyTextWriter(file, text["encoding"] or "utf-8", text["errors"], text["newline"])
 
     def _open(self, path: str, mode: str = "rb", block_size: int | None = None, autocommit: bool = True,
               cache_options: Any = None, **options: Any) -> FluffyReader | FluffyWriter:
@@ -374,23 +355,6 @@ class _Caller:
             asyncio.run_coroutine_threadsafe(work, self._loop)
 
 
-def _info_of(info: FileInfo) -> Info:
-    if info.is_folder:
-        return {"name": info.path, "type": "directory", "size": 0, "created": info.modified, "mtime": info.modified,
-                "owner": info.owner, "bytes": info.document.get("bytes", 0), "files": info.document.get("files", 0)}
-    return {"name": info.path, "type": "file", "size": info.size, "etag": info.etag, "generation": info.generation,
-            "mtime": info.modified, "content_type": info.content_type, "owner": info.owner,
-            "blake3": info.blake3 or None, "meta": info.meta, "tags": info.tags}
-
-
-def _entry_info(entry: Entry) -> Info:
-    if entry.is_folder:
-        return {"name": entry.path, "type": "directory", "size": 0, "created": entry.modified, "mtime": entry.modified,
-                "owner": entry.owner}
-    return {"name": entry.path, "type": "file", "size": entry.size, "etag": entry.etag, "generation": entry.generation,
-            "mtime": entry.modified, "content_type": entry.content_type, "owner": entry.owner}
-
-
 def _close(loop: asyncio.AbstractEventLoop, client: AsyncFluffy) -> None:
     """When the last reference is gone, or the program ends; in whatever thread that happens."""
     if loop.is_closed() or not loop.is_running():
@@ -401,5 +365,4 @@ def _close(loop: asyncio.AbstractEventLoop, client: AsyncFluffy) -> None:
     except RuntimeError:
         is_inside = False
     if not is_inside:
-        with contextlib.suppress(TimeoutError, FluffyError):
-            closing.result(CLOSE_S)
+        wait((closing,), CLOSE_S)

@@ -11,7 +11,7 @@ import io
 import warnings
 from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from fluffy.client.download import RemoteHead
 from fluffy.client.opened import AsyncReader, AsyncWriter
@@ -174,12 +174,67 @@ class FluffyWriter(io.BufferedIOBase):
             self._thread.run(self._file.write(data))
 
 
+class Packer(Protocol):
+    """A file that packs what is written into another one, which it does not close."""
+
+    def write(self, data: Any, /) -> int: ...
+    def close(self) -> None: ...
+
+
+class PackedWriter(io.BufferedIOBase):
+    """A remote file open for writing what `packer` packs into it. It appears when it is closed."""
+
+    def __init__(self, file: FluffyWriter, packer: Packer) -> None:
+        self._file = file
+        self._packer = packer
+
+    @property
+    def name(self) -> str:
+        return self._file.name
+
+    @property
+    def stored(self) -> Stored | None:
+        """What the cluster said of the file; None until it was closed."""
+        return self._file.stored
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:  # any buffer
+        return self._packer.write(data)
+
+    def close(self) -> None:
+        """Make what was written the file. Raises what the cluster refuses; then nothing has changed."""
+        if not self._file.closed:
+            self._packer.close()
+            self._file.close()
+
+    def abort(self) -> None:
+        """Forget what was written; the file stays as it was."""
+        self._file.abort()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def __del__(self) -> None:
+        """Forgotten without being closed: the file below says so, and aborts."""
+
+
 class FluffyTextWriter(io.TextIOWrapper):
     """A remote file open for writing text. It appears when it is closed."""
 
-    def __init__(self, file: FluffyWriter, encoding: str, errors: str | None, newline: str | None) -> None:
+    def __init__(self, file: FluffyWriter | PackedWriter, encoding: str, errors: str | None,
+                 newline: str | None) -> None:
         # Lines end in \n on every machine, unless said otherwise: the file is everybody's.
-        super().__init__(file, encoding, errors, "\n" if newline is None else newline)
+        super().__init__(cast(Any, file), encoding, errors, "\n" if newline is None else newline)
         self._file = file
 
     @property

@@ -194,3 +194,9 @@ async def test_a_listing_tells_the_folders_version_which_changes_with_what_it_sh
     await door.put("admin/v/a", b"2")
     assert await version_of() not in (first, None)
     assert (await json_of(door, "/v1/dirs/"))["version"] is None
+
+
+async def test_a_bucket_that_is_not_there_is_not_found(door: Door) -> None:
+    for door_name in ("info", "dirs"):
+        answer = await json_of(door, f"/v1/{door_name}/none", 404)
+        assert answer["error"]["code"] in ("BucketNotFound", "FolderNotFound")

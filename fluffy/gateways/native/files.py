@@ -13,6 +13,7 @@ from dataclasses import replace
 from urllib.parse import quote
 
 from fluffy.base.errors import (
+    BucketNotFound,
     FileNotFound,
     IsFolder,
     PreconditionFailed,
@@ -139,6 +140,8 @@ async def get_info(desk: Desk, call: Call) -> Answer:
     if info is not None and "generation" not in call.query:
         sums = desk.reader.read(lambda db: queries.folder_sums(db, path))
         return json_answer(folder_json(info, sums or (0, 0), locks))
+    if info is None and path.is_bucket:
+        raise BucketNotFound(f"there is no bucket {path}", path=str(path))
     version = await _find_version(desk, call, parse_file_path(call.tail))
     names = {record.node_no: record.name for record in desk.reader.read(queries.node_records)}
     kept = desk.reader.read(lambda db: len(queries.versions(db, path, VERSIONS_COUNTED_MAX)))
