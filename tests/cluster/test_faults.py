@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.faults import all_kills, bad_chunks, bad_input, lagging_follower, leader_kills, minority, real_input
+from tests.faults import (
+    all_kills,
+    bad_chunks,
+    bad_input,
+    killed_client,
+    lagging_follower,
+    leader_kills,
+    minority,
+    real_input,
+)
 from tests.support.cluster import Cluster
 
 MakeCluster = Callable[..., Cluster]
@@ -43,6 +52,12 @@ async def test_real_files_come_back_equal_through_every_node(make_cluster: MakeC
     report = await real_input.run(make_cluster(), rounds=1, seed=SEED, large_mib=48)
     report.verify(SLACK)
     assert report.compared > 3 * len(real_input.SPECIAL)
+
+
+async def test_an_upload_whose_client_and_a_node_are_killed_goes_on_where_it_was(make_cluster: MakeCluster) -> None:
+    report = await killed_client.run(make_cluster(), rounds=1, seed=SEED, mib=300)
+    report.verify(SLACK)
+    assert (report.kills, report.compared) == (2, 3)
 
 
 async def test_bad_input_is_refused_and_leaves_nothing_behind(make_cluster: MakeCluster) -> None:
