@@ -207,10 +207,11 @@ class Patches:
                 # Another node tried this attempt while the file was of another kind: its answer is the attempt's.
                 return await self._propose(_twin(wish, attempt, command))
         except PreconditionFailed as error:
+            # The refusal may be an old one, of an earlier time of this request: the generation that it names says
+            # nothing about what this attempt was built on.
             present, etag = error.facts.get("generation"), error.facts.get("etag")
-            built_on = command.base_generation if isinstance(command, PatchFile) else 0
             may_retry = wish.order.if_match in (None, "*", etag)
-            if not may_retry or not (error.facts.get("use") == "patch" or present not in (None, 0, built_on)):
+            if not may_retry or not (error.facts.get("use") == "patch" or present):
                 raise
             return None
         except FileNotFound:

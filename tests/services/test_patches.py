@@ -7,6 +7,7 @@ import hashlib
 import random
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -280,6 +281,26 @@ async def test_an_append_to_a_file_that_is_deleted_meanwhile_makes_it_anew(world
     await append(other, bytes(5000))
     with pytest.raises(FileNotFound):
         await overwrite(patches, 0, b"x" * 20)
+
+
+async def test_a_repeated_request_goes_on_where_its_first_time_was_refused(world: World) -> None:
+    """Found by tests/faults/linearizable.py: the refusal named the generation that the repeat was built on."""
+    _, other = world.gateway()
+    await append(other, bytes(5000))
+    request_id = new_request_id()
+
+    def cut_off(command: Command) -> None:
+        if isinstance(command, PatchFile) and command.header.request_id == request_id:
+            world.cluster.log.apply(PatchFile(header(), PATH, b"x" * 16, 1, 1, 0, 5000, b"", "new", None, (), ()))
+            with suppress(PreconditionFailed):
+                world.cluster.log.apply(command)
+            raise ProposalLost
+
+    _, dies = world.gateway(before=cut_off)
+    with pytest.raises(ProposalLost):
+        await overwrite(dies, 4000, b"y" * 2000, request_id)
+    changed = await overwrite(other, 4000, b"y" * 2000, request_id)
+    assert changed.outcome.facts["generation"] == 3 and world.content() == bytes(4000) + b"y" * 2000
 
 
 # Many writers
