@@ -44,14 +44,16 @@ BUILT: tuple[Route, ...] = (
 )
 
 
-def _later(method: str, pattern: str, doc: str, act: Act = Act.SEE_CLUSTER) -> Route:
-    return Route(method, pattern, cluster.not_built, doc, act, is_built=False)
+def _later(method: str, pattern: str, doc: str, act: Act = Act.SEE_CLUSTER,
+           query: tuple[Parameter, ...] = ()) -> Route:
+    return Route(method, pattern, cluster.not_built, doc, act, query=query, is_built=False)
 
 
 LATER: tuple[Route, ...] = (
     _later("GET", "/v1/jobs", "Repair jobs."),
     _later("GET", "/v1/explain/{path}", "Where each copy is, and why."),
-    _later("GET", "/v1/doctor", "What is wrong, and what stopping a node would cost."),
+    _later("GET", "/v1/doctor", "What is wrong, and what stopping a node would cost.",
+           query=(Parameter("stop", "text", "the node that might be stopped"),)),
     _later("GET", "/", "The dashboard."),
     _later("POST", "/v1/admin/recover/{node}", "Copy back to a node what it lost.", Act.OPERATE),
     _later("POST", "/v1/admin/scrub", "Check all copies now.", Act.OPERATE),
