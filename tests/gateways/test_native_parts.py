@@ -360,3 +360,24 @@ async def test_beginning_again_under_one_request_id_is_one_upload(admin: Uploade
     answers = [await admin.ask("POST", "", {"path": "/admin/x"}, Fluffy_Request_Id="same") for _ in range(3)]
     assert answers[0][0] == 201 and answers[0] == answers[1] == answers[2]
     assert len((await admin.ask("GET", ""))[1]["uploads"]) == 1
+
+
+async def test_a_file_of_uneven_parts_can_be_appended_to_and_overwritten_like_any_other(door: Door,
+                                                                                       admin: Uploader) -> None:
+    pieces = [os.urandom(size) for size in (5 * KIB, CHUNK_SIZE + 100, 1, 90 * KIB)]
+    upload = await admin.begin()
+    for number, piece in enumerate(pieces, start=1):
+        await admin.put(upload, number, piece)
+    await admin.complete(upload)
+    whole = bytearray(b"".join(pieces))
+    for start, data in ((0, b"head"), (5 * KIB - 2, b"over the edge"), (5 * KIB + CHUNK_SIZE + 99, b"xyz"),
+                        (len(whole), os.urandom(70 * KIB))):
+        headers = {"Content-Range": f"bytes {start}-{start + len(data) - 1}/*"}
+        async with door.client.patch(door.file_url("admin/big"), data=data, headers=headers) as answer:
+            assert answer.status == 200, await answer.text()
+        whole[start:start + len(data)] = data
+        assert (await door.get("admin/big"))[1] == whole
+    async with door.client.post(door.file_url("admin/big") + "?append", data=b"the end") as answer:
+        assert answer.status == 200
+    assert (await door.get("admin/big"))[1] == whole + b"the end"
+    check_state(door.cluster.log.db)
