@@ -245,7 +245,7 @@ class NodeClient(Protocol):
 
     async def has_chunk(self, node: NodeNo, chunk_id: ChunkId, deadline: Deadline) -> bool: ...
     async def ping(self, node: NodeNo, deadline: Deadline) -> dict[str, int]:
-        """{'free_bytes': …}: alive, and how much room."""
+        """{'free_bytes': …, 'level': …}: alive, how much room, and the feature level that its program knows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
     put   {op: "put",  i, c: chunk id, x: xxh3}              payload: the chunk     -> {i}
     get   {op: "get",  i, c: chunk id, o: offset, n: bytes}                         -> {i, x: xxh3} payload: the bytes
     has   {op: "has",  i, c: chunk id}                                              -> {i, h: 0 | 1}
-    ping  {op: "ping", i}                                                           -> {i, f: free bytes}
+    ping  {op: "ping", i}                                                           -> {i, f: free bytes, v: level}
     an error answers any of them:                                                   -> {i, e: code, m: message}
 
 Everything is checked here; a frame that is not exactly one of these raises FrameCorrupt and ends its connection.
@@ -63,6 +63,7 @@ class Answer:
     xxh3: bytes | None = None
     has: bool | None = None
     free_bytes: int | None = None
+    level: int | None = None  # the newest feature level that the program knows; programs of level 1 do not tell
 
 
 def encode_request(request: Request, payload_bytes: int = 0) -> bytes:
@@ -110,6 +111,8 @@ def encode_answer(answer: Answer, payload_bytes: int = 0) -> bytes:
         header["h"] = int(answer.has)
     if answer.free_bytes is not None:
         header["f"] = answer.free_bytes
+    if answer.level is not None:
+        header["v"] = answer.level
     return encode_head(header, payload_bytes)
 
 
@@ -125,7 +128,8 @@ def decode_answer(header: dict[str, Any], payload_bytes: int) -> Answer:
     return Answer(number, None,
                   _bytes(header, "x", XXH3_BYTES) if "x" in header else None,
                   _number(header, "h") == 1 if "h" in header else None,
-                  _number(header, "f") if "f" in header else None)
+                  _number(header, "f") if "f" in header else None,
+                  _number(header, "v") if "v" in header else None)
 
 
 def _number(header: dict[str, Any], key: str) -> int:

@@ -31,6 +31,7 @@ from fluffy.core.metadata import outcome_codec
 from fluffy.core.metadata.commands import (
     COMMAND_KINDS,
     FEATURE_LEVEL,
+    LEVEL_2_KIND_MIN,
     Command,
     Header,
     NodeRecord,
@@ -104,6 +105,15 @@ def decode_command(data: bytes) -> Command:
     if isinstance(command, SetFeatureLevel) and command.level > FEATURE_LEVEL:
         raise FeatureTooNew(level=command.level)
     return command
+
+
+def level_of(command: Command) -> int:
+    """The feature level that a program must know to read the command."""
+    if command.KIND >= LEVEL_2_KIND_MIN:
+        return 2
+    spec = _SPECS[command.KIND]
+    later = zip(reversed(spec.values_of(command)), spec.later_defaults, strict=False)
+    return 2 if any(value != default for value, default in later) else 1
 
 
 def encode_group(commands: Sequence[bytes]) -> bytes:

@@ -19,6 +19,7 @@ from fluffy.base.errors import (
 )
 from fluffy.base.hashing import chunk_id_of, xxh3_of
 from fluffy.base.units import KIB, MIB
+from fluffy.core.metadata.commands import FEATURE_LEVEL
 from fluffy.drivers.data_port import limits
 from fluffy.drivers.data_port.client import DataPortClient
 from fluffy.wire.handshake import Handshake, derive_key
@@ -82,7 +83,7 @@ async def test_refusals_come_back_as_their_errors_and_the_connection_goes_on(one
     node(one).store._reserve_bytes = 1 << 60
     with pytest.raises(DiskFull):
         await put(one, some_bytes(6000))
-    assert (await one.client.ping(1, Deadline.after(SOON))) == {"free_bytes": 0}
+    assert (await one.client.ping(1, Deadline.after(SOON))) == {"free_bytes": 0, "level": FEATURE_LEVEL}
     assert node(one).server.connections == 1
     assert await everything_is_released(one)
 

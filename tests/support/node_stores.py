@@ -9,6 +9,7 @@ from fluffy.base.deadline import Deadline
 from fluffy.base.errors import ChunkNotFound, PeerUnreachable
 from fluffy.base.hashing import chunk_id_of, xxh3_of
 from fluffy.base.ids import ChunkId, NodeNo
+from fluffy.core.metadata.commands import FEATURE_LEVEL
 from fluffy.drivers.chunk_files import ChunkFiles
 
 
@@ -20,6 +21,7 @@ class NodeStores:
     away: set[NodeNo] = field(default_factory=set)
     lying: set[NodeNo] = field(default_factory=set)
     free_bytes: dict[NodeNo, int] = field(default_factory=dict)
+    levels: dict[NodeNo, int] = field(default_factory=dict)
     asked: list[NodeNo] = field(default_factory=list)
 
     def _store(self, node: NodeNo) -> ChunkFiles:
@@ -48,7 +50,7 @@ class NodeStores:
 
     async def ping(self, node: NodeNo, deadline: Deadline) -> dict[str, int]:
         self._store(node)
-        return {"free_bytes": self.free_bytes.get(node, 50 << 30)}
+        return {"free_bytes": self.free_bytes.get(node, 50 << 30), "level": self.levels.get(node, FEATURE_LEVEL)}
 
 
 def node_stores(folder: Path, nodes: int) -> NodeStores:

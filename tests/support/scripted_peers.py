@@ -53,7 +53,7 @@ class ScriptedPeers:
         return chunk_id in self.chunks.get(node, {})
 
     async def ping(self, node: NodeNo, deadline: Deadline) -> dict[str, int]:
-        return {"free_bytes": 1 << 40}
+        return {"free_bytes": 1 << 40, "level": 2}
 
     async def _behave(self, node: NodeNo) -> None:
         behaviour = self.behaviours.get(node, Behaviour())

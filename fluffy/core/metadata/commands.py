@@ -213,6 +213,8 @@ Command = (Genesis | PutFile | DeleteFile | MakeFolder | RemoveFolder | PublishP
 # The level whose kinds this program knows: 1 to 11 are level 1, 20 to 69 level 2. A new kind raises it.
 FEATURE_LEVEL = 2
 
+LEVEL_2_KIND_MIN = 20
+
 COMMAND_KINDS: dict[int, type[Any]] = {
     cls.KIND: cls
     for cls in (Genesis, PutFile, DeleteFile, MakeFolder, RemoveFolder, PublishPlacement, ReplicasChanged,

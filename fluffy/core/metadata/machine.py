@@ -106,6 +106,11 @@ class StateMachine:
         return self._work.seq
 
     @property
+    def feature_level(self) -> int:
+        """Commands up to this level may be proposed; 0 before genesis."""
+        return self._work.feature_level
+
+    @property
     def cluster_uuid(self) -> str | None:
         """None before genesis."""
         return self._work.cluster_uuid

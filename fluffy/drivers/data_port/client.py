@@ -69,7 +69,7 @@ class DataPortClient:
 
     async def ping(self, node: NodeNo, deadline: Deadline) -> dict[str, int]:
         answer = await self._call(node, Ping, deadline)
-        return {"free_bytes": answer.free_bytes or 0}
+        return {"free_bytes": answer.free_bytes or 0, "level": answer.level or 1}
 
     async def close(self) -> None:
         for peer in self._peers.values():

@@ -15,6 +15,7 @@ from fluffy.base.checks import invariant
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import FluffyError, FrameCorrupt, PeerUnreachable, TooLarge
 from fluffy.base.threads import in_thread
+from fluffy.core.metadata.commands import FEATURE_LEVEL
 from fluffy.drivers.data_port import limits
 from fluffy.drivers.data_port.frame_protocol import FrameProtocol
 from fluffy.ports import Buffer, Buffers, ChunkStore, VerifiedFile
@@ -162,7 +163,7 @@ class ServerConnection(FrameProtocol):
                     await self._say(Answer(number, has=await self._has(chunk_id)))
                 case Ping(number):
                     free = await in_thread(self._server.read_threads, self._server.store.free_bytes)
-                    await self._say(Answer(number, free_bytes=free))
+                    await self._say(Answer(number, free_bytes=free, level=FEATURE_LEVEL))
                 case PutChunk():
                     invariant(False, "puts have their own way")
         except PeerUnreachable:

@@ -34,13 +34,14 @@ from fluffy.base.errors import (
     QuerySyntax,
     QuorumLost,
     TooLarge,
+    Unavailable,
 )
 from fluffy.base.units import MIB
 from fluffy.drivers.raft.group_commit import Answered
 from fluffy.drivers.raft.node import RaftNode
 from fluffy.drivers.raft.poller import ERROR, READ, WRITE, EpollPoller
 from fluffy.wire.frames import LOG_PAYLOAD_BYTES_MAX, Frame, FrameReader, encode_frame
-from fluffy.wire.log_entries import COMMAND_BYTES_MAX, decode_command
+from fluffy.wire.log_entries import COMMAND_BYTES_MAX, decode_command, level_of
 
 log = logging.getLogger(__name__)
 
@@ -186,9 +187,13 @@ class LogServer:
         if len(frame.payload) > COMMAND_BYTES_MAX:
             raise TooLarge(f"one change of the catalog may have at most {COMMAND_BYTES_MAX} bytes")
         try:
-            decode_command(frame.payload)  # nothing enters the log that apply could not read
+            command = decode_command(frame.payload)  # nothing enters the log that apply could not read
         except FeatureTooNew as error:
             raise QuerySyntax("a command of a newer version") from error
+        # Nor what another member's program could not: it would have to stop (see services/keeper/lift.py).
+        if 0 < self.node.store.machine.feature_level < level_of(command):
+            raise Unavailable("the cluster is being upgraded: this works once every node runs this version of Fluffy",
+                              level=self.node.store.machine.feature_level)
         if not self.node.majority_connected():
             raise QuorumLost()
         self.node.proposals.offer(frame.payload, lambda answered: _answer_proposal(reply, answered))

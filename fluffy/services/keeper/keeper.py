@@ -14,6 +14,7 @@ from fluffy.ports import Buffers, ChunkStore, Clock, MetadataLog, MetadataReader
 from fluffy.services.keeper.heal import Candidates, Healer
 from fluffy.services.keeper.inventory import Inventory
 from fluffy.services.keeper.leadership import Leadership
+from fluffy.services.keeper.lift import Lifter
 from fluffy.services.keeper.rounds import run_rounds
 from fluffy.services.keeper.tidy import Tidier
 from fluffy.services.keeper.watch import NodeWatch
@@ -25,6 +26,8 @@ WATCH_EVERY_S = PING_EVERY_MS / 1000
 HEAL_EVERY_S = 3.0
 INVENTORY_EVERY_S = 1.0
 TIDY_EVERY_S = 60.0
+# After an upgrade people wait for what is new; asking all nodes costs a ping each.
+LIFT_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
                     rules.pace, world.disk, world.buffers)
     inventory = Inventory(world.own_no, world.log, world.reader, world.store, reports, world.clock, world.disk,
                           rules.orphans, rules.inventory_rest_s)
+    lifter = Lifter(world.own_no, leadership, world.log, world.reader, world.peers, world.clock)
     search = SearchFollower(world.reader, world.search, world.clock, world.disk)
     async with asyncio.TaskGroup() as group:
         group.create_task(reports.run(), name="replica reports")
@@ -74,4 +78,5 @@ async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
         group.create_task(run_rounds("tidying", rules.tidy_every_s, tidier.one_round), name="tidy")
         group.create_task(run_rounds("making missing copies", HEAL_EVERY_S, healer.one_round), name="heal")
         group.create_task(run_rounds("inventory", INVENTORY_EVERY_S, inventory.one_round), name="inventory")
+        group.create_task(run_rounds("lifting the feature level", LIFT_EVERY_S, lifter.one_round), name="lift")
         group.create_task(run_rounds("the search index", FOLLOW_EVERY_S, search.one_round), name="search")

@@ -16,9 +16,10 @@ import msgpack
 import pytest
 
 from fluffy.base.deadline import Deadline
-from fluffy.base.errors import AlreadyExists, FluffyError, NotReady, TooLarge
+from fluffy.base.errors import AlreadyExists, FluffyError, NotReady, TooLarge, Unavailable
 from fluffy.base.ids import NodeNo, UserNo, new_request_id
-from fluffy.core.metadata.commands import Header, MakeFolder, PutFile
+from fluffy.core.metadata.commands import Command, Header, MakeFolder, PutFile, SetFeatureLevel
+from fluffy.core.metadata.commands_tree import Move
 from fluffy.drivers.log_client import LogClient
 from fluffy.wire.frames import HEADER_BYTES_MAX, LOG_PAYLOAD_BYTES_MAX, PREFIX, FrameReader, encode_frame
 from fluffy.wire.log_entries import encode_command
@@ -45,11 +46,11 @@ class Solo:
     def socket_path(self) -> Path:
         return self.folder / "one" / "run" / "log.sock"
 
-    def start(self) -> None:
+    def start(self, *program: str) -> None:
         with (self.folder / "log.txt").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "fluffy.apps.log_process", "one", "--config", str(self.folder / "config.yaml")],
-                stderr=log)
+                [sys.executable, *(program or ("-m", "fluffy.apps.log_process")), "one", "--config",
+                 str(self.folder / "config.yaml")], stderr=log)
 
     def kill(self, number: int = signal.SIGKILL) -> int:
         assert self.process is not None
@@ -220,3 +221,36 @@ async def test_a_second_log_process_on_the_same_folder_refuses_to_start(solo: So
     assert second.returncode == 78 and b"another process uses" in errors
     await client.propose(folder_command("alive"), Deadline.after(5))
     await client.close()
+
+
+OLD_BIRTH = """
+import sys
+from fluffy.apps import genesis, log_process
+genesis.FEATURE_LEVEL = 1
+log_process.main()
+"""
+
+
+async def test_a_cluster_of_the_first_version_takes_no_newer_command_until_it_is_lifted(tmp_path: Path) -> None:
+    solo = Solo(tmp_path)
+    solo.start("-c", OLD_BIRTH)
+    client = LogClient(solo.socket_path)
+
+    def header() -> Header:
+        return Header(new_request_id(), 1, NodeNo(1), UserNo(1))
+
+    async def propose(command: Command) -> None:
+        await client.propose(command, Deadline.after(5))
+
+    try:
+        await ready(client)
+        await propose(MakeFolder(header(), "admin/old"))
+        # A new kind, and an old one with a field that came later.
+        for command in (Move(header(), "admin/old", "admin/new"), MakeFolder(header(), "admin/x", lock=b"l" * 32)):
+            with pytest.raises(Unavailable, match="being upgraded"):
+                await propose(command)
+        await propose(SetFeatureLevel(header(), 2))
+        await propose(Move(header(), "admin/old", "admin/new"))
+    finally:
+        await client.close()
+        solo.kill()
