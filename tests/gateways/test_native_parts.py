@@ -297,6 +297,10 @@ async def test_a_quota_that_is_exceeded_in_the_middle_refuses_the_part_and_nothi
     for session, number in ((upload, 3), (other, 2)):
         status, told = await bob.put(session, number, b"z" * 5_000)
         assert (status, told["error"]["code"]) == (507, "QuotaExceeded"), "what sessions hold counts"
+    stored = len(door.chunks.stored)
+    status, told = await bob.put(upload, 3, os.urandom(2 * PART))
+    assert (status, told["error"]["code"]) == (507, "QuotaExceeded")
+    assert len(door.chunks.stored) == stored, "what cannot fit is not taken in"
     assert (await bob.put(upload, 2, b"smaller"))[0] == 200, "the session goes on"
     assert (await bob.put(upload, 2, PIECES[1]))[0] == 200
     assert (await bob.complete(upload))[0] == 201

@@ -77,10 +77,11 @@ async def put_part(desk: Desk, call: Call) -> Answer:
     service = _service(desk)
     number = _part_number(call.params["n"])
     refuse_encoding(call)
-    promise = Promise(md5=digest_of(call, "content-md5", 16), blake3=digest_of(call, "fluffy-blake3", HASH_BYTES))
+    md5, root = digest_of(call, "content-md5", 16), digest_of(call, "fluffy-blake3", HASH_BYTES)
     found = await _session(desk, call)
     if isinstance(found, FinishedUpload):
         raise _finished(found)
+    promise = Promise(md5, root, bytes_max=_room(desk, found, number))
     header = desk.header(call)
     await desk.pulse.refuse_without_majority()
     with desk.uploading:
@@ -182,6 +183,21 @@ async def _session(desk: Desk, call: Call) -> Upload | FinishedUpload:
             found.user_no != call.user.user_no):
         raise AccessDenied("somebody else began that upload")
     return found
+
+
+def _room(desk: Desk, upload: Upload, number: int) -> int | None:
+    """How large the part may be for all that the quotas leave now; None: any size. A hint: the log decides."""
+    path = parse_file_path(upload.path)
+
+    def query(db: sqlite3.Connection) -> int | None:
+        left = queries.bytes_left(db, path.bucket, upload.user_no)
+        if left is None:
+            return None
+        present = queries.file_head(db, path)
+        replaced = sum(part.size for part in queries.upload_parts(db, upload.no, number - 1, 1)
+                       if part.number == number)
+        return max(0, left + (0 if present is None else present.size) - upload.bytes + replaced)
+    return desk.reader.read(query)
 
 
 def _service(desk: Desk) -> PartUploads:
