@@ -25,6 +25,7 @@ from cachetools import TTLCache
 
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import (
+    BucketNotFound,
     BodyIncomplete,
     Conflict,
     DigestMismatch,
@@ -214,7 +215,7 @@ class Patches:
             if not may_retry or not (error.facts.get("use") == "patch" or present):
                 raise
             return None
-        except FileNotFound:
+        except (FileNotFound, BucketNotFound):
             if wish.offset is not None:
                 raise
             # Deleted or moved away since this node looked: an append makes the file then.
