@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from fluffy.client.pages import Pages
+
 T = TypeVar("T")
 
 # Tidying up after Ctrl-C writes at most a few buffered megabytes.
@@ -91,7 +93,11 @@ class LoopThread:
             future.cancel()
 
     def pull(self, items: AsyncIterator[T]) -> Iterator[T]:
-        """The items, one by one, as they are asked for."""
+        """The items, one by one, as they are asked for; what comes in pages crosses the threads in pages."""
+        if isinstance(items, Pages):
+            while page := self.run(items.next_page()):
+                yield from page
+            return
         while True:
             try:
                 item = self.run(_next(items))

@@ -51,12 +51,16 @@ class DiffLine:
 
 @dataclass(slots=True)
 class RestoredFolder:
-    """What a folder's way back came to: files brought back, deleted (with `exact`), same already, and left alone."""
+    """What a folder's way back came to: files brought back, deleted (with `exact`), same already, and left alone.
+
+    `conflicts` names some of the paths that stand in the way, `conflict_count` counts all.
+    """
 
     restored: int = 0
     deleted: int = 0
     same: int = 0
     conflicts: list[str] = field(default_factory=list)
+    conflict_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from datetime import datetime
 from fluffy.client.results import (
     Document,
     known_time,
+    labels_in,
     number_in,
     number_or_none,
     rooted,
@@ -42,7 +43,7 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Myself:
-    """Whose credential a client sends, and what it is good for."""
+    """Whose credential a client sends, and what it is good for. `rights`: on each of the buckets; `owner` for own."""
 
     user: str
     role: str
@@ -50,6 +51,7 @@ class Myself:
     expires: datetime | None
     quota: Quota
     buckets: tuple[str, ...]
+    rights: Mapping[str, str]
     document: Document = field(repr=False)
 
 
@@ -162,7 +164,7 @@ def myself_of(document: Document) -> Myself:
     return Myself(
         user=text_in(document, "user"), role=text_in(document, "role"), token_id=text_in(document, "token_id", ""),
         expires=time_of(document.get("expires")), quota=quota_of(document.get("quota")),
-        buckets=texts_in(document, "buckets"), document=document)
+        buckets=texts_in(document, "buckets"), rights=labels_in(document, "rights"), document=document)
 
 
 def token_of(document: Document) -> Token:

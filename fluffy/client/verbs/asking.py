@@ -8,8 +8,9 @@ look at the same moment.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -24,11 +25,18 @@ PAGE_ENTRIES = 1000
 Moment = str | datetime | timedelta
 """A time: `2026-07-01`, `2026-07-01T12:30:00Z`, `-2h` (two hours ago), a datetime, or a timedelta before now."""
 
+class Keep(Enum):
+    """`KEEP`: leave it as it is, where None says something else."""
+
+    KEEP = "keep"
+
+
+KEEP = Keep.KEEP
+
 _SPAN = re.compile(r"-(\d{1,9})(s|m|h|d|w)\Z", re.ASCII)
 _SPAN_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 
 class HasToken(Protocol):
@@ -40,15 +48,6 @@ class HasToken(Protocol):
 
 LockToken = str | HasToken
 """A lock's token, or the lock itself."""
-
-
-class Page(Protocol[T_co]):
-    """A page of an answer in pages; `after` is None on the last one."""
-
-    @property
-    def items(self) -> tuple[T_co, ...]: ...
-    @property
-    def after(self) -> str | None: ...
 
 
 class Asking:
@@ -80,6 +79,16 @@ def told(**fields: object) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if value is not None}
 
 
+def changed(**fields: object) -> dict[str, Any]:
+    """The fields that are not to be kept as they are; None is a value here."""
+    return {key: value for key, value in fields.items() if value is not KEEP}
+
+
+async def gathered(items: AsyncIterator[T]) -> list[T]:
+    """All of them."""
+    return [item async for item in items]
+
+
 def guards(*, if_match: str | None = None, lock: LockToken | None = None) -> dict[str, str]:
     """The headers under which a change is made."""
     headers = {} if if_match is None else {"If-Match": quoted(if_match)}
@@ -96,25 +105,13 @@ def moment_text(moment: Moment | None) -> str | None:
     """RFC 3339 in UTC for a span or a datetime; any other text as it is. Raises QuerySyntax for a span too long."""
     if moment is None:
         return None
-    if isinstance(moment, str):
-        span = _SPAN.match(moment)
-        if span is None:
-            return moment
-        moment = timedelta(**{_SPAN_UNITS[span[2]]: int(span[1])})
+    span = _SPAN.match(moment) if isinstance(moment, str) else None
     try:
+        if span is not None:
+            moment = timedelta(**{_SPAN_UNITS[span[2]]: int(span[1])})
+        if isinstance(moment, str):
+            return moment
         at = datetime.now(UTC) - abs(moment) if isinstance(moment, timedelta) else moment.astimezone(UTC)
     except OverflowError as error:
         raise QuerySyntax(f"{moment} before now is before the beginning of time") from error
     return f"{at.isoformat()[:19]}.{at.microsecond // 1000:03d}Z"
-
-
-async def all_pages(page_after: Callable[[str | None], Awaitable[Page[T]]]) -> AsyncIterator[T]:
-    """The items of all pages, asked for one by one."""
-    after: str | None = None
-    while True:
-        page = await page_after(after)
-        for item in page.items:
-            yield item
-        if page.after is None or page.after == after:
-            return
-        after = page.after

@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from fluffy.base.paths import parse_path
-from fluffy.client.results import Entry, EntryPage, lines_of, number_in, page_of
+from fluffy.client.pages import Pages
+from fluffy.client.results import Entry, EntryPage, Lines, lines_of, number_in, page_of
 from fluffy.client.results_history import Change, change_of
 from fluffy.client.upload import remote_url
-from fluffy.client.verbs.asking import PAGE_ENTRIES, Asking, LockToken, Moment, all_pages, guards, moment_text
+from fluffy.client.verbs.asking import PAGE_ENTRIES, Asking, LockToken, Moment, guards, moment_text
 
 # The longest that the servers let a follower wait; well under what their connections idle.
 FOLLOW_WAIT_S = 25
@@ -42,7 +43,7 @@ class FolderVerbs(Asking):
         `at`: as it was then; `labels`: of files also hash, metadata and tags.
         """
         moment = moment_text(at)
-        return all_pages(lambda after: self.ls_page(path, after=after, at=moment, labels=labels))
+        return Pages(lambda after: self.ls_page(path, after=after, at=moment, labels=labels))
 
     async def list_page(self, user: str, *, after: str | None = None, limit: int = PAGE_ENTRIES) -> EntryPage:
         """One page of all files of a user."""
@@ -50,7 +51,7 @@ class FolderVerbs(Asking):
 
     def list(self, user: str) -> AsyncIterator[Entry]:
         """All files of a user, page by page."""
-        return all_pages(lambda after: self.list_page(user, after=after))
+        return Pages(lambda after: self.list_page(user, after=after))
 
     async def search_page(self, query: str = "", *, bucket: str | None = None, owner: str | None = None,
                           type: str | None = None, tag: str | None = None, min_size: int | str | None = None,
@@ -73,22 +74,23 @@ class FolderVerbs(Asking):
         page = functools.partial(
             self.search_page, query, bucket=bucket, owner=owner, type=type, tag=_tag_text(tags), min_size=min_size,
             max_size=max_size, since=moment_text(since), until=moment_text(until))
-        return all_pages(lambda after: page(after=after))
+        return Pages(lambda after: page(after=after))
 
-    async def changes(self, since: int = 0, *, follow: bool = False) -> AsyncIterator[Change]:
+    def changes(self, since: int = 0, *, follow: bool = False) -> AsyncIterator[Change]:
         """What happened after position `since` in the log, in order; with `follow` also what happens from now on.
 
         Raises HistoryCut when the feed does not reach back that far any more.
         """
-        wait_s = FOLLOW_WAIT_S if follow else None
-        while True:
-            document = await self._read("/v1/changes", answer_s=FOLLOW_WAIT_S + FOLLOW_SLACK_S if follow else None,
-                                        since=since, limit=PAGE_ENTRIES, wait_s=wait_s)
-            for change in lines_of(document, "changes", change_of).items:
-                yield change
-            since = number_in(document, "next")
-            if not follow and document.get("more") is not True:
-                return
+        async def page(after: str | None) -> Lines[Change]:
+            position = int(after or since)
+            while True:
+                document = await self._read(
+                    "/v1/changes", answer_s=FOLLOW_WAIT_S + FOLLOW_SLACK_S if follow else None, since=position,
+                    limit=PAGE_ENTRIES, wait_s=FOLLOW_WAIT_S if follow else None)
+                found, position = lines_of(document, "changes", change_of).items, number_in(document, "next")
+                if found or not follow:  # a follower waits on until there is something
+                    return Lines(found, str(position) if follow or document.get("more") is True else None)
+        return Pages(page)
 
 
 def _dir_url(path: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from fluffy.base.errors import Unavailable
 from fluffy.base.paths import parse_file_path, parse_path
+from fluffy.client.pages import Pages
 from fluffy.client.results import Lines, Stored, lines_of, number_in, stored_of, texts_in
 from fluffy.client.results_history import (
     DiffLine,
@@ -24,7 +25,6 @@ from fluffy.client.verbs.asking import (
     Asking,
     LockToken,
     Moment,
-    all_pages,
     given,
     guards,
     moment_text,
@@ -48,7 +48,7 @@ class HistoryVerbs(Asking):
 
     async def restore_at(self, path: str, at: Moment, *, exact: bool = False,
                          lock: LockToken | None = None) -> RestoredFolder:
-        """Bring a folder back to how it was at a time, step by step; what is there only now stays, unless `exact`.
+        """Bring a folder (or file) back to how it was, step by step; what is there only now stays, unless `exact`.
 
         Each file is atomic by itself. Doing it again after a cut goes on: what is restored already counts as `same`.
         """
@@ -57,10 +57,14 @@ class HistoryVerbs(Asking):
             document = await self._write(
                 "POST", "/v1/restore", headers=guards(lock=lock),
                 document=told(path=str(parse_path(path)), at=moment, exact=exact, after=after))
+            if "etag" in document:  # it was a file
+                return RestoredFolder(restored=int(document.get("restored") is True),
+                                      same=int(document.get("restored") is not True))
             found.restored += number_in(document, "restored", 0)
             found.deleted += number_in(document, "deleted", 0)
             found.same += number_in(document, "same", 0)
             found.conflicts += texts_in(document, "conflicts")
+            found.conflict_count += number_in(document, "conflict_count", 0)
             if document.get("more") is not True:
                 return found
             if document.get("after") in (None, after):
@@ -75,12 +79,16 @@ class HistoryVerbs(Asking):
 
     def trash(self, path: str | None = None) -> AsyncIterator[TrashItem]:
         """What was deleted and can be had back, at or below `path` (default: everywhere), latest first."""
-        return all_pages(lambda after: self.trash_page(path, after=after))
+        return Pages(lambda after: self.trash_page(path, after=after))
 
     async def empty_trash(self, path: str | None = None) -> int:
         """Delete for good what is in the trash, at or below `path`; how many things that were."""
-        document = await self._write("DELETE", "/v1/trash", path=_path_or_none(path))
-        return number_in(document, "purged", 0)
+        purged = 0
+        while True:
+            document = await self._write("DELETE", "/v1/trash", path=_path_or_none(path))
+            purged += number_in(document, "purged", 0)
+            if document.get("more") is not True:
+                return purged
 
     async def undelete(self, path: str, *, item: int | None = None, target: str | None = None,
                        lock: LockToken | None = None) -> Mapping[str, Any]:
@@ -101,7 +109,7 @@ class HistoryVerbs(Asking):
     def diff(self, path: str, from_: Moment, to: Moment | None = None) -> AsyncIterator[DiffLine]:
         """What is not the same below `path` at two moments (`to` None: now), in order of the paths."""
         first, last = moment_text(from_), moment_text(to)
-        return all_pages(lambda after: self.diff_page(path, first or "", last, after=after))
+        return Pages(lambda after: self.diff_page(path, first or "", last, after=after))
 
 
 def _path_or_none(path: str | None) -> str | None:

@@ -7,9 +7,10 @@ from urllib.parse import quote
 
 from fluffy.base.paths import parse_path
 from fluffy.client.locks import WAIT_SLICE_S, Lock
+from fluffy.client.pages import Pages
 from fluffy.client.results import Document, Lines, lines_of
 from fluffy.client.results_people import LockInfo, lock_of
-from fluffy.client.verbs.asking import PAGE_ENTRIES, Asking, all_pages, told
+from fluffy.client.verbs.asking import PAGE_ENTRIES, Asking, told
 
 LOCK_TTL_S = 60
 # What a wait may take on the way beyond itself.
@@ -49,7 +50,7 @@ class LockVerbs(Asking):
 
     def locks(self, path: str = "/") -> AsyncIterator[LockInfo]:
         """The locks held at or below `path`."""
-        return all_pages(lambda after: self.locks_page(path, after=after))
+        return Pages(lambda after: self.locks_page(path, after=after))
 
     async def break_locks(self, path: str) -> Document:
         """End all locks at or below `path`, whoever holds them. For admins of the bucket."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from fluffy.client.pages import Pages
 from fluffy.client.results import Lines, lines_of
 from fluffy.client.results_people import (
     AuditLine,
@@ -27,7 +28,7 @@ from fluffy.client.results_people import (
     token_of,
     user_of,
 )
-from fluffy.client.verbs.asking import PAGE_ENTRIES, Asking, all_pages, told
+from fluffy.client.verbs.asking import KEEP, PAGE_ENTRIES, Asking, Keep, changed, gathered, told
 
 
 class PeopleVerbs(Asking):
@@ -67,7 +68,9 @@ class PeopleVerbs(Asking):
 
     async def users(self) -> list[User]:
         """All users."""
-        return [*lines_of(await self._read("/v1/admin/users"), "users", user_of).items]
+        async def page(after: str | None) -> Lines[User]:
+            return lines_of(await self._read("/v1/admin/users", after=after), "users", user_of)
+        return await gathered(Pages(page))
 
     async def user(self, name: str) -> User:
         """One user."""
@@ -79,17 +82,20 @@ class PeopleVerbs(Asking):
         return user_of({"name": name, "role": role, **document})
 
     async def change_user(self, name: str, *, role: str | None = None, password: str | None = None,
-                          disabled: bool | None = None) -> Mapping[str, Any]:
-        """Change what is given. A disabled user's tokens and signed URLs stop working at once."""
-        return await self._write("PATCH", _url("admin/users", name), document=told(
-            role=role, password=password, disabled=disabled))
+                          drop_password: bool = False, disabled: bool | None = None) -> Mapping[str, Any]:
+        """Change what is given. A disabled user's tokens and signed URLs stop working at once.
+
+        `drop_password`: the user logs in by tokens only from now on.
+        """
+        document = told(role=role, password=password, disabled=disabled) | ({"password": None} if drop_password else {})
+        return await self._write("PATCH", _url("admin/users", name), document=document)
 
     async def remove_user(self, name: str, *, give_to: str | None = None) -> Mapping[str, Any]:
         """Remove a user. `give_to`: who gets the buckets; without it they must be empty (UserOwnsFiles)."""
         return await self._write("DELETE", _url("admin/users", name), give_to=give_to)
 
     async def grants(self, bucket: str | None = None) -> list[Grant]:
-        """Who else has rights on the bucket."""
+        """Who else has rights on the bucket; without one: on all buckets that one administers."""
         return [*lines_of(await self._read("/v1/admin/grants", bucket=bucket), "grants", grant_of).items]
 
     async def grant(self, bucket: str, user: str, right: str) -> Mapping[str, Any]:
@@ -104,25 +110,28 @@ class PeopleVerbs(Asking):
         """What one has used and may use; a user's or a bucket's."""
         return quota_of(await self._read("/v1/quotas", user=user, bucket=bucket))
 
-    async def set_quota(self, subject: str, name: str, *, bytes_max: int | None = None,
-                        files_max: int | None = None) -> Mapping[str, Any]:
-        """Limit a `user` or a `bucket`; None: no limit."""
-        return await self._write("PUT", "/v1/admin/quotas", document={
-            "subject": subject, "name": name, "bytes_max": bytes_max, "files_max": files_max})
+    async def set_quota(self, subject: str, name: str, *, bytes_max: int | Keep | None = KEEP,
+                        files_max: int | Keep | None = KEEP) -> Quota:
+        """Limit a `user` or a `bucket`: only what is given; None: no limit."""
+        return quota_of(await self._write("PUT", "/v1/admin/quotas", document=changed(
+            subject=subject, name=name, bytes_max=bytes_max, files_max=files_max)))
 
     async def buckets(self) -> list[Bucket]:
-        """All buckets with their rules."""
-        return [*lines_of(await self._read("/v1/admin/buckets"), "buckets", bucket_of).items]
+        """The buckets that one administers, with their rules; for admins all."""
+        async def page(after: str | None) -> Lines[Bucket]:
+            return lines_of(await self._read("/v1/admin/buckets", after=after), "buckets", bucket_of)
+        return await gathered(Pages(page))
 
     async def bucket(self, name: str) -> Bucket:
         """One bucket with its rules."""
         return bucket_of({"name": name, **await self._read(_url("admin/buckets", name))})
 
-    async def set_bucket(self, name: str, *, owner: str | None = None, trash_days: int | None = None,
-                         versions_max: int | None = None, replication: int | None = None) -> Mapping[str, Any]:
-        """Change a bucket's rules: only those that are given."""
-        return await self._write("PUT", _url("admin/buckets", name), document=told(
-            owner=owner, trash_days=trash_days, versions_max=versions_max, replication=replication))
+    async def set_bucket(self, name: str, *, owner: str | None = None, trash_days: int | Keep | None = KEEP,
+                         versions_max: int | Keep | None = KEEP, replication: int | Keep | None = KEEP) -> Bucket:
+        """Give a bucket to somebody, change its rules: only what is given; a rule of None is the cluster's again."""
+        rules = changed(trash_days=trash_days, versions_max=versions_max, replication=replication)
+        document = await self._write("PUT", _url("admin/buckets", name), document=rules | told(owner=owner))
+        return bucket_of(document)
 
     async def audit_page(self, *, who: str | None = None, target: str | None = None, refused: bool = False,
                          before: int | None = None, limit: int = PAGE_ENTRIES) -> list[AuditLine]:
@@ -138,7 +147,7 @@ class PeopleVerbs(Asking):
             lines = await self.audit_page(who=who, target=target, refused=refused,
                                           before=None if after is None else int(after))
             return Lines(tuple(lines), str(lines[-1].no) if len(lines) == PAGE_ENTRIES else None)
-        return all_pages(page)
+        return Pages(page)
 
 
 def _url(door: str, name: str) -> str:
