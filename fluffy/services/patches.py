@@ -25,8 +25,8 @@ from cachetools import TTLCache
 
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import (
-    BucketNotFound,
     BodyIncomplete,
+    BucketNotFound,
     Conflict,
     DigestMismatch,
     FileNotFound,

@@ -91,7 +91,7 @@ def labelled_json(entry: Entry, labels: Labels | None) -> Json:
     """A line with all that a program needs to compare a tree with another; labels of another generation stay away."""
     line = entry_json(entry, long=True)
     if labels is not None and labels.generation == entry.generation:
-        line |= {"blake3": labels.blake3.hex(), "meta": labels.meta, "tags": labels.tags}
+        line |= {"blake3": known_hex(labels.blake3), "meta": labels.meta, "tags": labels.tags}
     return line
 
 
