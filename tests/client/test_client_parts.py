@@ -334,3 +334,23 @@ async def test_a_record_that_is_no_use_costs_no_more_than_a_new_beginning(
             record.write_text(record.read_text().replace('"upload_id": "', '"upload_id": "00'))
     assert (await client.put(PATH, file)).generation == 1
     assert await stored(door) == DATA
+
+
+async def test_a_file_whose_hash_nobody_knows_is_read_like_any_other(door: Door, client: AsyncFluffy,
+                                                                     tmp_path: Path) -> None:
+    async with door.client.post(f"{door.url}/v1/uploads", json={"path": PATH}) as answer:
+        upload = (await answer.json())["id"]
+    for number in range(1, 4):
+        async with door.client.put(f"{door.url}/v1/uploads/{upload}/parts/{number}",
+                                   data=DATA[(number - 1) * 100_001:number * 100_001]) as answer:
+            assert answer.status == 200
+    async with door.client.post(f"{door.url}/v1/uploads/{upload}/complete", json={}) as answer:
+        assert (await answer.json())["blake3"] is None
+    whole = DATA[:300_003]
+    assert await client.get(PATH) == whole
+    assert await client.get(PATH, offset=100_000, length=3) == whole[100_000:100_003]
+    assert (await client.info(PATH)).blake3 == "" and (await client.head(PATH)).blake3 is None
+    fetched = await client.download(PATH, tmp_path / "out")
+    assert fetched.local.read_bytes() == whole
+    assert (await client.copy(PATH, "/admin/copy")) is not None
+    assert await stored(door, "/admin/copy") == whole
