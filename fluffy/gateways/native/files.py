@@ -8,8 +8,11 @@ that path or the lack of a majority already decide. A get answers from one versi
 from __future__ import annotations
 
 import os
+import sqlite3
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
+from typing import NoReturn
 from urllib.parse import quote
 
 from fluffy.base.errors import (
@@ -27,7 +30,7 @@ from fluffy.core.metadata import queries
 from fluffy.core.metadata.model import FileVersion
 from fluffy.gateways.http.exchange import Answer, Headers
 from fluffy.gateways.http.heads import render_lines
-from fluffy.gateways.native.answers import moment_of, read_version
+from fluffy.gateways.native.answers import LOOP_FILE_BYTES_MAX, moment_of, read_version
 from fluffy.gateways.native.desk import Desk
 from fluffy.gateways.native.exchange import Call, Point, json_answer
 from fluffy.gateways.native.shapes import file_json, folder_json, stored_json
@@ -134,26 +137,66 @@ async def get_info(desk: Desk, call: Call) -> Answer:
     """GET /v1/info/{path}"""
     path = parse_path(call.tail)
     desk.allow(call, Act.READ, path)
-    now_ms = desk.clock.now_ms()
-    locks = () if path.is_root else desk.reader.read(lambda db: queries.locks_at(db, path, now_ms))
-    info = None if path.is_root else desk.reader.read(lambda db: queries.folder_info(db, path))
-    if info is not None and "generation" not in call.query:
-        sums = desk.reader.read(lambda db: queries.folder_sums(db, path))
-        return json_answer(folder_json(info, sums or (0, 0), locks))
-    if info is None and path.is_bucket:
+    wants_folder = not path.is_root and "generation" not in call.query
+    folder = _folder_info(desk, path) if wants_folder else None
+    if folder is None and wants_folder and path.is_bucket:
         raise BucketNotFound(f"there is no bucket {path}", path=str(path))
-    version = await _find_version(desk, call, parse_file_path(call.tail))
-    names = {record.node_no: record.name for record in desk.reader.read(queries.node_records)}
-    kept = desk.reader.read(lambda db: len(queries.versions(db, path, VERSIONS_COUNTED_MAX)))
-    return json_answer(file_json(version, {int(no): name for no, name in names.items()}, locks, kept))
+    if folder is not None:
+        return folder
+    try:
+        return await _file_info(desk, call, parse_file_path(call.tail))
+    except IsFolder as error:  # it came there since the first look
+        folder = _folder_info(desk, path) if wants_folder else None
+        if folder is None:
+            raise FileNotFound(f"there is no file at {path}", path=str(path)) from error
+        return folder
+
+
+def _folder_info(desk: Desk, path: RemotePath) -> Answer | None:
+    """The answer about a folder, from one look: it may move away at any time. None: there is no folder."""
+    now_ms = desk.clock.now_ms()
+    info, sums, locks = desk.reader.read(lambda db: (
+        queries.folder_info(db, path), queries.folder_sums(db, path), queries.locks_at(db, path, now_ms)))
+    return None if info is None or sums is None else json_answer(folder_json(info, sums, locks))
+
+
+async def _file_info(desk: Desk, call: Call, path: RemotePath) -> Answer:
+    """The answer about a file, from one look, too. Raises FileNotFound, IsFolder."""
+    generation = _generation_of(call)
+    now_ms = desk.clock.now_ms()
+
+    def look(db: sqlite3.Connection, size_max: int | None = None) -> tuple[FileVersion | None, Answer | None]:
+        version = queries.file_version(db, path, generation, size_max=size_max)
+        if version is None:
+            return None, None
+        names = {int(record.node_no): record.name for record in queries.node_records(db)}
+        kept = len(queries.versions(db, path, VERSIONS_COUNTED_MAX))
+        return version, json_answer(file_json(version, names, queries.locks_at(db, path, now_ms), kept))
+
+    version, answer = desk.reader.read(partial(look, size_max=LOOP_FILE_BYTES_MAX))
+    if version is not None and version.size > LOOP_FILE_BYTES_MAX:
+        version, answer = await desk.reader.read_in_thread(look, call.deadline)
+    if answer is None:
+        _refuse_missing(desk, path, generation)
+    return answer
+
+
+def _generation_of(call: Call) -> int | None:
+    """The one that is asked for; None: the current one."""
+    return call.number("generation", 0, 2**62, least=1) or None
 
 
 async def _find_version(desk: Desk, call: Call, path: RemotePath) -> FileVersion:
     """The version that is asked for. Raises FileNotFound, IsFolder."""
-    generation = call.number("generation", 0, 2**62, least=1) or None
+    generation = _generation_of(call)
     version = await read_version(desk, call, path, generation)
-    if version is not None:
-        return version
+    if version is None:
+        _refuse_missing(desk, path, generation)
+    return version
+
+
+def _refuse_missing(desk: Desk, path: RemotePath, generation: int | None) -> NoReturn:
+    """Say why there is no such version."""
     if generation is not None:
         raise FileNotFound(f"there is no generation {generation} of {path}", path=str(path), generation=generation)
     if desk.reader.read(lambda db: queries.kind_at(db, path)) == "folder":
