@@ -6,6 +6,7 @@ import os
 import time
 from pathlib import Path
 
+from tests.client.terminal_scripts_care import CLUSTER, PEOPLE, SAFETY, SYNC
 from tests.client.terminal_steps import Step, local, steps
 
 
@@ -138,6 +139,8 @@ SESSION = steps(
 )
 
 # In this order, in sessions of their own, all as the same admin of one cluster.
-SCRIPTS: dict[str, tuple[Step, ...]] = {"files": FILES, "folders": FOLDERS, "session": SESSION}
+SCRIPTS: dict[str, tuple[Step, ...]] = {
+    "files": FILES, "folders": FOLDERS, "sync": SYNC, "safety": SAFETY, "people": PEOPLE, "cluster": CLUSTER,
+    "session": SESSION}
 # The groups of which every command must be in a script.
-SHOWN = ("files", "folders", "session")
+SHOWN = ("files", "folders", "sync", "safety", "people", "cluster", "session")

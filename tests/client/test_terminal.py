@@ -17,6 +17,7 @@ from fluffy.apps.client import make_cli
 from fluffy.base.errors import QuerySyntax
 from fluffy.client.shell.words import split_pipeline
 from tests.client.terminal_scripts import SCRIPTS, SHOWN
+from tests.client.terminal_scripts_care import SAME_IN_ALL_RUNS
 from tests.client.terminal_steps import Step, normalised
 from tests.support.cluster import ROOT, Cluster
 from tests.support.terminal import HAS_TMUX, Terminal
@@ -74,7 +75,7 @@ def play(terminal: Terminal, script: tuple[Step, ...], here: Path) -> list[str]:
                 terminal.press("Enter")
         if step.line in LEAVING:
             break
-        screens += [f"==== {step.line}", *map(normalised, terminal.wait_for_prompt())]
+        screens += [f"==== {step.line}", *(normalised(line, SAME_IN_ALL_RUNS) for line in terminal.wait_for_prompt())]
     return screens
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -20,6 +21,8 @@ from fluffy.client.shell.table import REMOTE, Spec, row
 from fluffy.client.shell.whens import duration_s, when
 from fluffy.client.shell.words import unmask
 
+# What `lock` shows; no path that people type looks like it.
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{24,}\Z", re.ASCII)
 ONE_PATH = click.Argument(["path"], type=REMOTE)
 
 
@@ -234,7 +237,7 @@ def unlock(session: Session, path_or_token: str, breaks: bool, yes: bool) -> Non
         book = LockBook(os.environ)
         noted = session.locks_held.get(path) or book.token_of(session.cluster_uuid, session.user, path)
         token = noted or word
-        if noted is None and "/" in word:
+        if noted is None and not _TOKEN.match(word):
             raise LockNotFound(f"no lock on {path} was taken on this machine; say the token that 'lock' showed",
                                path=path)
         session.drop_lock(token)

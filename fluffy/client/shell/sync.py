@@ -188,9 +188,8 @@ def _run(session: Session, memory: SyncMemory, task: Task, *, dry_run: bool, yes
     if dry_run:
         _show_plan(session, prepared)
         return
-    deletions = prepared.plan.count(Act.DELETE_THERE, Act.DELETE_HERE)
-    if deletions:
-        confirm(session, f"{task.here} and {task.there}: {deletions} files are to be deleted. Go on?", yes=yes)
+    if deletions := _deletions(prepared):
+        confirm(session, f"{deletions}: go on?", yes=yes)
     if bind:
         memory.note_place(task.cluster, str(task.here), task.there)
     moves = prepared.plan.count(Act.SEND, Act.FETCH)
@@ -204,6 +203,17 @@ def _run(session: Session, memory: SyncMemory, task: Task, *, dry_run: bool, yes
         session.output.note("not finished: what is done stays done, and the same command goes on with the rest")
         raise
     _show_report(session, task, report)
+
+
+def _deletions(prepared: Prepared) -> str:
+    """What is asked about before it is done; empty when nothing is to be deleted."""
+    there, here = prepared.plan.count(Act.DELETE_THERE), prepared.plan.count(Act.DELETE_HERE)
+    told = [f"in {prepared.task.there} {_files(there)} to the trash"] if there else []
+    return " and ".join([*told, *([f"{_files(here)} deleted in {prepared.task.here.name} here"] if here else [])])
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
 
 
 def _show_plan(session: Session, prepared: Prepared) -> None:
@@ -279,7 +289,7 @@ def _report_lines(task: Task, report: Report) -> Iterator[str]:
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         yield f"skipped: {safe(paths[0])}{more} ({reason})"
     if report.kept_in is not None:
-        yield f"{report.kept} local files that changed here were kept in {safe(report.kept_in)}"
+        yield f"what changed here and was replaced or deleted ({_files(report.kept)}) is kept in {safe(report.kept_in)}"
 
 
 SPECS: tuple[Spec, ...] = (push, pull, import_command, export_command, sync)
