@@ -14,7 +14,6 @@ that only as many conflict as there are gateways; while they wait, their bytes a
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -25,10 +24,8 @@ from cachetools import TTLCache
 
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import (
-    BodyIncomplete,
     BucketNotFound,
     Conflict,
-    DigestMismatch,
     FileNotFound,
     FluffyError,
     Overloaded,
@@ -40,8 +37,8 @@ from fluffy.base.errors import (
 from fluffy.base.hashing import etag_of, etag_of_chunks
 from fluffy.base.ids import part_of_request
 from fluffy.base.paths import RemotePath, parse_file_path
-from fluffy.base.units import GIB, KIB
-from fluffy.core.data.splice import Piece, Source, Splice, splice, splice_bytes
+from fluffy.base.units import GIB
+from fluffy.core.data.splice import Piece, Splice, splice, splice_bytes
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands import Header, PutFile
 from fluffy.core.metadata.commands_tree import AppendFile, PatchFile
@@ -49,14 +46,10 @@ from fluffy.core.metadata.model import ChunkRef, FileVersion
 from fluffy.core.metadata.outcomes import Accepted
 from fluffy.ports import ChunkSource, MetadataLog, MetadataReader
 from fluffy.services.groups import first_failure
+from fluffy.services.part_bodies import MEMORY_BODY_BYTES_MAX, PartBodies, PartBody
 from fluffy.services.uploads import BodySource, Promise, PutOrder, Uploads
 from fluffy.wire.ranges import unsatisfied_range
 
-# Bodies up to this are kept in memory, so that they can be joined with what is around them.
-MEMORY_BODY_BYTES_MAX = 512 * KIB
-# Of those that do not fit into a command: 16 MiB together. Others wait, at most so long.
-MEMORY_BODIES_MAX = 32
-MEMORY_TIMEOUT_S = 15.0
 # With three gateways at it each attempt wins at least one time in three or so; this many lost ones are no accident.
 ATTEMPTS_MAX = 200
 CHANGE_TIMEOUT_S = 30.0
@@ -87,20 +80,6 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Body:
-    """A body that has come: in memory (`data`), or in chunks."""
-
-    size: int
-    blake3: bytes
-    sources: tuple[Source, ...]
-
-    @property
-    def data(self) -> bytes | None:
-        first = self.sources[0] if self.sources else b""
-        return first if isinstance(first, bytes) else None
-
-
-@dataclass(frozen=True, slots=True)
 class _Wish:
     """What one request asks for. `offset` None: at the end, and the file is made when there is none.
 
@@ -110,7 +89,7 @@ class _Wish:
     header: Header
     order: PutOrder
     path: RemotePath
-    body: _Body
+    body: PartBody
     offset: int | None
     fits: bool
 
@@ -135,7 +114,7 @@ class Patches:
         self._uploads = uploads
         self._source = source
         self._inline_max = inline_max
-        self._memory = asyncio.Semaphore(MEMORY_BODIES_MAX)
+        self._bodies = PartBodies(uploads, inline_max=inline_max)
         self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
         self._crowded: TTLCache[str, bool] = TTLCache(CROWDED_FILES_MAX, CROWDED_S)
 
@@ -156,7 +135,7 @@ class Patches:
 
     async def _change(self, header: Header, order: PutOrder, body: BodySource, offset: int | None) -> Changed:
         path = parse_file_path(order.path)
-        async with self._received(body, Promise(order.md5, order.blake3)) as received:
+        async with self._bodies.received(body, Promise(order.md5, order.blake3)) as received:
             fits = offset is None and received.data is not None and received.size <= self._inline_max
             wish = _Wish(header, order, path, received, offset, fits)
             first = 0
@@ -229,36 +208,6 @@ class Patches:
         if version is None or version.size <= LOOP_FILE_BYTES_MAX:
             return version
         return await self._reader.read_in_thread(partial(queries.file_version, path=path), deadline)
-
-    # --- the body
-
-    @asynccontextmanager
-    async def _received(self, body: BodySource, promise: Promise) -> AsyncIterator[_Body]:
-        """The whole body: in memory while it is small, else in chunks that nothing names yet."""
-        if body.length is not None and body.length <= self._inline_max:
-            yield _in_memory(await _read(body, body.length), promise)
-            return
-        if body.length is not None and body.length > MEMORY_BODY_BYTES_MAX:
-            yield await self._in_chunks(body, promise)
-            return
-        try:
-            async with asyncio.timeout(MEMORY_TIMEOUT_S):
-                await self._memory.acquire()
-        except TimeoutError as error:
-            raise Overloaded from error
-        try:
-            beginning = await _read(body, MEMORY_BODY_BYTES_MAX if body.length is None else body.length)
-            if len(beginning) < MEMORY_BODY_BYTES_MAX or body.length is not None:
-                yield _in_memory(beginning, promise)
-            else:
-                yield await self._in_chunks(_GoingOn(beginning, body), promise)
-        finally:
-            self._memory.release()
-
-    async def _in_chunks(self, body: BodySource, promise: Promise) -> _Body:
-        stored = await self._uploads.store(promise, body)
-        return _Body(stored.size, stored.blake3, tuple(
-            ChunkRef(chunk.chunk_id, chunk.length, chunk.replicas) for chunk in stored.chunks))
 
     @asynccontextmanager
     async def _turn(self, path: str) -> AsyncIterator[None]:
@@ -446,36 +395,3 @@ def _twin(wish: _Wish, attempt: int, command: Command) -> Command:
 def _changed(wish: _Wish, outcome: Accepted) -> Changed:
     size = int(outcome.facts.get("size", wish.body.size))
     return Changed(outcome, size - wish.body.size if wish.offset is None else wish.offset, size)
-
-
-async def _read(body: BodySource, size: int) -> bytes:
-    data = bytearray(size)
-    count = await body.fill(memoryview(data))
-    if body.length is not None and count < size:
-        raise BodyIncomplete
-    return bytes(memoryview(data)[:count])
-
-
-def _in_memory(data: bytes, promise: Promise) -> _Body:
-    digest = blake3(data).digest()
-    if promise.blake3 not in (None, digest):
-        raise DigestMismatch("the body's BLAKE3 is not the one in Fluffy-Blake3; nothing was stored")
-    if promise.md5 not in (None, hashlib.md5(data).digest()):
-        raise DigestMismatch("the body's MD5 is not the one in Content-MD5; nothing was stored")
-    return _Body(len(data), digest, (data,) if data else ())
-
-
-class _GoingOn:
-    """A body of unknown length whose beginning was read already. Implements `BodySource`."""
-
-    length: int | None = None
-
-    def __init__(self, beginning: bytes, rest: BodySource) -> None:
-        self._beginning = beginning
-        self._rest = rest
-
-    async def fill(self, out: memoryview) -> int:
-        count = min(len(out), len(self._beginning))
-        out[:count] = self._beginning[:count]
-        self._beginning = self._beginning[count:]
-        return count + (await self._rest.fill(out[count:]) if count < len(out) else 0)

@@ -33,7 +33,8 @@ from fluffy.core.metadata.commands_tree import PatchFile
 from fluffy.core.metadata.model import FileVersion
 from fluffy.core.metadata.outcomes import Accepted
 from fluffy.drivers.buffers import BufferPool
-from fluffy.services.patches import MEMORY_BODY_BYTES_MAX, Changed, Patches
+from fluffy.services.part_bodies import MEMORY_BODY_BYTES_MAX
+from fluffy.services.patches import Changed, Patches
 from fluffy.services.uploads import PutOrder, Uploads
 from tests.support.local_log import BornCluster, LocalLog, born_cluster, genesis_command, header
 from tests.support.memory_chunks import MemoryChunks
@@ -420,5 +421,5 @@ async def test_waiting_writers_are_forgotten_when_they_are_done(world: World) ->
         tasks = [group.create_task(append(patches, b"x")) for _ in range(10)]
         await asyncio.sleep(0)
         tasks[3].cancel()
-    assert patches._turns == {} and patches._memory._value == 32
+    assert patches._turns == {} and patches._bodies._memory._value == 32
     assert world.version().size in (5009, 5010)
