@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 
 from fluffy import AsyncFluffy, Fluffy
@@ -24,6 +26,7 @@ from fluffy.base.errors import (
     LockLost,
     LockNotFound,
     PreconditionFailed,
+    ProposalLost,
     QuerySyntax,
     QuotaExceeded,
     RangeIllegal,
@@ -32,8 +35,10 @@ from fluffy.base.errors import (
     UserOwnsFiles,
     VersionNotFound,
 )
+from fluffy.client import transport, upload
 from fluffy.client.locks import RENEWALS_PER_TTL
 from fluffy.client.results_history import Change
+from fluffy.client.transport import read_document
 from fluffy.client.verbs.asking import moment_text
 from tests.client.shell_door import door_in_thread
 from tests.support.local_log import ADMIN_TOKEN
@@ -150,6 +155,43 @@ def test_signed_urls_need_no_token_and_are_for_one_file_and_method(fluffy: Fluff
         assert fluffy.get(f"{at}/g") == b"new"
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(signed.url.replace(f"{at}/f", f"{at}/g"), timeout=30)
+
+
+def test_what_was_done_but_whose_answer_was_lost_is_done_once(
+        fluffy: Fluffy, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = 0
+
+    async def lose(response: aiohttp.ClientResponse, peer: str) -> dict[str, Any]:
+        nonlocal lost
+        document = await read_document(response, peer)
+        if response.method != "GET" and (request_id := response.request_info.headers["Fluffy-Request-Id"]) not in seen:
+            seen.add(request_id)
+            lost += 1
+            raise ProposalLost("on purpose")
+        return document
+    seen: set[str] = set()
+    monkeypatch.setattr(transport, "read_document", lose)
+    monkeypatch.setattr(upload, "read_document", lose)
+    fluffy.put(f"{at}/f", b"a", create_only=True)
+    fluffy.append(f"{at}/f", b"b")
+    fluffy.patch(f"{at}/f", 0, b"A")
+    fluffy.touch(f"{at}/f")
+    assert (fluffy.get(f"{at}/f"), fluffy.info(f"{at}/f").generation) == (b"Ab", 4)
+    fluffy.move(f"{at}/f", f"{at}/g")
+    fluffy.copy(f"{at}/g", f"{at}/h")
+    fluffy.mkdir(f"{at}/d")
+    fluffy.rmdir(f"{at}/d")
+    fluffy.set_tags(f"{at}/g", {"a": "b"})
+    fluffy.delete(f"{at}/g")
+    fluffy.undelete(f"{at}/g")
+    newer = fluffy.put(f"{at}/h", b"newer").generation
+    assert fluffy.restore(f"{at}/h", newer - 1, expect=newer).generation == newer + 1
+    with fluffy.lock(f"{at}/h") as lock:
+        lock.renew()
+        with fluffy.open(f"{at}/h", "wb", lock=lock) as file:
+            file.write(bytes(20_000_000))
+    assert names(fluffy, at) == ["g", "h"] and fluffy.info(f"{at}/h").size == 20_000_000
+    assert lost > 15 and list(fluffy.locks(at)) == []
 
 
 # The past

@@ -53,7 +53,7 @@ class LockVerbs(Asking):
         return Pages(lambda after: self.locks_page(path, after=after))
 
     async def break_locks(self, path: str) -> Document:
-        """End all locks at or below `path`, whoever holds them. For admins of the bucket."""
+        """End all locks on exactly this path, whoever holds them. For admins of the bucket."""
         return await self._write("DELETE", "/v1/locks", path=str(parse_path(path)))
 
 

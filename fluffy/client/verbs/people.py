@@ -35,7 +35,7 @@ class PeopleVerbs(Asking):
     """People and their rights. What is about others is for admins; grants also for a bucket's owner."""
 
     async def login(self, user: str, password: str, *, label: str | None = None, ttl_s: int | None = None) -> Login:
-        """Exchange a password for a token, and use that token from now on. It is stored nowhere."""
+        """Exchange a password for a token (for 30 days, or `ttl_s`), and use it from now on. It is stored nowhere."""
         login = login_of(await self._write("POST", "/v1/login", document=told(
             user=user, password=password, label=label, ttl_s=ttl_s)))
         self._transport.use_token(login.token)
@@ -77,7 +77,7 @@ class PeopleVerbs(Asking):
         return user_of(await self._read(_url("admin/users", name)))
 
     async def add_user(self, name: str, role: str = "user", password: str | None = None) -> User:
-        """Make a user and the home bucket. `role`: admin, user or read-only. Without a password: tokens only."""
+        """Make a user and the home bucket. `role`: admin, user or readonly. Without a password: tokens only."""
         document = await self._write("POST", "/v1/admin/users", document=told(name=name, role=role, password=password))
         return user_of({"name": name, "role": role, **document})
 
