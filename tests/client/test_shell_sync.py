@@ -109,6 +109,31 @@ def test_what_was_hashed_once_is_not_hashed_again_until_it_changes(shell: Shell,
     assert facts(shell, "push", "src")["hashed"] == 0
 
 
+def test_what_was_fetched_is_known_too(shell: Shell, tree: Path, rested: None, tmp_path: Path,
+                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    facts(shell, "push", "src")
+    with elsewhere(tmp_path, monkeypatch):
+        facts(shell, "pull", "src")
+        done = facts(shell, "push", "src")
+        assert (done["hashed"], done["sent"], done["same"]) == (0, 0, FILES)
+
+
+def test_a_file_that_was_changed_in_parts_is_fetched_once(shell: Shell, tree: Path, tmp_path: Path,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its whole hash is not known to the cluster; what was fetched of that version is remembered."""
+    facts(shell, "push", "src")
+    shell.sdk.append("/admin/src/large", b"tail")
+    assert not shell.sdk.info("/admin/src/large").blake3
+    wanted = (tree / "large").read_bytes() + b"tail"
+    with elsewhere(tmp_path, monkeypatch):
+        assert facts(shell, "pull", "src")["fetched"] == FILES
+        assert Path("src/large").read_bytes() == wanted
+        assert counts(facts(shell, "pull", "src")) == (0, 0, 0, 0)
+        assert counts(facts(shell, "push", "src")) == (0, 0, 0, 0)
+    assert facts(shell, "sync", "src")["fetched"] == 1
+    assert (tree / "large").read_bytes() == wanted
+
+
 def test_a_change_within_a_tick_of_the_clock_is_not_missed(shell: Shell, tree: Path) -> None:
     """Size and time can be made to look the same; the change time tells, and files not at rest are read anyway."""
     file = tree / "a" / "00.txt"

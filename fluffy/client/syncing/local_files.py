@@ -122,6 +122,8 @@ def _rename_new(beside: Path, target: Path) -> None:
         if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
             raise
         os.replace(beside, target)  # this file system has no hard links: the look before must do
+        return
+    os.unlink(beside)  # before anybody looks at the file: it changes its change time
 
 
 def mark(path: Path, there: RemoteFile) -> None:
