@@ -138,6 +138,7 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
     def __init__(self, me: str, others: list[str], parts: Parts) -> None:
         self.parts = parts
         self.before_commands: Callable[[], None] = lambda: None
+        self.before_sync: Callable[[], None] = lambda: None
         self.journal = parts.journal
         self.counters = parts.transport.counters
         library.createJournal = lambda _file: parts.journal
@@ -163,7 +164,8 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
         self._SyncObj__needLoadDumpFile = False
 
     def _before_poll(self) -> None:
-        """The leader's own disk write, while its followers do theirs."""
+        """The leader's own disk write, while its followers do theirs, and proposers read their answers."""
+        self.before_sync()
         self.journal.sync()
 
     # -- RaftView (transport.py)
@@ -339,6 +341,9 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
         first, end = self.last_applied + 1, self.commit_index + 1
         if first >= end:
             return False
+        # What waits goes out now, not after the apply, so that the followers have work meanwhile. The commit index of
+        # this turn is counted already: nothing that is not synced here can be in it.
+        self._checkCommandsToApply()
         entries = self.journal.entries(first, min(end, first + APPLY_ENTRIES_PER_TURN), APPLY_BYTES_PER_TURN)
         groups = [(index, term, command[1:] if command[0] == COMMAND else b"") for command, index, term in entries]
         outcomes = self.parts.applier.apply(groups)

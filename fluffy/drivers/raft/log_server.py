@@ -111,7 +111,7 @@ class _Client:
 
 
 class LogServer:
-    """Serves one `RaftNode`; answers leave in each turn right before the loop sleeps."""
+    """Serves one `RaftNode`; answers leave in each turn before the loop waits for the disk and for messages."""
 
     def __init__(self, node: RaftNode, poller: EpollPoller, path: Path, *, status: Callable[[], dict[str, Any]],
                  digest: Callable[[Callable[[int, str], None]], None]) -> None:
@@ -126,7 +126,7 @@ class LogServer:
         self._path = path
         self._listener = _listen(path)
         poller.subscribe(self._listener.fileno(), self._on_accept, READ)
-        node.raft.addOnTickCallback(self._before_sleep)
+        node.raft.before_sync = self._send_answers
         self._operations: dict[str, Callable[[Frame, _Reply], None]] = {
             "propose": self._propose, "barrier": self._barrier, "wait_seq": self._wait_seq,
             "status": lambda _frame, reply: reply(self._status()), "checkpoint": self._checkpoint,
@@ -134,7 +134,7 @@ class LogServer:
                 lambda index, text: reply({"index": index, "digest": text})),
         }
 
-    def _before_sleep(self) -> None:
+    def _send_answers(self) -> None:
         """Answer who waited for a sequence; write answers out, many per system call."""
         if self._waiting_seq:
             self._look_at_waiters()
