@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import struct
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -29,7 +29,6 @@ PASS_REST_S = 0.003
 # A frame of the WAL: its head and a page of SQLite's default size.
 _FRAME_BYTES = 24 + 4 * KIB
 # Of the WAL-index (sqlite.org/walformat.html, section 2.1), in the machine's byte order.
-_FRAMES = struct.Struct("=I")
 _FRAMES_AT, _MOVED_AT, _INDEX_HEAD_BYTES = 16, 96, 100
 
 
@@ -85,7 +84,7 @@ def unmoved_bytes(path: Path) -> int:
         head = index.read(_INDEX_HEAD_BYTES)
     if len(head) < _INDEX_HEAD_BYTES:
         return 0  # being made
-    (frames,), (moved,) = _FRAMES.unpack_from(head, _FRAMES_AT), _FRAMES.unpack_from(head, _MOVED_AT)
+    frames, moved = (int.from_bytes(head[at:at + 4], sys.byteorder) for at in (_FRAMES_AT, _MOVED_AT))
     return max(0, frames - moved) * _FRAME_BYTES
 
 

@@ -23,6 +23,7 @@ from pysyncobj.version import VERSION
 from fluffy.base.checks import InvariantBroken, invariant
 from fluffy.base.errors import JournalCorrupt, StartRefused
 from fluffy.base.units import MIB
+from fluffy.core.metadata.outcomes import Outcome
 from fluffy.drivers.raft.journal import SegmentedJournal
 from fluffy.drivers.raft.membership import decode_membership, encode_membership
 from fluffy.drivers.raft.peers import RaftPeer
@@ -65,9 +66,9 @@ class Applier(Protocol):
 
     @property
     def applied_index(self) -> int: ...
-    def apply(self, entries: list[tuple[int, int, bytes]]) -> list[list[bytes]]:
+    def apply(self, entries: list[tuple[int, int, bytes]]) -> list[list[Outcome]]:
         """Apply `(index, term, group)` in one transaction; an empty group marks an entry without commands.
-        Returns the encoded outcomes of each."""
+        Returns the outcomes of each."""
 
 
 class Snapshots(Protocol):

@@ -105,7 +105,7 @@ class _Stream:
         self._send_key = self._receive_key = b""
 
     def send(self, body: bytes) -> None:
-        mac = blake3(self._sent.to_bytes(8, "little") + body, key=self._send_key).digest(MAC_BYTES)
+        mac = _mac(self._send_key, self._sent, body)
         self._sent += 1
         self.push(FRAME_HEAD.pack(len(body), mac))
         if body:
@@ -196,15 +196,20 @@ class _Stream:
             end = start + FRAME_HEAD.size + length
             if len(self._in) < end:
                 break
-            body = bytes(self._in[start + FRAME_HEAD.size:end])
+            with memoryview(self._in) as view:
+                body = bytes(view[start + FRAME_HEAD.size:end])
             start = end
-            counter = self._received.to_bytes(8, "little")
+            number = self._received
             self._received += 1
-            if not hmac.compare_digest(blake3(counter + body, key=self._receive_key).digest(MAC_BYTES), mac):
+            if not hmac.compare_digest(_mac(self._receive_key, number, body), mac):
                 raise FrameCorrupt("a raft frame does not match its mac")
             if body:
                 self.owner.deliver(self, decode_message(body))
         del self._in[:start]
+
+
+def _mac(key: bytes, number: int, body: bytes) -> bytes:
+    return blake3(number.to_bytes(8, "little"), key=key).update(body).digest(MAC_BYTES)
 
 
 def _listen(address: tuple[str, int]) -> socket.socket:

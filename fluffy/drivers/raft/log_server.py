@@ -40,7 +40,7 @@ from fluffy.drivers.raft.group_commit import Answered
 from fluffy.drivers.raft.node import RaftNode
 from fluffy.drivers.raft.poller import ERROR, READ, WRITE, EpollPoller
 from fluffy.wire.frames import LOG_PAYLOAD_BYTES_MAX, Frame, FrameReader, encode_frame
-from fluffy.wire.log_entries import COMMAND_BYTES_MAX, decode_command
+from fluffy.wire.log_entries import COMMAND_BYTES_MAX
 
 log = logging.getLogger(__name__)
 
@@ -186,7 +186,7 @@ class LogServer:
         if len(frame.payload) > COMMAND_BYTES_MAX:
             raise TooLarge(f"one change of the catalog may have at most {COMMAND_BYTES_MAX} bytes")
         try:
-            decode_command(frame.payload)  # nothing enters the log that apply could not read
+            self.node.store.check(frame.payload)  # nothing enters the log that apply could not read
         except FeatureTooNew as error:
             raise QuerySyntax("a command of a newer version") from error
         if not self.node.majority_connected():
