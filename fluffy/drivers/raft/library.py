@@ -140,6 +140,7 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
         self.parts = parts
         self.before_commands: Callable[[], None] = lambda: None
         self.before_sync: Callable[[], None] = lambda: None
+        self._announced_commit = 0
         self.journal = parts.journal
         self.counters = parts.transport.counters
         library.createJournal = lambda _file: parts.journal
@@ -290,6 +291,7 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
     def _SyncObj__sendAppendEntries(self) -> None:
         """Entries or snapshot parts to every connected peer, bounded by what it has not taken yet."""
         self._SyncObj__newAppendEntriesTime = library.monotonicTime() + self.parts.times.heartbeat
+        self._announced_commit = self.commit_index
         for node in sorted(self._SyncObj__otherNodes, key=str):
             if not self.isNodeConnected(node):
                 self.parts.snapshots.cancelTransmisstion(node)
@@ -338,7 +340,10 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
     # -- overrides: applying
 
     def _SyncObj__applyLogEntries(self) -> bool:
-        """Apply what is committed, in one transaction, and answer only after it; bounded per turn."""
+        """Apply what is committed, in one transaction, and answer only after it; bounded per turn.
+
+        True: the followers are to be told the new commit index; False: what was sent in this turn has said it.
+        """
         first, end = self.last_applied + 1, self.commit_index + 1
         if first >= end:
             return False
@@ -359,7 +364,7 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
                 else:
                     self.counters["command_overwritten"] += 1
                     answer(None, FAIL_REASON.DISCARDED)
-        return True
+        return self._announced_commit < self.commit_index
 
     def _SyncObj__doApplyCommand(self, _command: bytes) -> None:
         raise InvariantBroken("entries are applied by _SyncObj__applyLogEntries")

@@ -38,6 +38,7 @@ FRAME_HEAD = struct.Struct("<I16s")
 DIAL_RETRY_S = 0.2
 HANDSHAKE_DEADLINE_S = 5.0
 KEEPALIVE_S = 1.0
+LOOK_EVERY_S = 0.02
 # Five keepalives lost: after a healed partition a dead stream must not wait for TCP's own retransmission timer.
 SILENCE_MAX_S = 6.0
 # A peer that takes nothing for long is cut rather than buffered without end; snapshots and backlogs stay below 8 MiB.
@@ -234,6 +235,7 @@ class TcpLinks:
         self._up: dict[str, _Stream] = {}
         self._dialed_s: dict[str, float] = {}
         self._complained_s: dict[str, float] = {}
+        self._next_look_s = 0.0
         self._listener = _listen(settings.bind)
         self._listener.setblocking(False)
         poller.subscribe(self._listener.fileno(), self._on_accept, READ)
@@ -272,6 +274,9 @@ class TcpLinks:
     def tick(self) -> None:
         """Dial who is missing, speak on silent links, cut the dead. Call a few times a second or more."""
         now = self.settings.clock()
+        if now < self._next_look_s:
+            return
+        self._next_look_s = now + LOOK_EVERY_S
         me = self.settings.me().name
         for name in sorted(self._peers):
             wanted = me > name and name not in self._up and now - self._dialed_s.get(name, -1e9) > DIAL_RETRY_S
