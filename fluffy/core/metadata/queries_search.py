@@ -27,7 +27,7 @@ _FOUND = ("e.parent, e.key, e.version_no, e.size, e.generation, e.etag, e.conten
           " (SELECT tags FROM versions v WHERE v.version_no = e.version_no)")
 # Paths are at most 1,024 bytes: a folder lies less deep than this.
 DEPTH_MAX = 1024
-# A lookup of so many names of a folder costs a third of as many lookups of one.
+# One lookup of so many names of a folder costs half of as many lookups of one name.
 KEYS_PER_LOOKUP = 128
 KEY_MARKS = ", ".join("?" * KEYS_PER_LOOKUP)
 _Place = tuple[int, str]
