@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
@@ -41,6 +42,9 @@ log = logging.getLogger("fluffy.keeper")
 
 # Reading records, hashing and storing: two keep one disk busy without starving the gateways' threads.
 DISK_THREADS = 2
+# Users come first: the log and the gateways get the core whenever they want it, and the search index, repair and scrub
+# what is left, but never nothing (about a tenth of a fully busy core), so that heartbeats keep their time.
+NICE = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def serve(settings: Settings, node: NodeSettings, arguments: argparse.Namespace) -> None:
     """Run until SIGTERM."""
+    os.nice(NICE)
     try:
         uvloop.run(_until_stopped(settings, node, arguments))
     except BaseExceptionGroup as group:

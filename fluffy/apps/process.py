@@ -34,6 +34,7 @@ def run_process(kind: str, body: Body, add_arguments: Callable[[argparse.Argumen
         add_arguments(parser)
     arguments = parser.parse_args()
     setup_logging(kind, arguments.name)
+    _run_to_the_end_of_slices()
     try:
         settings = settings_module.load(arguments.config)
         body(settings, settings.node(arguments.name), arguments)
@@ -48,6 +49,19 @@ def run_process(kind: str, body: Body, add_arguments: Callable[[argparse.Argumen
         log.critical("process.unexpected", exc_info=True)
         _leave(EXIT_BUG)
     _leave(0)
+
+
+def _run_to_the_end_of_slices() -> None:
+    """Be no task that takes the core from another the moment a message comes in (sched(7), SCHED_BATCH).
+
+    A gateway that sends a log process the first of fifty proposals shall send the other forty-nine before the log
+    process wakes up for them: larger groups, a tenth less CPU time. A core that is free is taken at once all the same.
+    """
+    if hasattr(os, "SCHED_BATCH"):
+        try:
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        except OSError as error:
+            log.info("process.not_batched", extra={"error": str(error)})
 
 
 def _leave(code: int) -> None:

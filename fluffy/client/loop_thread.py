@@ -41,6 +41,10 @@ class LoopThread:
         if self._closed:
             last.close()
             return
+        if threading.current_thread() is self._thread:  # the garbage collector may run anywhere
+            self._closed = True
+            asyncio.run_coroutine_threadsafe(_then_stop(last), self._loop)
+            return
         self.run(_end_the_others())
         self.run(last)
         self._closed = True
@@ -104,6 +108,12 @@ class LoopThread:
             except StopAsyncIteration:
                 return
             yield item
+
+
+async def _then_stop(last: Coroutine[Any, Any, None]) -> None:
+    await _end_the_others()
+    await last
+    asyncio.get_running_loop().stop()
 
 
 async def _end_the_others() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import io
 import os
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -50,6 +51,10 @@ def _lists(verb: AsyncListing[P, T]) -> Callable[Concatenate[Fluffy, P], Iterato
     return listing
 
 
+def _end(thread: LoopThread, client: AsyncFluffy) -> None:
+    thread.close(client.close())
+
+
 async def _opened(opening: Opening[F]) -> F:
     return await opening
 
@@ -63,6 +68,8 @@ class Fluffy:
         self._client = AsyncFluffy(peers, token, patience_s=patience_s, reach_s=reach_s, consistency=consistency,
                                    ca_file=ca_file, observer=observer, state_folder=state_folder)
         self._thread = LoopThread("fluffy-client")
+        # Also when it is forgotten, and when the program ends.
+        self._end = weakref.finalize(self, _end, self._thread, self._client)
 
     def __enter__(self) -> Fluffy:
         return self
@@ -73,7 +80,7 @@ class Fluffy:
 
     def close(self) -> None:
         """Close the connections and end the thread. Harmless a second time."""
-        self._thread.close(self._client.close())
+        self._end()
 
     def interrupt(self) -> None:
         """Cancel what all threads are waiting for now: their calls raise `concurrent.futures.CancelledError`."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 import os
 import random
 from pathlib import Path
@@ -42,13 +43,16 @@ BARRIER_PATIENCE_S = 2.0
 # The log process itself ends the wait for a sequence; its answer gets a little longer.
 WAIT_SEQ_MAX_S = 30.0
 WAIT_SEQ_GRACE_S = 1.0
+# Deadlines of requests are looked at together: a timer for each would cost a twentieth of a small put.
+SWEEP_EVERY_S = 0.05
 
 
 class _Connection(asyncio.Protocol):
     """One socket to the log process."""
 
     def __init__(self) -> None:
-        self.waiting: dict[int, asyncio.Future[Frame]] = {}
+        self._waiting: dict[int, tuple[asyncio.Future[Frame], float]] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
         self._reader = FrameReader(LOG_PAYLOAD_BYTES_MAX)
         self._transport: asyncio.Transport | None = None
         self._unsent: list[bytes] = []
@@ -68,28 +72,45 @@ class _Connection(asyncio.Protocol):
             self.close()
             return
         for frame in frames:
-            future = self.waiting.pop(int(frame.header.get("i", -1)), None)
-            if future is not None and not future.done():
-                future.set_result(frame)
+            asked = self._waiting.pop(int(frame.header.get("i", -1)), None)
+            if asked is not None and not asked[0].done():
+                asked[0].set_result(frame)
 
     def connection_lost(self, _error: Exception | None) -> None:
         self.lost = True
         self.gone.set()
-        waiting, self.waiting = self.waiting, {}
-        for future in waiting.values():
+        waiting, self._waiting = self._waiting, {}
+        for future, _ in waiting.values():
             if not future.done():
                 future.set_exception(ProposalLost("the node's log process went away"))
 
-    def ask(self, header: dict[str, Any], payload: bytes) -> tuple[int, asyncio.Future[Frame]]:
-        """Send a request with the next number; requests of one loop turn leave in one write."""
+    def ask(self, header: dict[str, Any], payload: bytes, until_s: float) -> tuple[int, asyncio.Future[Frame]]:
+        """Send a request with the next number; requests of one loop turn leave in one write.
+
+        The future raises TimeoutError at `until_s` of the loop's clock, or a moment later.
+        """
         loop = asyncio.get_running_loop()
         self._last_id += 1
         future: asyncio.Future[Frame] = loop.create_future()
-        self.waiting[self._last_id] = future
+        self._waiting[self._last_id] = future, until_s
+        if self._sweeper is None:
+            self._sweeper = loop.call_later(SWEEP_EVERY_S, self._sweep)
         if not self._unsent:
             loop.call_soon(self._send)
         self._unsent.append(encode_frame({"i": self._last_id, **header}, payload))
         return self._last_id, future
+
+    def forget(self, request_id: int) -> None:
+        """Nobody waits for that answer any more."""
+        self._waiting.pop(request_id, None)
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        for future, until_s in self._waiting.values():
+            if until_s <= now_s and not future.done():
+                future.set_exception(TimeoutError())
+        self._sweeper = loop.call_later(SWEEP_EVERY_S, self._sweep) if self._waiting else None
 
     def barrier(self) -> asyncio.Future[Frame]:
         """Take part in the next barrier round: one serves all who asked before it was sent."""
@@ -103,7 +124,7 @@ class _Connection(asyncio.Protocol):
 
     def _send_round(self) -> None:
         readers, self._readers = self._readers, []
-        _, asked = self.ask({"op": "barrier"}, b"")
+        _, asked = self.ask({"op": "barrier"}, b"", math.inf)
         if self.lost:
             asked.set_exception(ProposalLost("the node's log process went away"))
         asked.add_done_callback(functools.partial(self._round_done, readers))
@@ -218,13 +239,15 @@ class LogClient:
 
     async def _once(self, header: dict[str, Any], payload: bytes, deadline: Deadline) -> Frame:
         try:
-            async with asyncio.timeout(deadline.left_s):
-                connection = await self._connect()
-                request_id, future = connection.ask(header, payload)
-                try:
-                    return await future
-                finally:
-                    connection.waiting.pop(request_id, None)
+            connection = self._connection
+            if connection is None or connection.lost:
+                async with asyncio.timeout(deadline.left_s):
+                    connection = await self._connect()
+            request_id, future = connection.ask(header, payload, deadline.at_s)
+            try:
+                return await future
+            finally:
+                connection.forget(request_id)
         except TimeoutError as error:
             raise (ProposalLost() if payload else DeadlineExceeded()) from error
         except ProposalLost as error:

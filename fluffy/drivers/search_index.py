@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fluffy.base.checks import invariant
 from fluffy.base.errors import IndexCorrupt
-from fluffy.core.metadata.queries_search import IndexChanges, Indexed
+from fluffy.core.metadata.queries_search import KEY_MARKS, IndexChanges, Indexed, lookups
 from fluffy.core.search.plan import tag_texts
 from fluffy.core.search.query import fold
 from fluffy.drivers.search_files import create_new, is_usable, open_for_writing, target_of
@@ -74,8 +74,8 @@ class SearchIndexFile:
         """Take over a part of the feed."""
         invariant(not changes.cut, "a feed that was cut is a reason to begin anew")
         with self._transaction() as db:
-            gone = [no for place in changes.places
-                    for (no,) in db.execute("SELECT no FROM names WHERE parent = ? AND key = ?", place).fetchall()]
+            gone = [no for folder_and_keys in lookups(changes.places) for (no,) in db.execute(
+                f"SELECT no FROM names WHERE parent = ? AND key IN ({KEY_MARKS})", folder_and_keys).fetchall()]
             kept = {entry.no for entry in changes.entries}
             _remove(db, [no for no in gone if no not in kept])
             _put(db, changes.entries)

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from fluffy.base.checks import InvariantBroken
 from fluffy.base.errors import StartRefused
+from fluffy.core.metadata.outcomes import Outcome
 from fluffy.drivers.raft.checkpoint_files import CheckpointFiles, Copied
 from fluffy.drivers.raft.checkpoints import CheckpointPolicy, Checkpoints, recover_state
 from fluffy.drivers.raft.journal import SegmentedJournal
@@ -60,9 +61,9 @@ class WatchedStore(StateStore):
         self._name = name
         self._checks = checks
 
-    def apply(self, entries: list[tuple[int, int, bytes]]) -> list[list[bytes]]:
+    def apply(self, entries: list[tuple[int, int, bytes]]) -> list[list[Outcome]]:
         self._checks.applies(self._name, self.applied_index, entries)
-        outcomes: list[list[bytes]] = []
+        outcomes: list[list[Outcome]] = []
         begin = 0
         for at, (index, _term, _group) in enumerate(entries):
             if index % DIGEST_EVERY_ENTRIES == 0:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import inspect
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +23,7 @@ from fluffy.base.errors import FileNotFound, LocalFileFailed
 from fluffy.client.credentials import find_token
 from tests.client.faulty_peer import FaultyPeer, refusal
 from tests.client.shell_door import peer_in_thread
+from tests.support.cluster import ROOT
 
 
 @pytest.fixture
@@ -122,3 +127,30 @@ def test_the_token_is_looked_for_where_people_put_it(tmp_path: Path) -> None:
 def test_what_is_no_token_is_refused(text: str) -> None:
     with pytest.raises(LocalFileFailed):
         find_token(text, {}, [])
+
+
+def test_a_client_that_is_forgotten_or_outlived_closes_its_connections(remote: FaultyPeer) -> None:
+    threads = threading.active_count()
+    client = Fluffy(remote.url, "good-token")
+    client.put("/admin/f", b"x")
+    del client
+    gc.collect()
+    assert threading.active_count() == threads
+    kept = Fluffy(remote.url, "good-token")
+    only_there = asyncio.Event()
+    work = kept._thread.start(_forget([kept], only_there))
+    thread, loop = kept._thread._thread, kept._thread._loop
+    del kept
+    loop.call_soon_threadsafe(only_there.set)
+    work.result(10)
+    thread.join(10)
+    assert not thread.is_alive(), "also when the last reference goes in the client's own thread"
+    program = f"from fluffy import Fluffy\nf = Fluffy({remote.url!r}, 'good-token')\nprint(f.get('/admin/f'))\n"
+    done = subprocess.run([sys.executable, "-X", "dev", "-c", program], capture_output=True, text=True, timeout=60,
+                          cwd=ROOT, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("b'x'\n", "", 0)
+
+
+async def _forget(last_references: list[Fluffy], only_there: asyncio.Event) -> None:
+    await only_there.wait()
+    last_references.clear()

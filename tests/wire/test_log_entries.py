@@ -253,3 +253,17 @@ def test_outcomes_come_back(outcome: Outcome) -> None:
 def test_what_is_no_outcome_is_refused(values: Any) -> None:
     with pytest.raises(FrameCorrupt):
         decode_outcome(b"\x01" + msgpack.packb(values))
+
+
+def test_types_that_passed_once_do_not_let_bad_values_pass() -> None:
+    good = PutFile(HEADER, "b/f", 5, b"h" * 32, "e", "t", {"k": "v"}, {}, b"hello", (), ())
+    assert decode_command(encode_command(good)) == good
+    values = msgpack.unpackb(encode_command(good)[1:], use_list=False)
+    names = [field.name for field in fields(PutFile)][1:]
+    for name, bad in (("size", -1), ("size", 1 << 63), ("meta", {"k": 1}), ("tags", {b"k": "v"}), ("size", True),
+                      ("chunks", ((b"c" * 32, "1"),)), ("inline", "hello"), ("replicas", ((-1,),))):
+        spoiled = list(values)
+        spoiled[HEADER_VALUES + names.index(name)] = bad
+        with pytest.raises(FrameCorrupt):
+            decode_command(b"\x01" + msgpack.packb(spoiled))
+        assert decode_command(encode_command(good)) == good

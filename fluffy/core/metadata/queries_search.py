@@ -11,7 +11,7 @@ applied to them first; what stands there then is what the index gets, whichever 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,9 @@ _FOUND = ("e.parent, e.key, e.version_no, e.size, e.generation, e.etag, e.conten
           " (SELECT tags FROM versions v WHERE v.version_no = e.version_no)")
 # Paths are at most 1,024 bytes: a folder lies less deep than this.
 DEPTH_MAX = 1024
+# One lookup of so many names of a folder costs half of as many lookups of one name.
+KEYS_PER_LOOKUP = 128
+KEY_MARKS = ", ".join("?" * KEYS_PER_LOOKUP)
 _Place = tuple[int, str]
 
 
@@ -112,8 +115,19 @@ def index_changes(db: sqlite3.Connection, since_seq: int, limit: int) -> IndexCh
             walked = folders.number(_now_at(path, later))
             if walked is not None:
                 walks[walked] = None
-    entries = [entry for place in places if (entry := _entry_at(db, place)) is not None]
-    return IndexChanges(rows[-1][0] if more else seq, tuple(places), tuple(entries), tuple(walks), more)
+    return IndexChanges(rows[-1][0] if more else seq, tuple(places), tuple(_entries_at(db, places)), tuple(walks),
+                        more)
+
+
+def lookups(places: Iterable[_Place]) -> Iterator[tuple[int | str, ...]]:
+    """Places as parameters of few statements `parent = ? AND key IN ({KEY_MARKS})`."""
+    keys_of: dict[int, list[str]] = {}
+    for parent, key in places:
+        keys_of.setdefault(parent, []).append(key)
+    for parent, keys in keys_of.items():
+        for at in range(0, len(keys), KEYS_PER_LOOKUP):
+            some = keys[at:at + KEYS_PER_LOOKUP]
+            yield parent, *some, *some[-1:] * (KEYS_PER_LOOKUP - len(some))
 
 
 def all_entries(db: sqlite3.Connection, after: _Place, limit: int) -> tuple[Indexed, ...]:
@@ -242,9 +256,12 @@ def _now_at(path: str, moves: Sequence[tuple[int, str, str]]) -> str:
     return path
 
 
-def _entry_at(db: sqlite3.Connection, place: _Place) -> Indexed | None:
-    row = db.execute(f"SELECT {_COLUMNS} FROM entries e WHERE e.parent = ? AND e.key = ?", place).fetchone()
-    return None if row is None else _indexed(row)
+def _entries_at(db: sqlite3.Connection, places: Iterable[_Place]) -> Iterator[Indexed]:
+    """What stands at the places now."""
+    for folder_and_keys in lookups(places):
+        for row in db.execute(f"SELECT {_COLUMNS} FROM entries e WHERE e.parent = ? AND e.key IN ({KEY_MARKS})",
+                              folder_and_keys):
+            yield _indexed(row)
 
 
 def _indexed(row: tuple[Any, ...]) -> Indexed:

@@ -17,7 +17,7 @@ from pysyncobj.config import FAIL_REASON
 from fluffy.base.errors import NoLeader, Overloaded, ProposalLost
 from fluffy.base.units import MIB
 from fluffy.drivers.raft.library import HardenedSyncObj
-from fluffy.wire.log_entries import GROUP_BYTES_MAX, encode_group
+from fluffy.wire.log_entries import GROUP_BYTES_MAX, encode_group, encode_outcome
 
 # Three groups on their way keep disk, wire and apply busy at the same time; more only adds latency.
 GROUPS_IN_FLIGHT_MAX = 3
@@ -108,7 +108,7 @@ class GroupCommit:
         group.done = True
         if reason == FAIL_REASON.SUCCESS:
             for reply, outcome in zip(group.replies, outcomes, strict=True):
-                reply(Answered(outcome, None))
+                reply(Answered(encode_outcome(outcome), None))
             return
         error = _CERTAINLY_NOT.get(reason, ProposalLost).code()
         self.counters[f"groups_{error}"] += 1

@@ -23,6 +23,7 @@ from pysyncobj.version import VERSION
 from fluffy.base.checks import InvariantBroken, invariant
 from fluffy.base.errors import JournalCorrupt, StartRefused
 from fluffy.base.units import MIB
+from fluffy.core.metadata.outcomes import Outcome
 from fluffy.drivers.raft.journal import SegmentedJournal
 from fluffy.drivers.raft.membership import decode_membership, encode_membership
 from fluffy.drivers.raft.peers import RaftPeer
@@ -65,9 +66,9 @@ class Applier(Protocol):
 
     @property
     def applied_index(self) -> int: ...
-    def apply(self, entries: list[tuple[int, int, bytes]]) -> list[list[bytes]]:
+    def apply(self, entries: list[tuple[int, int, bytes]]) -> list[list[Outcome]]:
         """Apply `(index, term, group)` in one transaction; an empty group marks an entry without commands.
-        Returns the encoded outcomes of each."""
+        Returns the outcomes of each."""
 
 
 class Snapshots(Protocol):
@@ -138,6 +139,8 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
     def __init__(self, me: str, others: list[str], parts: Parts) -> None:
         self.parts = parts
         self.before_commands: Callable[[], None] = lambda: None
+        self.before_sync: Callable[[], None] = lambda: None
+        self._announced_commit = 0
         self.journal = parts.journal
         self.counters = parts.transport.counters
         library.createJournal = lambda _file: parts.journal
@@ -163,7 +166,8 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
         self._SyncObj__needLoadDumpFile = False
 
     def _before_poll(self) -> None:
-        """The leader's own disk write, while its followers do theirs."""
+        """The leader's own disk write, while its followers do theirs, and proposers read their answers."""
+        self.before_sync()
         self.journal.sync()
 
     # -- RaftView (transport.py)
@@ -287,6 +291,7 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
     def _SyncObj__sendAppendEntries(self) -> None:
         """Entries or snapshot parts to every connected peer, bounded by what it has not taken yet."""
         self._SyncObj__newAppendEntriesTime = library.monotonicTime() + self.parts.times.heartbeat
+        self._announced_commit = self.commit_index
         for node in sorted(self._SyncObj__otherNodes, key=str):
             if not self.isNodeConnected(node):
                 self.parts.snapshots.cancelTransmisstion(node)
@@ -335,10 +340,16 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
     # -- overrides: applying
 
     def _SyncObj__applyLogEntries(self) -> bool:
-        """Apply what is committed, in one transaction, and answer only after it; bounded per turn."""
+        """Apply what is committed, in one transaction, and answer only after it; bounded per turn.
+
+        True: the followers are to be told the new commit index; False: what was sent in this turn has said it.
+        """
         first, end = self.last_applied + 1, self.commit_index + 1
         if first >= end:
             return False
+        # What waits goes out now, not after the apply, so that the followers have work meanwhile. The commit index of
+        # this turn is counted already: nothing that is not synced here can be in it.
+        self._checkCommandsToApply()
         entries = self.journal.entries(first, min(end, first + APPLY_ENTRIES_PER_TURN), APPLY_BYTES_PER_TURN)
         groups = [(index, term, command[1:] if command[0] == COMMAND else b"") for command, index, term in entries]
         outcomes = self.parts.applier.apply(groups)
@@ -353,7 +364,7 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
                 else:
                     self.counters["command_overwritten"] += 1
                     answer(None, FAIL_REASON.DISCARDED)
-        return True
+        return self._announced_commit < self.commit_index
 
     def _SyncObj__doApplyCommand(self, _command: bytes) -> None:
         raise InvariantBroken("entries are applied by _SyncObj__applyLogEntries")

@@ -38,6 +38,7 @@ FRAME_HEAD = struct.Struct("<I16s")
 DIAL_RETRY_S = 0.2
 HANDSHAKE_DEADLINE_S = 5.0
 KEEPALIVE_S = 1.0
+LOOK_EVERY_S = 0.02
 # Five keepalives lost: after a healed partition a dead stream must not wait for TCP's own retransmission timer.
 SILENCE_MAX_S = 6.0
 # A peer that takes nothing for long is cut rather than buffered without end; snapshots and backlogs stay below 8 MiB.
@@ -105,7 +106,7 @@ class _Stream:
         self._send_key = self._receive_key = b""
 
     def send(self, body: bytes) -> None:
-        mac = blake3(self._sent.to_bytes(8, "little") + body, key=self._send_key).digest(MAC_BYTES)
+        mac = _mac(self._send_key, self._sent, body)
         self._sent += 1
         self.push(FRAME_HEAD.pack(len(body), mac))
         if body:
@@ -196,15 +197,20 @@ class _Stream:
             end = start + FRAME_HEAD.size + length
             if len(self._in) < end:
                 break
-            body = bytes(self._in[start + FRAME_HEAD.size:end])
+            with memoryview(self._in) as view:
+                body = bytes(view[start + FRAME_HEAD.size:end])
             start = end
-            counter = self._received.to_bytes(8, "little")
+            number = self._received
             self._received += 1
-            if not hmac.compare_digest(blake3(counter + body, key=self._receive_key).digest(MAC_BYTES), mac):
+            if not hmac.compare_digest(_mac(self._receive_key, number, body), mac):
                 raise FrameCorrupt("a raft frame does not match its mac")
             if body:
                 self.owner.deliver(self, decode_message(body))
         del self._in[:start]
+
+
+def _mac(key: bytes, number: int, body: bytes) -> bytes:
+    return blake3(number.to_bytes(8, "little"), key=key).update(body).digest(MAC_BYTES)
 
 
 def _listen(address: tuple[str, int]) -> socket.socket:
@@ -229,6 +235,7 @@ class TcpLinks:
         self._up: dict[str, _Stream] = {}
         self._dialed_s: dict[str, float] = {}
         self._complained_s: dict[str, float] = {}
+        self._next_look_s = 0.0
         self._listener = _listen(settings.bind)
         self._listener.setblocking(False)
         poller.subscribe(self._listener.fileno(), self._on_accept, READ)
@@ -267,6 +274,9 @@ class TcpLinks:
     def tick(self) -> None:
         """Dial who is missing, speak on silent links, cut the dead. Call a few times a second or more."""
         now = self.settings.clock()
+        if now < self._next_look_s:
+            return
+        self._next_look_s = now + LOOK_EVERY_S
         me = self.settings.me().name
         for name in sorted(self._peers):
             wanted = me > name and name not in self._up and now - self._dialed_s.get(name, -1e9) > DIAL_RETRY_S

@@ -41,7 +41,7 @@ from fluffy.drivers.raft.group_commit import Answered
 from fluffy.drivers.raft.node import RaftNode
 from fluffy.drivers.raft.poller import ERROR, READ, WRITE, EpollPoller
 from fluffy.wire.frames import LOG_PAYLOAD_BYTES_MAX, Frame, FrameReader, encode_frame
-from fluffy.wire.log_entries import COMMAND_BYTES_MAX, decode_command, level_of
+from fluffy.wire.log_entries import COMMAND_BYTES_MAX, level_of
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class _Client:
 
 
 class LogServer:
-    """Serves one `RaftNode`; answers leave in each turn right before the loop sleeps."""
+    """Serves one `RaftNode`; answers leave in each turn before the loop waits for the disk and for messages."""
 
     def __init__(self, node: RaftNode, poller: EpollPoller, path: Path, *, status: Callable[[], dict[str, Any]],
                  digest: Callable[[Callable[[int, str], None]], None]) -> None:
@@ -127,7 +127,7 @@ class LogServer:
         self._path = path
         self._listener = _listen(path)
         poller.subscribe(self._listener.fileno(), self._on_accept, READ)
-        node.raft.addOnTickCallback(self._before_sleep)
+        node.raft.before_sync = self._send_answers
         self._operations: dict[str, Callable[[Frame, _Reply], None]] = {
             "propose": self._propose, "barrier": self._barrier, "wait_seq": self._wait_seq,
             "status": lambda _frame, reply: reply(self._status()), "checkpoint": self._checkpoint,
@@ -135,7 +135,7 @@ class LogServer:
                 lambda index, text: reply({"index": index, "digest": text})),
         }
 
-    def _before_sleep(self) -> None:
+    def _send_answers(self) -> None:
         """Answer who waited for a sequence; write answers out, many per system call."""
         if self._waiting_seq:
             self._look_at_waiters()
@@ -187,7 +187,7 @@ class LogServer:
         if len(frame.payload) > COMMAND_BYTES_MAX:
             raise TooLarge(f"one change of the catalog may have at most {COMMAND_BYTES_MAX} bytes")
         try:
-            command = decode_command(frame.payload)  # nothing enters the log that apply could not read
+            command = self.node.store.check(frame.payload)  # nothing enters the log that apply could not read
         except FeatureTooNew as error:
             raise QuerySyntax("a command of a newer version") from error
         # Nor what another member's program could not: it would have to stop (see services/keeper/lift.py).

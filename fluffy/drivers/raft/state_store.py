@@ -14,16 +14,24 @@ import sqlite3
 from pathlib import Path
 
 from fluffy.base.errors import JournalCorrupt
+from fluffy.base.units import KIB
+from fluffy.core.metadata.commands import Command
 from fluffy.core.metadata.digest import digest_of
 from fluffy.core.metadata.machine import StateMachine, open_state
 from fluffy.core.metadata.outcomes import Outcome
 from fluffy.drivers.meta_reader import LINK_NAME
-from fluffy.wire.log_entries import decode_command, decode_group, encode_outcome
+from fluffy.wire.log_entries import decode_command, decode_group
 
 log = logging.getLogger(__name__)
 
 # Pages kept by the writer's own connection: the hot part of the tree of a million files.
 PAGE_CACHE_KIB = 32 * 1024
+# Proposals of this node on their way through the log; those that never come back are forgotten with the others.
+CHECKED_COMMANDS_MAX = 512
+# A small file with its bytes; what is larger is rare and may be decoded twice.
+CHECKED_BYTES_MAX = 20 * KIB
+# Enough to hold the request id, which tells commands apart.
+KEY_BYTES = 32
 
 
 def fsync_file(path: Path) -> None:
@@ -53,6 +61,7 @@ class StateStore:
         self._remove_strays()
         if not self.link.is_symlink():
             self._point_link_at("meta.1.db")
+        self._checked: dict[bytes, tuple[bytes, Command]] = {}
         self.db, self.machine = self._open()
 
     @property
@@ -68,15 +77,29 @@ class StateStore:
     def applied_index(self) -> int:
         return self.machine.applied_index
 
-    def apply(self, entries: list[tuple[int, int, bytes]]) -> list[list[bytes]]:
-        """Apply `(index, term, group)` in order, in one transaction; the encoded outcomes of each entry's commands."""
+    def check(self, command: bytes) -> Command:
+        """A command that is about to be proposed, as `apply` will read it. Raises FrameCorrupt, FeatureTooNew."""
+        decoded = decode_command(command)
+        if len(command) <= CHECKED_BYTES_MAX:
+            if len(self._checked) >= CHECKED_COMMANDS_MAX:
+                self._checked.clear()
+            self._checked[command[:KEY_BYTES]] = command, decoded
+        return decoded
+
+    def _decoded(self, blob: bytes) -> Command:
+        """A command of the log: decoded once if it was proposed here."""
+        checked = self._checked.pop(blob[:KEY_BYTES], None) if self._checked else None
+        return checked[1] if checked is not None and checked[0] == blob else decode_command(blob)
+
+    def apply(self, entries: list[tuple[int, int, bytes]]) -> list[list[Outcome]]:
+        """Apply `(index, term, group)` in order, in one transaction; the outcomes of each entry's commands."""
         outcomes: list[list[Outcome]] = []
         self.machine.begin()
         for index, term, group in entries:
-            commands = [decode_command(blob) for blob in decode_group(group)] if group else []
+            commands = [self._decoded(blob) for blob in decode_group(group)] if group else []
             outcomes.append(self.machine.apply(index, term, commands))
         self.machine.commit()
-        return [[encode_outcome(outcome) for outcome in of_entry] for of_entry in outcomes]
+        return outcomes
 
     def adopt(self, file: Path) -> None:
         """Make `file` (a complete, fsynced database) the state. It disappears from its place: it will be written to."""

@@ -11,9 +11,10 @@ from fluffy.base.checks import InvariantBroken
 from fluffy.base.errors import JournalCorrupt
 from fluffy.base.paths import parse_path
 from fluffy.core.metadata import queries
-from fluffy.core.metadata.outcomes import Accepted, Rejected
+from fluffy.core.metadata.outcomes import Accepted, Outcome, Rejected
 from fluffy.drivers.raft.checkpoints import CheckpointPolicy
 from fluffy.drivers.raft.group_commit import GROUPS_IN_FLIGHT_MAX, WAITING_COMMANDS_MAX, Answered
+from fluffy.drivers.raft.node import RaftNode
 from fluffy.wire.log_entries import encode_command
 from tests.drivers.raft.lab import Lab, folder, genesis
 
@@ -206,3 +207,42 @@ def test_an_answer_that_raises_stops_the_process_instead_of_applying_twice(lab: 
     leader.proposals.offer(encode_command(folder("x")), bad)
     with pytest.raises(InvariantBroken, match="boom"):
         lab.turn(lambda: False, seconds=2)
+
+
+def test_a_leader_waits_for_nothing_that_need_not_come_first(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits leaves before the apply; answers leave before the leader's own sync of what comes next."""
+    born(lab)
+    leader = lab.leader()
+    steps: list[str] = []
+    answers: list[Answered] = []
+    apply, sync = leader.store.apply, leader.journal.sync
+
+    def applying(entries: list[tuple[int, int, bytes]]) -> list[list[Outcome]]:
+        steps.append(f"apply, {leader.proposals.waiting} waiting")
+        return apply(entries)
+
+    def syncing() -> None:
+        if leader.journal.synced_index < leader.journal.last_index:
+            steps.append("sync")
+        sync()
+
+    def sending() -> None:
+        steps.append(f"answers, {len(answers)} so far")
+
+    monkeypatch.setattr(leader.store, "apply", applying)
+    monkeypatch.setattr(leader.journal, "sync", syncing)
+    monkeypatch.setattr(leader.raft, "before_sync", sending)
+    leader.proposals.offer(encode_command(folder("first")), answers.append)
+    assert lab.turn(lambda: _acknowledged(leader))
+    steps.clear()
+    leader.proposals.offer(encode_command(folder("second")), answers.append)
+    leader.turn(0.0)
+    assert steps == ["apply, 0 waiting", "answers, 1 so far", "sync"]
+    assert lab.turn(lambda: len(answers) == 2)
+
+
+def _acknowledged(leader: RaftNode) -> bool:
+    """A follower has the leader's newest entry, which is not applied yet."""
+    newest = leader.journal.last_index
+    return (leader.raft.last_applied < newest
+            and any(leader.raft.match_index(name) == newest for name in leader.transport.peer_names()))
