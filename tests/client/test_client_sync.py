@@ -130,12 +130,13 @@ def test_what_is_no_token_is_refused(text: str) -> None:
 
 
 def test_a_client_that_is_forgotten_or_outlived_closes_its_connections(remote: FaultyPeer) -> None:
-    threads = threading.active_count()
     client = Fluffy(remote.url, "good-token")
     client.put("/admin/f", b"x")
+    thread = client._thread._thread
     del client
     gc.collect()
-    assert threading.active_count() == threads
+    thread.join(10)
+    assert not thread.is_alive()
     kept = Fluffy(remote.url, "good-token")
     only_there = asyncio.Event()
     work = kept._thread.start(_forget([kept], only_there))
