@@ -51,9 +51,9 @@ lint: $(VENV)/.installed-dev ## ruff and mypy
 bench: $(VENV)/.installed-dev ## speed, each number beside its reference
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-sim: $(VENV)/.installed-dev ## the simulated cluster under SEEDS seeds; the file tree through TREE_STEPS random steps
+sim: $(VENV)/.installed-dev ## the simulated cluster under SEEDS seeds; the file tree through twice TREE_STEPS random steps
 	@$(BIN)/python -m fluffy.sim.run --seeds $(SEEDS) $(ARGS)
-	@FLUFFY_TREE_STEPS=$(TREE_STEPS) $(BIN)/python -m pytest -q tests/core/metadata/test_tree_of_people.py
+	@$(BIN)/python -m tests.support.long_trees --steps $(TREE_STEPS)
 
 faults: $(VENV)/.installed-dev ## drills that kill real processes, at full length; DRILLS="..." chooses
 	@for drill in $(DRILLS); do \

@@ -49,6 +49,8 @@ class Folder:
     shelters: list[tuple[str, Folder]] = field(default_factory=list)  # removed when empty, oldest first
     trash: list[Trash] = field(default_factory=list)
     deleted: bool = False  # in the trash itself
+    owner: int = 0  # of a bucket
+    limits: tuple[int | None, int | None] = (None, None)  # of a bucket: files, bytes
 
     @property
     def path(self) -> str:
@@ -73,7 +75,8 @@ class Folder:
 class TreeModel:
     def __init__(self, *, versions_max: int, trash_ms: int) -> None:
         self.root = Folder("", None)
-        self.root.folders["admin"] = Folder("admin", self.root)
+        self.asker = 1  # who makes buckets now
+        self.make("admin")
         self.versions_max = versions_max
         self.trash_ms = trash_ms
         self.lost_ms = -1  # when something that looking back might have seen was last freed
@@ -141,6 +144,7 @@ class TreeModel:
                 else:
                     folder.shelters.remove((segment, child))
                 folder.folders[segment] = child
+                child.owner = self.asker
             folder = child
         return folder
 
@@ -186,7 +190,9 @@ class TreeModel:
         above, _, name = path.rpartition("/")
         folder = self.folder(above)
         assert folder is not None
-        folder.shelters.append((name, folder.folders.pop(name)))
+        removed = folder.folders.pop(name)
+        removed.limits = (None, None)
+        folder.shelters.append((name, removed))
 
     def move(self, src: str, dst: str, clock_ms: int) -> File | Folder:
         """`dst` is free or of the same kind; gives what moved."""

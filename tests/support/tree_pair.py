@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
+from dataclasses import replace
 
 from fluffy.base.ids import ChunkId, NodeNo, RequestId, UserNo
 from fluffy.base.paths import parse_path
@@ -32,12 +34,12 @@ from fluffy.core.metadata.commands_tree import (
 from fluffy.core.metadata.outcomes import Accepted, Outcome, Rejected
 from tests.support.local_log import genesis_command
 from tests.support.memory_state import MemoryState
+from tests.support.tree_guards import LENGTH, Growth, Guards, size_of, usage
 from tests.support.tree_model import Content, File, Folder, TreeModel
 
 VERSIONS_MAX = 4
 TRASH_DAYS = 1
 GENESIS = genesis_command(at_ms=0, versions_max=VERSIONS_MAX, trash_days=TRASH_DAYS, write_quorum=2)
-LENGTH = 1_000
 SNAPSHOTS_MAX = 40
 
 
@@ -46,6 +48,9 @@ class TreePair:
 
     def __init__(self) -> None:
         self.model = TreeModel(versions_max=VERSIONS_MAX, trash_ms=TRASH_DAYS * DAY_MS)
+        self.guards = Guards(self.model)
+        self.asker = 1
+        self.token = b""  # of the lock that the next changes bring
         self.state = MemoryState(GENESIS)
         self.clock_ms = 1
         self.history: list[Command] = []
@@ -53,17 +58,40 @@ class TreePair:
         self.snapshots: list[tuple[int, dict[str, Content | None]]] = []
 
     def _header(self) -> Header:
-        return Header(RequestId(len(self.history).to_bytes(16, "big")), self.clock_ms, NodeNo(1), UserNo(1))
+        return Header(RequestId(len(self.history).to_bytes(16, "big")), self.clock_ms, NodeNo(1), UserNo(self.asker))
 
-    def _run(self, command: Command, refusals: set[str]) -> Accepted | None:
+    def _run(self, command: Command, refusals: set[str], may_refuse: Collection[str] = ()) -> Accepted | None:
+        """Do it; it must be refused with one of `refusals` if there are any, and may with one of `may_refuse`."""
         [outcome] = self.state.run(command)
         self.history.append(command)
         self.outcomes.append(outcome)
+        if isinstance(outcome, Rejected) and outcome.code in may_refuse:
+            return None
         if refusals:
             assert isinstance(outcome, Rejected) and outcome.code in refusals, (command, outcome, refusals)
             return None
         assert isinstance(outcome, Accepted), (command, outcome)
         return outcome
+
+    def _change(self, command: Command, refusals: set[str], *paths: str, below: bool = False,
+                growth: Growth | None = None) -> Accepted | None:
+        """Do what changes `paths`; locks and quotas may be in the way, too."""
+        locked = self.guards.locked(self.asker, self.token, paths, self.clock_ms, below=below)
+        return self._run(replace(command, lock=self.token),  # type: ignore[call-arg]
+                         refusals | locked | self.guards.full(growth))
+
+    def _bucket(self, path: str) -> Folder | None:
+        """The bucket around a path, not that which it may be itself."""
+        return self.model.root.folders.get(path.split("/")[0]) if "/" in path else None
+
+    def _grows(self, path: str, files: int, size: int, leaving: Folder | None = None) -> Growth:
+        bucket = self._bucket(path)
+        return Growth(bucket, self.asker if bucket is None else bucket.owner, files, size, leaving)
+
+    def _grows_to(self, path: str, content: Content) -> Growth:
+        """A new body in the place of what is there."""
+        file = self.model.file(path)
+        return self._grows(path, int(file is None), size_of(content) - (0 if file is None else size_of(file.content)))
 
     def tick(self, ms: int = 10) -> None:
         """Between two acts."""
@@ -91,11 +119,11 @@ class TreePair:
 
     def put(self, path: str, content: Content) -> None:
         chunks = () if isinstance(content, bytes) else content
-        size = len(content) if isinstance(content, bytes) else LENGTH * len(chunks)
-        accepted = self._run(PutFile(
-            self._header(), path, size, bytes(32), f"{len(self.history):032x}", "", {}, {},
+        accepted = self._change(PutFile(
+            self._header(), path, size_of(content), bytes(32), f"{len(self.history):032x}", "", {}, {},
             content if isinstance(content, bytes) else None, tuple((ChunkId(chunk), LENGTH) for chunk in chunks),
-            tuple((NodeNo(1), NodeNo(2)) for _ in chunks)), self._refuse_write(path))
+            tuple((NodeNo(1), NodeNo(2)) for _ in chunks)), self._refuse_write(path), path,
+            growth=self._grows_to(path, content))
         self._stored(path, content, accepted, {})
 
     def append(self, path: str, data: bytes) -> None:
@@ -103,8 +131,9 @@ class TreePair:
         refusals = self._refuse_write(path)
         if not refusals and file is not None and not isinstance(file.content, bytes):
             refusals = {"PreconditionFailed"}
-        accepted = self._run(AppendFile(self._header(), path, data), refusals)
         before = b"" if file is None or not isinstance(file.content, bytes) else file.content
+        accepted = self._change(AppendFile(self._header(), path, data), refusals, path,
+                                growth=self._grows_to(path, before + data))
         self._stored(path, before + data, accepted)
 
     def patch(self, path: str, at: int, drop: int, chunk: bytes) -> None:
@@ -116,34 +145,40 @@ class TreePair:
         if not refusals and not at + drop <= len(base):
             refusals = {"RequestError"}
         content = (*base[:at], chunk, *base[at + drop:])
-        accepted = self._run(PatchFile(
+        accepted = self._change(PatchFile(
             self._header(), path, b"", 0 if file is None else file.generation, at, drop, LENGTH * len(content), b"",
-            f"{len(self.history):032x}", None, ((ChunkId(chunk), LENGTH),), ((NodeNo(1), NodeNo(2)),)), refusals)
+            f"{len(self.history):032x}", None, ((ChunkId(chunk), LENGTH),), ((NodeNo(1), NodeNo(2)),)), refusals, path,
+            growth=self._grows_to(path, content))
         self._stored(path, content, accepted)
 
     def touch(self, path: str) -> None:
         file = self.model.file(path)
-        accepted = self._run(TouchFile(self._header(), path), self._refuse_write(path))
-        self._stored(path, b"" if file is None else file.content, accepted)
+        content = b"" if file is None else file.content
+        accepted = self._change(TouchFile(self._header(), path), self._refuse_write(path), path,
+                                growth=self._grows_to(path, content))
+        self._stored(path, content, accepted)
 
     def tag(self, path: str, value: str) -> None:
-        if self._run(SetTags(self._header(), path, {"k": value}), self._refuse_existing(path)) is not None:
+        if self._change(SetTags(self._header(), path, {"k": value}), self._refuse_existing(path), path) is not None:
             file = self.model.file(path)
             assert file is not None
             file.tags = {"k": value}
 
     def delete(self, path: str) -> None:
-        if self._run(DeleteFile(self._header(), path), self._refuse_existing(path)) is not None:
+        if self._change(DeleteFile(self._header(), path), self._refuse_existing(path), path) is not None:
             self.model.bury(path, self.clock_ms)
 
     def delete_folder(self, path: str) -> None:
         refusals = set() if self.model.folder(path) else {"FolderNotFound", "BucketNotFound", "IsFile", "FileNotFound"}
-        if self._run(DeleteFolder(self._header(), path), refusals) is not None:
+        if self._change(DeleteFolder(self._header(), path), refusals, path, below=True) is not None:
             self.model.bury(path, self.clock_ms)
 
     def mkdir(self, path: str) -> None:
         refusals = {"IsFile"} if self.model.blocked(path) or self.model.file(path) is not None else set()
-        if self._run(MakeFolder(self._header(), path, True), refusals) is not None:
+        command = MakeFolder(self._header(), path, True)
+        if self.model.folder(path) is not None:
+            self._run(command, refusals)  # nothing changes, so no lock is asked
+        elif self._change(command, refusals, path) is not None:
             self.model.make(path)
 
     def rmdir(self, path: str) -> None:
@@ -151,7 +186,7 @@ class TreePair:
         refusals = set() if folder else {"FolderNotFound", "BucketNotFound", "IsFile"}
         if folder is not None and (folder.files or folder.folders):
             refusals = {"FolderNotEmpty"}
-        if self._run(RemoveFolder(self._header(), path), refusals) is not None:
+        if self._change(RemoveFolder(self._header(), path), refusals, path, below=True) is not None:
             self.model.remove(path)
 
     def _refuse_transfer(self, src: str, dst: str, overwrite: bool) -> set[str]:
@@ -182,7 +217,12 @@ class TreePair:
         return refusals
 
     def move(self, src: str, dst: str, overwrite: bool) -> None:
-        accepted = self._run(Move(self._header(), src, dst, overwrite), self._refuse_transfer(src, dst, overwrite))
+        source: File | Folder | None = self.model.folder(src) or self.model.file(src)
+        growth = None
+        if source is not None and "/" in src and "/" in dst and src.split("/")[0] != dst.split("/")[0]:
+            growth = self._grows(dst, *usage(source), leaving=self._bucket(src))
+        accepted = self._change(Move(self._header(), src, dst, overwrite), self._refuse_transfer(src, dst, overwrite),
+                                src, dst, below=isinstance(source, Folder), growth=growth)
         if accepted is None:
             return
         moved = self.model.move(src, dst, self.clock_ms)
@@ -201,7 +241,13 @@ class TreePair:
             refusals.discard("NameIllegal")  # a folder may be copied into a new bucket, and a bucket into a folder
         elif isinstance(source, Folder) and "/" not in src:
             refusals.discard("NameIllegal")
-        accepted = self._run(Copy(self._header(), src, dst, overwrite=overwrite), refusals)
+        growth = None
+        if isinstance(source, Folder):
+            growth = self._grows(dst, *usage(source))
+        elif source is not None:
+            growth = self._grows_to(dst, source.content)
+        accepted = self._change(Copy(self._header(), src, dst, overwrite=overwrite), refusals, dst,
+                                below=isinstance(source, Folder), growth=growth)
         if accepted is None or source is None:
             return
         if isinstance(source, File):
@@ -234,7 +280,8 @@ class TreePair:
         if not refusals and old is None:
             refusals = {"VersionNotFound"}
         generation = 1_000_000 if old is None else old.generation
-        accepted = self._run(RestoreVersion(self._header(), path, generation), refusals)
+        accepted = self._change(RestoreVersion(self._header(), path, generation), refusals, path,
+                                growth=None if old is None else self._grows_to(path, old.content))
         if accepted is not None and old is not None and file is not None:
             self._stored(path, old.content, accepted, old.tags)
 
@@ -253,7 +300,16 @@ class TreePair:
                 refusals.add("AlreadyExists")
             if self.model.blocked(place):
                 refusals.add("IsFile")
-        accepted = self._run(Undelete(self._header(), path, 0, target), refusals)
+        node = None if found is None else found[1].node
+        growth = None
+        if isinstance(node, Folder):
+            files, size = usage(node)
+            growth = (Growth(node, node.owner, files, size) if node.parent is self.model.root
+                      else self._grows(place, files, size))
+        elif node is not None:
+            growth = self._grows(place, 1, size_of(node.history[-1].content))
+        accepted = self._change(Undelete(self._header(), path, 0, target), refusals, place,
+                                below=isinstance(node, Folder), growth=growth)
         if accepted is not None and found is not None:
             self.model.take_out(*found, place, accepted.facts.get("generation", 0))
 

@@ -136,9 +136,8 @@ def _refuse_holding(work: Working, row: UploadRow, target: Target, command: PutP
     if row.chunks + len(command.chunks) - (0 if old is None else old.chunks) > FILE_CHUNKS_MAX:
         return refused(TooLarge, f"a file may have at most {FILE_CHUNKS_MAX} chunks; use larger parts")
     size = row.bytes + command.size - (0 if old is None else old.size)
-    account = work.accounts.user(row.payer_no)
-    if account.bytes_max is None and account.files_max is None and (
-            bucket is None or work.accounts.bucket(bucket.no).bytes_max is None):
+    accounts = [work.accounts.user(row.payer_no)] + ([] if bucket is None else [work.accounts.bucket(bucket.no)])
+    if all(account.bytes_max is None and account.files_max is None for account in accounts):
         return None
     current = target.current
     return quotas.refuse_growth(work, bucket, UserNo(row.payer_no), files=1 if current is None else 0,
