@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
-from fsspec.asyn import AsyncFileSystem, sync, sync_wrapper
+from fsspec.asyn import AsyncFileSystem, _run_coros_in_chunks, sync, sync_wrapper
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.compression import compr
 from fsspec.core import get_compression
@@ -37,6 +37,8 @@ T = TypeVar("T")
 # What a program may say of a file that it opens here; fsspec's own words (block_size, cache_type, …) mean nothing.
 _READ_OPTIONS = frozenset({"generation", "at"})
 _WRITE_OPTIONS = frozenset({"content_type", "meta", "tags", "if_match", "lock", "autocommit"})
+# Enough to hide the round trips behind each other.
+LISTINGS_AT_ONCE = 16
 # A program that ends closes its connections; it does not wait longer for that.
 CLOSE_S = 1.0
 
@@ -118,7 +120,33 @@ class FluffyFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
         if total and maxdepth is None and self._path(path) != "/":
             info = await self._info(path)
             return info["size"] if info["type"] == "file" else info["bytes"]
-        return await super()._du(path, total=total, maxdepth=maxdepth, **more)
+        found = await self._find(path, maxdepth=maxdepth, detail=True)
+        sizes = {name: info["size"] for name, info in found.items()}
+        return sum(sizes.values()) if total else sizes
+
+    async def _find(self, path: str, maxdepth: int | None = None, withdirs: bool = False, detail: bool = False,
+                    **_: Any) -> Any:
+        """All files below a folder: its folders are listed level by level, many at once."""
+        path = self._path(path)
+        found: dict[str, Info] = {}
+        if withdirs and await self._isdir(path):
+            found[path] = await self._info(path)
+        level, depth = [path], 0
+        while level and depth != maxdepth:
+            listings = await _run_coros_in_chunks([self._lines(folder) for folder in level], LISTINGS_AT_ONCE)
+            infos = [info for listing in listings for info in listing]
+            level = [info["name"] for info in infos if info["type"] == "directory"]
+            found.update((info["name"], info) for info in infos if withdirs or info["type"] == "file")
+            depth += 1
+        names = sorted(found)
+        return {name: found[name] for name in names} if detail else names
+
+    async def _lines(self, folder: str) -> list[Info]:
+        """Nothing, for what has gone since it was seen."""
+        try:
+            return cast(list[Info], await self._ls(folder))
+        except FileNotFoundError:
+            return []
 
     async def _checksum(self, path: str) -> int:
         """A number that changes with the bytes, and with nothing else."""

@@ -79,6 +79,10 @@ class FluffyReader(io.BufferedReader):
         return self._file.path
 
     @property
+    def path(self) -> str:
+        return self._file.path
+
+    @property
     def head(self) -> RemoteHead:
         """Which generation is read: etag, size, hash, time."""
         return self._file.head
@@ -99,6 +103,10 @@ class FluffyWriter(io.BufferedIOBase):
 
     @property
     def name(self) -> str:
+        return self._file.path
+
+    @property
+    def path(self) -> str:
         return self._file.path
 
     @property

@@ -51,7 +51,7 @@ class _Piece:
 
 
 class RemoteReader:
-    """One generation of one file. For one event loop; one read at a time. `close()` ends what is still on its way."""
+    """One generation of one file. For one event loop; reads wait for each other. `close()` ends what is on its way."""
 
     def __init__(self, transport: Transport, path: str, head: RemoteHead) -> None:
         self.path = str(parse_file_path(path))
@@ -64,6 +64,7 @@ class RemoteReader:
         self._group: asyncio.TaskGroup | None = None
         self._step = STEP_FIRST_BYTES
         self._read_to = 0
+        self._turn = asyncio.Lock()
         self._hash: blake3 | None = blake3()
         self._hashed = 0
 
@@ -74,6 +75,10 @@ class RemoteReader:
         end = min(offset + length, self.size)
         if offset >= end:
             return b""
+        async with self._turn:
+            return await self._read(offset, end)
+
+    async def _read(self, offset: int, end: int) -> bytes:
         reads_on = offset == self._read_to
         if not reads_on:
             self._step = STEP_FIRST_BYTES

@@ -30,6 +30,8 @@ PART_BYTES_MAX = 64 * MIB
 PARTS_MAX = 10_000
 # One part on its way while the next is being written, and one more for the jitter: 32 MiB of memory in all.
 PARTS_IN_FLIGHT_MAX = 2
+# Whoever gives up does not wait for a cluster that does not answer.
+ABORT_S = 2.0
 # More than that of an append waits on the local disk.
 APPEND_MEMORY_BYTES = 8 * MIB
 
@@ -104,8 +106,13 @@ class PartWriter:
         self._pending.clear()
         await self._end_group(cancel=True)
         session, self._session = self._session, None
-        if session is not None:
-            await session.abort()
+        if session is None:
+            return
+        try:
+            async with asyncio.timeout(ABORT_S):
+                await session.abort()
+        except (FluffyError, TimeoutError):
+            return  # the session ends by its lease; what the caller has to say matters more
 
     async def _send_part(self) -> None:
         if self._parts == PARTS_MAX:

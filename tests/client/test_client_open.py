@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import io
 import os
@@ -321,3 +322,28 @@ def test_without_autocommit_the_file_appears_when_it_is_committed(fluffy: Fluffy
     file.commit()
     file.abort()
     assert [(entry.name, entry.generation) for entry in fluffy.ls("/admin")] == [("f", 1)]
+
+
+async def test_giving_up_does_not_wait_for_a_cluster_that_is_gone(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "ABORT_S", 0.2)
+    async with running_door(tmp_path / "node") as door, AsyncFluffy(door.url, ADMIN_TOKEN, patience_s=60) as client:
+        with pytest.raises(ZeroDivisionError):
+            async with client.open("/admin/f", "wb") as out:
+                await out.write(BIG[:500_000])
+                await client.close()
+                client.use_peer("127.0.0.1:1")
+                client._peers._urls.remove(door.url)  # nobody else is known
+                raise ZeroDivisionError
+        client.use_peer(door.url)
+
+
+async def test_reads_of_several_tasks_wait_for_each_other(afluffy: AsyncFluffy) -> None:
+    await afluffy.put("/admin/big", BIG)
+    rng = random.Random(9)
+    async with afluffy.open("/admin/big") as file:
+        async def read(offset: int, length: int) -> None:
+            assert await file._reader.read_at(offset, length) == BIG[offset:offset + length]
+        async with asyncio.TaskGroup() as group:
+            for _ in range(60):
+                group.create_task(read(rng.randrange(len(BIG)), rng.choice((10, 5_000, 200_000))))
