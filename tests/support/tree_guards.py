@@ -84,7 +84,9 @@ class Guards:
         """Refusals of more files. `..._holds`: bytes that unfinished uploads hold beside."""
         if growth is None or (growth.files <= 0 and growth.size <= 0):
             return set()
-        fits = growth.bucket is None or _fits(growth, usage(growth.bucket), growth.bucket.limits, bucket_holds)
+        bucket = growth.bucket
+        used = (0, 0) if bucket is None or bucket.deleted else usage(bucket)  # in the trash it uses nothing
+        fits = bucket is None or _fits(growth, used, bucket.limits, bucket_holds)
         if growth.leaving is None or growth.leaving.owner != growth.payer:
             limits = self.limits.get(growth.payer, (None, None))
             fits = fits and _fits(growth, self.owned(growth.payer), limits, payer_holds)
