@@ -274,6 +274,9 @@ def test_progress_is_told_and_local_files_go_in_and_out(fs: FluffyFileSystem, tm
     fs.get_file("/t/big", str(tmp_path / "deep" / "back"), callback=callback)
     assert callback.size == callback.value == 2_000_000
     assert (tmp_path / "deep" / "back").read_bytes() == (tmp_path / "big").read_bytes()
+    (tmp_path / "back").write_bytes(b"old")
+    fs.get("/t/big", str(tmp_path / "back"))
+    assert (tmp_path / "back").read_bytes() == (tmp_path / "big").read_bytes()
     with open(tmp_path / "third", "wb") as file:
         fs.get_file("/t/big", file)
     assert (tmp_path / "third").read_bytes() == (tmp_path / "big").read_bytes()
