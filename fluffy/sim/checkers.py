@@ -20,24 +20,16 @@ from fluffy.core.metadata.commands import Command
 from fluffy.core.metadata.model import Change, FileVersion
 from fluffy.core.metadata.outcomes import Accepted, Outcome
 from fluffy.drivers.raft.messages import Message
+from fluffy.sim import places
+from fluffy.sim.places import Contents, Places
+from fluffy.sim.writes import Write
 from fluffy.wire.log_entries import decode_command, decode_group
 
 # States are compared at every so-many-th entry; each comparison reads the whole (small) database.
 DIGEST_EVERY_ENTRIES = 64
 # What each kind of write looks like in the change feed.
-FEED_KINDS = {"put": "file-put", "put-new": "file-put", "delete": "file-deleted", "mkdir": "folder-made"}
-
-
-@dataclass(slots=True)
-class Write:
-    """One change that a client wants, repeated under one request id until it is answered."""
-
-    number: int
-    kind: str  # put, put-new, delete, mkdir
-    path: str
-    began_s: float
-    outcome: Outcome | None = None
-    tries: int = 0
+FEED_KINDS = {"put": "file-put", "put-new": "file-put", "delete": "file-deleted", "mkdir": "folder-made",
+              **places.FEED_KINDS}
 
 
 @dataclass(slots=True)
@@ -59,6 +51,7 @@ class Checks:
     acked_seq: int = 0
     reads: list[Read] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
+    places: Places = field(default_factory=Places)
     counters: Counter[str] = field(default_factory=Counter)
     lost: list[int] = field(default_factory=list)
     _requests: set[bytes] = field(default_factory=set)
@@ -153,6 +146,7 @@ class Checks:
         write.outcome = outcome
         if isinstance(outcome, Accepted):
             self.acked_seq = max(self.acked_seq, outcome.seq)
+            self.places.accepted(write)
         elif write.kind in ("put-new", "mkdir"):
             self.violated(f"write {write.number} ({write.kind} {write.path}, tried {write.tries} times) was refused "
                           f"with {outcome.code}: it happened twice")
@@ -165,8 +159,8 @@ class Checks:
 
     # -- at the end
 
-    def finish(self, feed: list[Change], current: Callable[[str], FileVersion | None]) -> None:
-        """Compare the clients' history with the change feed, and with the files as they are now."""
+    def finish(self, feed: list[Change], current: Callable[[str], FileVersion | None], final: Contents) -> None:
+        """Compare the clients' history with the change feed, and with the files and `places` as they are now."""
         rows: dict[str, list[Change]] = {}
         by_seq = {}
         for row in feed:
@@ -179,16 +173,18 @@ class Checks:
         for read in self.reads:
             self._check_read(read, rows.get(read.path, []), writers)
         for path, history in rows.items():
-            self._check_current(path, history, current, writers)
+            if not path.startswith(places.HOME):
+                self._check_current(path, history, current, writers)
+        self.places.judge(self.writes, by_seq, final, self.violated)
 
     def _check_write(self, write: Write, history: list[Change], by_seq: dict[int, Change]) -> None:
         outcome = write.outcome
         if outcome is None:
             self.violated(f"write {write.number} ({write.kind} {write.path}) was never answered")
             return
-        if not isinstance(outcome, Accepted):
+        wanted = FEED_KINDS.get(write.kind)
+        if not isinstance(outcome, Accepted) or wanted is None:
             return
-        wanted = FEED_KINDS[write.kind]
         row = by_seq.get(outcome.seq)
         if row is None or (row.kind, row.path) != (wanted, write.path):
             self.lost.append(write.number)

@@ -6,17 +6,29 @@ another. What it may conclude from each answer is what `services` and the SDK co
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fluffy.base.hashing import chunk_id_of, etag_of
 from fluffy.base.ids import ClusterUuid, NodeNo, RequestId, UserNo
 from fluffy.base.paths import parse_path
 from fluffy.core.metadata import queries
-from fluffy.core.metadata.commands import Command, DeleteFile, Genesis, Header, MakeFolder, NodeRecord, PutFile
+from fluffy.core.metadata.commands import (
+    FEATURE_LEVEL,
+    Command,
+    DeleteFile,
+    Genesis,
+    Header,
+    MakeFolder,
+    NodeRecord,
+    PutFile,
+)
 from fluffy.drivers.raft.group_commit import Answered
-from fluffy.sim.checkers import Checks, Read, Write, content_of, request_id_of, writer_of
+from fluffy.sim import places
+from fluffy.sim.checkers import Checks, Read, content_of, request_id_of, writer_of
 from fluffy.sim.clock import World
 from fluffy.sim.member import Member
+from fluffy.sim.writes import Write
 from fluffy.wire.log_entries import decode_outcome, encode_command
 
 ANSWER_TIMEOUT_S = 1.0
@@ -67,16 +79,20 @@ class Clients:
             self.busy -= 1
             return
         draw = self._world.rng.random()
-        if draw < 0.35:
-            self._read()
-        elif draw < 0.6:
+        if draw < 0.24:
+            self._read_file()
+        elif draw < 0.32:
+            self._read(self._look_at_places)
+        elif draw < 0.5:
             self._write("put")
-        elif draw < 0.75:
+        elif draw < 0.62:
             self._write("put-new")
-        elif draw < 0.9:
+        elif draw < 0.74:
             self._write("delete")
-        else:
+        elif draw < 0.8:
             self._write("mkdir")
+        else:
+            self._begin(self._checks.places.draw(self._world.rng, len(self._checks.writes), self._world.now_s))
 
     def _done(self) -> None:
         self._world.after(self._load.think_s * 2 * self._world.rng.random(), self._next)
@@ -88,7 +104,9 @@ class Clients:
         rng = self._world.rng
         path = {"put-new": f"admin/new/{number}", "mkdir": f"admin/made-{number}"}.get(
             kind, f"admin/shared/{rng.randrange(SHARED_PATHS)}")
-        write = Write(number, kind, path, self._world.now_s)
+        self._begin(Write(number, kind, path, self._world.now_s))
+
+    def _begin(self, write: Write) -> None:
         self._checks.writes.append(write)
         self._propose(self._command(write), 0, write)
 
@@ -96,6 +114,8 @@ class Clients:
         rng, path = self._world.rng, write.path
         request_id = request_id_of(write.number, rng.randbytes(8))
         header = Header(request_id, 1 + int(self._world.now_s * 1000), NodeNo(1), ADMIN)
+        if write.kind in places.KINDS:
+            return self._checks.places.command(write, header)
         match write.kind:
             case "delete":
                 return DeleteFile(header, path)
@@ -153,11 +173,14 @@ class Clients:
 
     # -- reading
 
-    def _read(self) -> None:
-        """A barrier on some node, then a look into its state."""
+    def _read_file(self) -> None:
+        path = f"admin/shared/{self._world.rng.randrange(SHARED_PATHS)}"
+        self._read(lambda member, floor_seq: self._look(member, path, floor_seq))
+
+    def _read(self, look: Callable[[Member, int], None]) -> None:
+        """A barrier on some node, then a look into its state, which must not be older than what is acknowledged now."""
         world = self._world
         member = self._members[world.rng.randrange(len(self._members))]
-        path = f"admin/shared/{world.rng.randrange(SHARED_PATHS)}"
         floor_seq = self._checks.acked_seq
         settled = [False]
 
@@ -165,7 +188,7 @@ class Clients:
             if not settled[0]:
                 settled[0] = True
                 if ready:
-                    self._look(member, path, floor_seq)
+                    look(member, floor_seq)
                 else:
                     self._checks.counters["barriers_refused"] += 1
                 self._done()
@@ -189,6 +212,17 @@ class Clients:
         self._checks.counters["barrier_reads"] += 1
         self._checks.read(Read(path, floor_seq, seq, generation, writer))
 
+    def _look_at_places(self, member: Member, floor_seq: int) -> None:
+        store = member.store
+        if store is None:
+            return
+        seq = store.machine.seq
+        self._world.note(f"look {member.name} at {seq}")
+        self._checks.counters["barrier_looks"] += 1
+        self._checks.require(seq >= floor_seq, lambda: f"a look at the places saw {seq}, older than {floor_seq}, which "
+                                                       "was acknowledged before it")
+        self._checks.places.look(store.db, seq)
+
 
 def _genesis(members: list[Member]) -> Genesis:
     nodes = tuple(
@@ -197,4 +231,4 @@ def _genesis(members: list[Member]) -> Genesis:
         for no, member in enumerate(members, start=1))
     header = Header(RequestId(b"genesis".ljust(16, b"-")), 1, NodeNo(0), UserNo(0))
     return Genesis(header, ClusterUuid("cluster"), "sim", nodes, "admin", bytes(32), min(3, len(nodes)), 1, 1 << 23,
-                   1 << 14, 30, 10)
+                   1 << 14, 30, 10, FEATURE_LEVEL)

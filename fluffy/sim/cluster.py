@@ -20,6 +20,7 @@ from typing import TextIO
 from fluffy.base.paths import parse_path
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.model import Change, FileVersion
+from fluffy.core.metadata.outcomes import Rejected
 from fluffy.drivers.raft import library
 from fluffy.drivers.raft.checkpoints import CheckpointPolicy
 from fluffy.drivers.raft.library import RaftTimes
@@ -29,6 +30,7 @@ from fluffy.sim.clock import RunsInCircles, Trace, World
 from fluffy.sim.member import Member, MemberOptions, Stock
 from fluffy.sim.nemesis import Nemesis
 from fluffy.sim.network import NetworkTimes, SimNetwork
+from fluffy.sim.places import KINDS, contents_of
 from fluffy.sim.scale import crash_points, replaced, scaled_sizes
 from fluffy.sim.stock import decode_unchecked, encode_unchecked, stock_transport
 
@@ -178,7 +180,7 @@ class Cluster:
             return queries.file_version(db, parse_path(path))
 
         feed: list[Change] = list(queries.changes(db, 0, FEED_PAGE))
-        checks.finish(feed, current)
+        checks.finish(feed, current, contents_of(db))
 
     def close(self) -> None:
         for member in self.members:
@@ -191,6 +193,10 @@ class Cluster:
             total.update(member.counters)
             total.update({f"disk_{name}": count for name, count in member.disk.counters.items()})
         total["terms_led"] = self.checks.terms_led
+        for write in self.checks.writes:
+            if write.kind in KINDS:
+                code = write.outcome.code if isinstance(write.outcome, Rejected) else "done"
+                total[f"places_{write.kind}_{code}"] += 1
         total["retried_writes"] = sum(write.tries > 1 for write in self.checks.writes)
         return total
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fluffy.core.metadata import apply_move, locks
 from fluffy.core.metadata.dedup import RequestWindow
 from fluffy.drivers.raft.elections import Elections
 from fluffy.drivers.raft.journal import SegmentedJournal
@@ -21,6 +22,7 @@ from fluffy.sim import run
 from fluffy.sim.cluster import Result, simulate
 from fluffy.sim.disk import SimFile
 from fluffy.sim.member import Stock
+from fluffy.sim.places import KINDS
 from fluffy.sim.rare import BY_SCRIPT, RARE_PATHS
 from fluffy.sim.run import results
 from fluffy.sim.scale import replaced
@@ -44,6 +46,15 @@ def test_fifty_seeds_break_no_promise(suite: list[Result]) -> None:
 def test_the_seeds_of_the_suite_take_each_rare_path(suite: list[Result], name: str) -> None:
     total: Counter[str] = sum((result.counters for result in suite), Counter())
     assert total[name] > 0, f"no seed of the suite reaches {name}: it wants a script"
+
+
+def test_the_seeds_of_the_suite_do_everything_to_the_tree_and_meet_what_refuses_it(suite: list[Result]) -> None:
+    total: Counter[str] = sum((result.counters for result in suite), Counter())
+    for name in (*(f"{kind}_done" for kind in KINDS), "make_PreconditionFailed", "move_FileNotFound",
+                 "move_AlreadyExists", "carry_AlreadyExists", "add_FileLocked", "lock_FileLocked", "add_LockLost",
+                 "unlock_LockNotFound"):
+        assert total[f"places_{name}"] > 0, name
+    assert total["barrier_looks"] > 0
 
 
 TRACES = "from fluffy.sim.cluster import simulate; print([simulate(seed).trace_hash for seed in range(100, 104)])"
@@ -116,6 +127,8 @@ PLANTED: list[tuple[str, Any, str, Callable[..., Any], str]] = [
     ("a vote is not written", SegmentedJournal, "setCurrentTerm", _forgets_votes, "votes twice"),
     ("reads are not confirmed by a majority", LinearizableReads, "_judge_round", _confirm_nothing, "a read of"),
     ("repeated requests are not recognised", RequestWindow, "lookup", _nothing, ""),
+    ("locks keep nobody out", locks, "refuse_held", _nothing, "under the lock"),
+    ("a move replaces what stands there", apply_move, "_refuse_target", _nothing, "is there"),
     ("entries are applied too early", HardenedSyncObj, "_SyncObj__applyLogEntries", _apply_too_early, ""),
 ]
 
