@@ -53,6 +53,22 @@ class RemoteHead:
     stale_s: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which version of a file is meant: the present one, an older `generation`, or what was there `at` a time."""
+
+    generation: int | None = None
+    at: str | None = None
+
+    @property
+    def query(self) -> dict[str, str]:
+        said = {} if self.generation is None else {"generation": str(self.generation)}
+        return said if self.at is None else said | {"at": self.at}
+
+
+PRESENT = Which()
+
+
 def head_of(headers: Mapping[str, str], peer: str) -> RemoteHead:
     """Read an answer's headers; for a 206 `size` is the whole file's. Raises PeerUnreachable for what is no peer's."""
     ranged = _CONTENT_RANGE.match(headers.get("Content-Range", ""))
@@ -74,11 +90,9 @@ def _date(text: str | None) -> datetime | None:
         return None  # a date nobody can read is no date
 
 
-async def remote_head(transport: Transport, path: str, generation: int | None = None,
-                      at: str | None = None) -> RemoteHead:
-    """HEAD: what version is there, or was there at a time. Raises FileNotFound."""
-    query = _generation(generation) | ({} if at is None else {"at": at})
-    call = Call("HEAD", remote_url("files", parse_file_path(path).text), query=query)
+async def remote_head(transport: Transport, path: str, which: Which = PRESENT) -> RemoteHead:
+    """HEAD: what version is there. Raises FileNotFound."""
+    call = Call("HEAD", remote_url("files", parse_file_path(path).text), query=which.query)
 
     async def once(peer: str, patience: Persistence) -> RemoteHead:
         async with transport.open(peer, call, StallGuard(patience.answer_s)) as response:
@@ -92,12 +106,12 @@ async def remote_head(transport: Transport, path: str, generation: int | None = 
 class Fetch:
     """One file on its way into one sink."""
 
-    def __init__(self, transport: Transport, path: str, sink: Sink, *, generation: int | None = None,
+    def __init__(self, transport: Transport, path: str, sink: Sink, *, which: Which = PRESENT,
                  progress: Progress | None = None) -> None:
         self._transport = transport
         self._path = parse_file_path(path)
         self._sink = sink
-        self._generation = generation
+        self._which = which
         self._progress = progress
         self._version: RemoteHead | None = None
         self._damaged = 0
@@ -133,7 +147,7 @@ class Fetch:
         headers: dict[str, str] = {}
         if self._sink.offset and self._version is not None:
             headers = {"Range": f"bytes={self._sink.offset}-", "If-Range": quoted(self._version.etag)}
-        return Call("GET", remote_url("files", self._path.text), query=_generation(self._generation), headers=headers)
+        return Call("GET", remote_url("files", self._path.text), query=self._which.query, headers=headers)
 
     async def _begin(self, response: aiohttp.ClientResponse, peer: str) -> RemoteHead:
         """Line the sink up with what comes: it goes on, or starts again with a version that is not the one begun."""
@@ -164,7 +178,9 @@ class Fetch:
 
         None: nobody knows it, the file was changed in parts; the peer has checked each of its chunks.
         """
-        call = Call("GET", remote_url("info", self._path.text), query=_generation(self._generation))
+        if self._which.at is not None:
+            return None
+        call = Call("GET", remote_url("info", self._path.text), query=self._which.query)
         answer = await self._transport.ask_peer(peer, call, answer_s=answer_s)
         if quoted(str(answer.document.get("etag", ""))) != version.etag:
             self._version = None
@@ -175,7 +191,7 @@ class Fetch:
 
 
 async def download(transport: Transport, path: str, local: Path, *, resume: bool, overwrite: bool,
-                   generation: int | None = None, progress: Progress | None = None) -> tuple[Path, RemoteHead]:
+                   which: Which = PRESENT, progress: Progress | None = None) -> tuple[Path, RemoteHead]:
     """Bring the file at `path` to `local`, whole and verified, or leave a part to go on from.
 
     Gives the local file (inside `local`, when that is a folder) and the version it is. Raises LocalFileExists unless
@@ -183,12 +199,12 @@ async def download(transport: Transport, path: str, local: Path, *, resume: bool
     """
     target, is_there = await asyncio.to_thread(_target_of, local, parse_file_path(path).name)
     if is_there and not overwrite:
-        return target, await _same_already(transport, path, target, generation)
+        return target, await _same_already(transport, path, target, which)
     part = PartFile(target)
     try:
         await part.open(resume=resume)
-        version = await _begun_version(transport, path, part, generation) if part.offset else None
-        version = await Fetch(transport, path, part, generation=generation, progress=progress).run(version)
+        version = await _begun_version(transport, path, part, which) if part.offset else None
+        version = await Fetch(transport, path, part, which=which, progress=progress).run(version)
         await part.finish(overwrite=overwrite)
         return target, version
     except TransferCorrupt:
@@ -205,12 +221,12 @@ def _target_of(local: Path, name: str) -> tuple[Path, bool]:
     return target, os.path.lexists(target)
 
 
-async def _begun_version(transport: Transport, path: str, part: PartFile, generation: int | None) -> RemoteHead | None:
+async def _begun_version(transport: Transport, path: str, part: PartFile, which: Which) -> RemoteHead | None:
     """The version that an old part can be the beginning of; None (and an emptied part) when it cannot.
 
     A part older than the version is of another one. What this cheap look misses, the hash finds at the end.
     """
-    version = await remote_head(transport, path, generation)
+    version = await remote_head(transport, path, which)
     older = version.modified is not None and part.mtime_s < version.modified.timestamp()
     if older or part.offset > version.size:
         await part.restart()
@@ -218,8 +234,8 @@ async def _begun_version(transport: Transport, path: str, part: PartFile, genera
     return version
 
 
-async def _same_already(transport: Transport, path: str, target: Path, generation: int | None) -> RemoteHead:
-    version = await remote_head(transport, path, generation)
+async def _same_already(transport: Transport, path: str, target: Path, which: Which) -> RemoteHead:
+    version = await remote_head(transport, path, which)
     if not await asyncio.to_thread(_has_bytes, target, version):
         raise exists_already(target)
     return version
@@ -232,7 +248,3 @@ def _has_bytes(target: Path, version: RemoteHead) -> bool:
                 and blake3(max_threads=1).update_mmap(target).hexdigest() == version.blake3)
     except OSError as error:
         raise local_failure(target, error) from error
-
-
-def _generation(generation: int | None) -> dict[str, str]:
-    return {} if generation is None else {"generation": str(generation)}

@@ -22,7 +22,7 @@ from fluffy.base.checks import invariant
 from fluffy.base.errors import FluffyError, PeerUnreachable, RangeIllegal, TransferCorrupt
 from fluffy.base.paths import parse_file_path
 from fluffy.base.units import KIB, MIB
-from fluffy.client.download import RemoteHead
+from fluffy.client.download import RemoteHead, Which
 from fluffy.client.retry import Persistence
 from fluffy.client.transport import STALL_S, Call, StallGuard, Transport
 from fluffy.client.upload import quoted, remote_url
@@ -53,12 +53,14 @@ class _Piece:
 class RemoteReader:
     """One generation of one file. For one event loop; reads wait for each other. `close()` ends what is on its way."""
 
-    def __init__(self, transport: Transport, path: str, head: RemoteHead) -> None:
+    def __init__(self, transport: Transport, path: str, head: RemoteHead, *, at: str | None = None) -> None:
+        """`at`: the time at which `head` was what stood at the path, where it does not stand there now."""
         self.path = str(parse_file_path(path))
         self.head = head
         self.size = head.size
         self._transport = transport
         self._url = remote_url("files", parse_file_path(path).text)
+        self._query = (Which(head.generation) if at is None else Which(at=at)).query
         self._seq = transport.seq_seen
         self._pieces: deque[_Piece] = deque()
         self._group: asyncio.TaskGroup | None = None
@@ -151,10 +153,8 @@ class RemoteReader:
     async def _fetch(self, peer: str, patience: Persistence, piece: _Piece) -> bytes:
         headers = {"Range": f"bytes={piece.start}-{piece.end - 1}", "If-Match": quoted(self.head.etag),
                    "Fluffy-Consistency": "local", "Fluffy-Min-Seq": str(self._seq)}
-        generation = self.head.generation
-        query = {} if generation is None else {"generation": str(generation)}
         stall, body = StallGuard(patience.answer_s), bytearray()
-        async with self._transport.open(peer, Call("GET", self._url, query=query, headers=headers), stall) as response:
+        async with self._transport.open(peer, Call("GET", self._url, query=self._query, headers=headers), stall) as response:
             stall.moved(seconds=STALL_S)
             told = response.headers
             if response.status != 206 or not told.get("Content-Range", "").startswith(f"bytes {piece.start}-"):

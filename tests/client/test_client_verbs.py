@@ -230,7 +230,7 @@ def test_the_trash_gives_back_tells_conflicts_and_is_emptied_once(fluffy: Fluffy
     assert fluffy.empty_trash(at) == 0 and list(fluffy.trash(at)) == []
 
 
-def test_looking_back_and_going_back_in_time(fluffy: Fluffy, at: str) -> None:
+def test_looking_back_and_going_back_in_time(fluffy: Fluffy, at: str, tmp_path: Path) -> None:
     fluffy.put(f"{at}/d/kept", b"old")
     fluffy.put(f"{at}/d/gone", b"gone")
     then = datetime.fromisoformat(fluffy.info(f"{at}/d/gone").document["modified"])
@@ -240,8 +240,6 @@ def test_looking_back_and_going_back_in_time(fluffy: Fluffy, at: str) -> None:
     assert names(fluffy, f"{at}/d") == ["added", "kept"]
     assert [entry.name for entry in fluffy.ls(f"{at}/d", at=then)] == ["gone", "kept"]
     assert fluffy.get(f"{at}/d/kept", at=then) == b"old" and fluffy.get(f"{at}/d/kept", at=then, offset=1) == b"ld"
-    with fluffy.open(f"{at}/d/gone", at=then) as file:
-        assert file.read() == b"gone"
     assert [(line.path, line.change) for line in fluffy.diff(f"{at}/d", then)] == [
         (f"{at}/d/added", "added"), (f"{at}/d/gone", "removed"), (f"{at}/d/kept", "changed")]
     found = fluffy.restore_at(f"{at}/d", then)
@@ -251,6 +249,14 @@ def test_looking_back_and_going_back_in_time(fluffy: Fluffy, at: str) -> None:
     assert (found.restored, found.deleted, found.same) == (0, 1, 2)
     fluffy.put(f"{at}/d/kept", b"third")
     assert fluffy.restore_at(f"{at}/d/kept", then).restored == 1 and fluffy.get(f"{at}/d/kept") == b"old"
+    fluffy.delete(f"{at}/d/gone")
+    fluffy.move(f"{at}/d/kept", f"{at}/away")
+    fluffy.put(f"{at}/d/kept", b"newer")
+    for path, data in (("gone", b"gone"), ("kept", b"old")):
+        with fluffy.open(f"{at}/d/{path}", at=then) as file:
+            assert file.read() == data == fluffy.get(f"{at}/d/{path}", at=then)
+        fluffy.download(f"{at}/d/{path}", tmp_path, at=then)
+        assert (tmp_path / path).read_bytes() == data
 
 
 def test_times_are_written_in_each_way() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from fluffy.base.errors import RangeIllegal
 from fluffy.base.paths import parse_file_path, parse_path
-from fluffy.client.download import Fetch, RemoteHead, download, remote_head
+from fluffy.client.download import Fetch, RemoteHead, Which, download, remote_head
 from fluffy.client.parts import put_source
 from fluffy.client.results import Fetched, FileInfo, Stored, info_of, known_time, stored_of
 from fluffy.client.results_people import SignedUrl
@@ -17,7 +17,7 @@ from fluffy.client.sinks import MemorySink, StreamSink
 from fluffy.client.sources import Uploadable, source_of
 from fluffy.client.transport import Call
 from fluffy.client.upload import APPEND, Progress, UploadOptions, Way, remote_url, upload
-from fluffy.client.verbs.asking import Asking, LockToken, Moment, given, guards, moment_text, token_text, told
+from fluffy.client.verbs.asking import Asking, LockToken, Moment, guards, moment_text, token_text, told
 
 SIGN_TTL_S = 3600
 
@@ -70,11 +70,9 @@ class FileVerbs(Asking):
         `generation`: an older one; `at`: the one that was there at that time.
         """
         if offset or length is not None:
-            return await self._get_part(path, offset, length, given(generation=generation, at=moment_text(at)))
-        if at is not None:
-            generation = (await self.head(path, at=at)).generation
+            return await self._get_part(path, offset, length, Which(generation, moment_text(at)).query)
         sink = MemorySink()
-        await Fetch(self._transport, path, sink, generation=generation).run()
+        await Fetch(self._transport, path, sink, which=Which(generation, moment_text(at))).run()
         return bytes(sink.data)
 
     async def _get_part(self, path: str, offset: int, length: int | None, query: Mapping[str, str]) -> bytes:
@@ -87,16 +85,17 @@ class FileVerbs(Asking):
             Call("GET", _file_url(path), query=query, headers={"Range": f"bytes={offset}-{last}"}))
 
     async def write_to(self, path: str, write: Callable[[bytes], object], *, generation: int | None = None,
-                       progress: Progress | None = None) -> RemoteHead:
+                       at: Moment | None = None, progress: Progress | None = None) -> RemoteHead:
         """Hand the file's bytes to `write`, in order, called in a thread.
 
         What was written cannot be taken back: raises TransferCorrupt at the end when it was not the file after all.
         """
         sink = StreamSink(write)
-        return await Fetch(self._transport, path, sink, generation=generation, progress=progress).run()
+        which = Which(generation, moment_text(at))
+        return await Fetch(self._transport, path, sink, which=which, progress=progress).run()
 
     async def download(self, path: str, local: str | os.PathLike[str], *, resume: bool = True,
-                       overwrite: bool = False, generation: int | None = None,
+                       overwrite: bool = False, generation: int | None = None, at: Moment | None = None,
                        progress: Progress | None = None) -> Fetched:
         """Bring the file to `local` (a file name, or a folder that is there), verified, and renamed when whole.
 
@@ -104,7 +103,7 @@ class FileVerbs(Asking):
         not touched without `overwrite`: LocalFileExists, unless it has the same bytes.
         """
         target, head = await download(self._transport, path, Path(local), resume=resume, overwrite=overwrite,
-                                      generation=generation, progress=progress)
+                                      which=Which(generation, moment_text(at)), progress=progress)
         return Fetched(path=str(parse_file_path(path)), local=target, size=head.size,
                        etag=head.etag.strip('"'), blake3=head.blake3, generation=head.generation, stale_s=head.stale_s)
 
@@ -124,7 +123,7 @@ class FileVerbs(Asking):
 
     async def head(self, path: str, *, generation: int | None = None, at: Moment | None = None) -> RemoteHead:
         """Size, etag and hash of a file, cheaply."""
-        return await remote_head(self._transport, path, generation, moment_text(at))
+        return await remote_head(self._transport, path, Which(generation, moment_text(at)))
 
     async def move(self, src: str, dst: str, *, overwrite: bool = False, parents: bool = True,
                    if_match: str | None = None, lock: LockToken | None = None) -> Mapping[str, Any]:

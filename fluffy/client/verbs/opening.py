@@ -7,7 +7,7 @@ from typing import overload
 
 from fluffy.base.errors import AlreadyExists, FileNotFound
 from fluffy.base.paths import parse_file_path
-from fluffy.client.download import remote_head
+from fluffy.client.download import Which, remote_head
 from fluffy.client.opened import (
     AsyncReader,
     AsyncTextReader,
@@ -68,8 +68,8 @@ class OpeningVerbs(Asking):
             moment = moment_text(at)
 
             async def reader() -> AsyncReader:
-                head = await remote_head(self._transport, where, generation, moment)
-                return AsyncReader(RemoteReader(self._transport, where, head))
+                head = await remote_head(self._transport, where, Which(generation, moment))
+                return AsyncReader(RemoteReader(self._transport, where, head, at=moment))
 
             async def text_reader() -> AsyncTextReader:
                 return AsyncTextReader(await reader(), encoding, errors, newline)
