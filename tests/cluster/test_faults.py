@@ -8,11 +8,14 @@ from tests.faults import (
     all_kills,
     bad_chunks,
     bad_input,
+    big_moves,
     killed_client,
     lagging_follower,
     leader_kills,
+    linearizable,
     minority,
     real_input,
+    whole_files,
 )
 from tests.support.cluster import Cluster
 
@@ -62,4 +65,21 @@ async def test_an_upload_whose_client_and_a_node_are_killed_goes_on_where_it_was
 
 async def test_bad_input_is_refused_and_leaves_nothing_behind(make_cluster: MakeCluster) -> None:
     report = await bad_input.run(make_cluster(), rounds=1, seed=SEED)
+    report.verify(SLACK)
+
+
+async def test_all_that_many_do_at_once_while_nodes_are_killed_has_one_order(make_cluster: MakeCluster) -> None:
+    report = await linearizable.run(make_cluster(**linearizable.CLUSTER), rounds=2, seed=SEED, trees=2)
+    report.verify(SLACK)
+    assert report.operations > 200
+
+
+async def test_lines_of_many_writers_are_whole_and_readers_see_old_or_new(make_cluster: MakeCluster) -> None:
+    report = await whole_files.run(make_cluster(**whole_files.CLUSTER), rounds=1, seed=SEED, lines=6, reads=100,
+                                   updates=10)
+    report.verify(SLACK)
+
+
+async def test_a_folder_of_many_files_moves_at_once_and_nobody_sees_a_half(make_cluster: MakeCluster) -> None:
+    report = await big_moves.run(make_cluster(), rounds=1, seed=SEED, files=2_000, moves=20, listings=200)
     report.verify(SLACK)

@@ -128,7 +128,7 @@ PLANTED: list[tuple[str, Any, str, Callable[..., Any], str]] = [
     ("reads are not confirmed by a majority", LinearizableReads, "_judge_round", _confirm_nothing, "a read of"),
     ("repeated requests are not recognised", RequestWindow, "lookup", _nothing, ""),
     ("locks keep nobody out", locks, "refuse_held", _nothing, "under the lock"),
-    ("a move replaces what stands there", apply_move, "_refuse_target", _nothing, "is there"),
+    ("a move replaces what stands there", apply_move, "_refuse_target", _nothing, "was accepted at"),
     ("entries are applied too early", HardenedSyncObj, "_SyncObj__applyLogEntries", _apply_too_early, ""),
 ]
 
