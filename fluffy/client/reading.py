@@ -153,8 +153,9 @@ class RemoteReader:
     async def _fetch(self, peer: str, patience: Persistence, piece: _Piece) -> bytes:
         headers = {"Range": f"bytes={piece.start}-{piece.end - 1}", "If-Match": quoted(self.head.etag),
                    "Fluffy-Consistency": "local", "Fluffy-Min-Seq": str(self._seq)}
+        call = Call("GET", self._url, query=self._query, headers=headers)
         stall, body = StallGuard(patience.answer_s), bytearray()
-        async with self._transport.open(peer, Call("GET", self._url, query=self._query, headers=headers), stall) as response:
+        async with self._transport.open(peer, call, stall) as response:
             stall.moved(seconds=STALL_S)
             told = response.headers
             if response.status != 206 or not told.get("Content-Range", "").startswith(f"bytes {piece.start}-"):
