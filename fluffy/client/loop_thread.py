@@ -67,7 +67,11 @@ class LoopThread:
             asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Let `work` run, and wait for what comes of it."""
+        """Let `work` run, and wait for what comes of it. Raises RuntimeError where that would wait for itself."""
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise RuntimeError("a callback of a Fluffy (progress, observer) runs in its own thread and cannot wait "
+                               "for it; note what you need and ask later, or elsewhere")
         tidied = threading.Event()
 
         async def watched() -> T:

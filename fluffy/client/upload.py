@@ -101,14 +101,24 @@ class _Sending:
     progress: Progress | None
     answer_s: float
     whole: bool
+    raised: list[Exception] = field(default_factory=list)
+
+    def tell(self) -> None:
+        """Tell the caller's `progress`. What that raises is the caller's, not the network's."""
+        if self.progress is None:
+            return
+        try:
+            self.progress(self.body.sent_bytes, self.source.size)
+        except Exception as error:
+            self.raised.append(error)
+            raise
 
     async def blocks(self, stall: StallGuard) -> AsyncIterator[bytes]:
         """The body's blocks; each one asked for proves that the one before it has left."""
         async for block in self.body:
             stall.moved()
             yield block
-            if self.progress is not None:
-                self.progress(self.body.sent_bytes, self.source.size)
+            self.tell()
         stall.moved(seconds=min(COMMIT_MAX_S, self.answer_s + self.body.sent_bytes / SLOW_DISK_BYTES_PER_S))
 
 
@@ -120,8 +130,9 @@ async def _send(sending: _Sending, peer: str, call: Call) -> dict[str, Any]:
         async with sending.transport.open(peer, call, stall, body=data) as response:
             document = await read_document(response, peer)
     except FluffyError:
-        if body.failure is not None:
-            raise body.failure from None
+        for failure in (body.failure, *sending.raised):
+            if failure is not None:
+                raise failure from None
         raise
     if sending.whole:
         _check_stored(document, await body.digest(), body.sent_bytes, peer)

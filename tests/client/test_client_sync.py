@@ -129,6 +129,14 @@ def test_what_is_no_token_is_refused(text: str) -> None:
         find_token(text, {}, [])
 
 
+def test_a_callback_that_asks_its_own_client_is_told_instead_of_waiting_for_ever(remote: FaultyPeer) -> None:
+    with Fluffy(remote.url, "good-token") as client:
+        with pytest.raises(RuntimeError, match="callback"):
+            client.put("/admin/f", b"x", progress=lambda done, total: client.get("/admin/f"))
+        client.put("/admin/f", b"x")
+        assert client.get("/admin/f") == b"x"
+
+
 def test_a_client_that_is_forgotten_or_outlived_closes_its_connections(remote: FaultyPeer) -> None:
     client = Fluffy(remote.url, "good-token")
     client.put("/admin/f", b"x")
