@@ -63,7 +63,8 @@ class Report:
         return [
             f"{self.rounds} rounds: {', '.join(f'{name} {count}' for name, count in sorted(self.troubles.items()))}",
             f"{len(self.histories)} trees, {self.operations} operations, {sum(h.open for h in self.histories)} of them "
-            f"open for ever; repeated attempts: {sum(h.retries for h in self.histories)}; stale answers: "
+            f"open for ever; repeated attempts: {sum(h.retries for h in self.histories)}, "
+            f"{sum(h.hasty for h in self.histories)} before the first was answered; stale answers: "
             f"{sum(h.stale for h in self.histories)}",
             f"done: {', '.join(f'{kind} {count}' for kind, count in done.items())}",
             f"refused: {', '.join(f'{code} {count}' for code, count in refused.most_common())}",

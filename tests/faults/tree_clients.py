@@ -1,8 +1,9 @@
 """Clients that do everything one can do to a small tree, all at once, through all nodes; and the history of it.
 
 Each tree is a bucket of its own and one object for the checker (support/linearizability.py). A write is repeated with
-its request id, at other nodes, until its outcome is known; now and then a client is impatient, and leaves the outcome
-open. What is not an answer of the tree (no connection, 503, an answer marked stale) is no answer.
+its request id, at other nodes, until its outcome is known, sometimes while the first try is still under way; now and
+then a client is impatient, and leaves the outcome open. What is not an answer of the tree (no connection, 503, an
+answer marked stale) is no answer.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ ATTEMPT_TIMEOUT_S = 5.0
 GIVE_UP_S = 40.0
 RETRY_REST_S = 0.04
 IMPATIENT_S = 0.25
+# So often a client does not wait for the first answer, and sends the same request to another node while the first one
+# is still under way: the same id must have one effect and one answer.
+HASTE = 0.15
+HASTE_S = (0.001, 0.03)
 # Every open operation doubles what the checker may have to look at.
 OPEN_MAX = 5
 GENERATIONS_ASKED_MAX = 15
@@ -50,6 +55,7 @@ class History:
     operations: list[TreeOperation] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     retries: int = 0
+    hasty: int = 0
     stale: int = 0
 
     @property
@@ -177,6 +183,11 @@ class TreeClients:
     async def _perform(self, call: Call, rng: random.Random, *, is_patient: bool) -> Answer | None:
         until_s = time.monotonic() + GIVE_UP_S
         request = self._door.request(call)
+        if is_patient and rng.random() < HASTE:
+            answer = await self._try(call, request, rng.choice(self._urls), rng.uniform(*HASTE_S))
+            if answer is not None:
+                return answer
+            self.history.hasty += 1
         while time.monotonic() < until_s:
             answer = await self._try(call, request, rng.choice(self._urls),
                                      ATTEMPT_TIMEOUT_S if is_patient else IMPATIENT_S)
