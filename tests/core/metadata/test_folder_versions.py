@@ -10,13 +10,13 @@ import pytest
 from fluffy.base.paths import parse_path
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.queries_labels import labels_of
-from tests.core.metadata.test_tree_of_people import FOLDERS, act
-from tests.support.tree_pair import TreePair
+from tests.support.tree_machine import FOLDERS, act
+from tests.support.tree_people import PeoplePair
 
 Listing = tuple[object, ...]
 
 
-def listings(pair: TreePair) -> dict[str, tuple[str, Listing]]:
+def listings(pair: PeoplePair) -> dict[str, tuple[str, Listing]]:
     """Of every folder that is there: (version, all that a listing can show)."""
     found: dict[str, tuple[str, Listing]] = {}
     for path in sorted(FOLDERS):
@@ -31,7 +31,7 @@ def listings(pair: TreePair) -> dict[str, tuple[str, Listing]]:
 @pytest.mark.parametrize("seed", range(6))
 def test_a_version_never_stands_for_two_listings_of_a_path(seed: int) -> None:
     rng, seen, kept = random.Random(seed), dict[tuple[str, str], Listing](), 0
-    with closing(TreePair()) as pair:
+    with closing(PeoplePair()) as pair:
         for _ in range(300):
             before = listings(pair)
             act(pair, rng)
@@ -43,7 +43,7 @@ def test_a_version_never_stands_for_two_listings_of_a_path(seed: int) -> None:
 
 
 def test_what_happens_further_down_or_beside_leaves_the_version_alone() -> None:
-    with closing(TreePair()) as pair:
+    with closing(PeoplePair()) as pair:
         for path in ("admin/d/a", "admin/d/e/a", "new/a"):
             pair.put(path, b"x")
         before = listings(pair)["admin/d"][0]
@@ -62,6 +62,6 @@ def test_what_happens_further_down_or_beside_leaves_the_version_alone() -> None:
 
 
 def test_the_root_has_no_version_since_each_user_sees_other_buckets() -> None:
-    with closing(TreePair()) as pair:
+    with closing(PeoplePair()) as pair:
         pair.put("admin/a", b"x")
         assert queries.list_folder(pair.state.db, parse_path(""), None, 10).version == ""
