@@ -334,7 +334,7 @@ def _pack_record(value: Any) -> Any:
 
 
 # Kind -> how many of its fields came after the kind was first written; kinds that are not here got none.
-_LATER_FIELDS = {1: 1, 2: 1, 3: 1, 4: 1, 5: 1, 11: 1}
+_LATER_FIELDS = {1: 1, 2: 1, 3: 1, 4: 1, 5: 1, 11: 1, 28: 1}
 # A field's type as it is written in its class -> its check.
 _CHECK_BY_TYPE: dict[str, _Check] = {
     "int": _int, "bool": _bool, "str": _text, "ClusterUuid": _text, "bytes": _bytes,

@@ -42,6 +42,9 @@ def restore_version(work: Working, command: RestoreVersion) -> Outcome:
         return refused(PreconditionFailed, "the file has changed meanwhile",
                        etag=None if current is None else current.etag,
                        generation=0 if current is None else current.generation)
+    refusal = files.refuse_precondition(current, command.if_match)
+    if refusal is not None:
+        return refusal
     if current is not None and current.generation == command.generation:
         return Accepted(work.seq, {"generation": current.generation, "created": False, "restored": False})
     version_no = _kept(work, place, current, command.generation)

@@ -170,6 +170,7 @@ class RestoreVersion:
     generation: int
     expect: int | None = None
     lock: bytes = b""
+    if_match: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from fluffy.core.metadata.queries_chunks import (
 from fluffy.core.metadata.queries_cluster import (
     changes,
     cluster_state,
+    is_answered,
     members,
     node_records,
     placement_map,
@@ -77,6 +78,7 @@ __all__ = [
     "granted_buckets",
     "grants_of",
     "has_ended_uploads",
+    "is_answered",
     "is_last_way_in",
     "kind_at",
     "known_chunks",

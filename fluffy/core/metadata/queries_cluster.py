@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from fluffy.base.ids import ClusterUuid, NodeNo, UserNo
+from fluffy.base.ids import ClusterUuid, NodeNo, RequestId, UserNo
 from fluffy.core.metadata.changes import KINDS
 from fluffy.core.metadata.commands import NodeRecord, NodeState
 from fluffy.core.metadata.model import (
@@ -76,3 +76,8 @@ def changes(db: sqlite3.Connection, since_seq: int, limit: int) -> tuple[Change,
         " FROM changes LEFT JOIN users ON user_no = owner_no WHERE seq > ? ORDER BY seq LIMIT ?", (since_seq, limit))
     return tuple(Change(seq, at_ms, KINDS[kind], path, generation, size, owner, source)
                  for seq, at_ms, kind, path, generation, size, owner, source in rows)
+
+
+def is_answered(db: sqlite3.Connection, request_id: RequestId) -> bool:
+    """Whether a request with that id was answered lately. A scan: run it in a thread."""
+    return db.execute("SELECT 1 FROM requests WHERE request_id = ?", (request_id,)).fetchone() is not None

@@ -24,6 +24,7 @@ from fluffy.base.errors import (
     RangeIllegal,
     Unavailable,
 )
+from fluffy.base.ids import UserNo
 from fluffy.base.paths import RemotePath, parse_file_path, parse_path
 from fluffy.core.access.policy import Act
 from fluffy.core.metadata import queries
@@ -32,6 +33,7 @@ from fluffy.gateways.http.exchange import Answer, Headers
 from fluffy.gateways.http.heads import render_lines
 from fluffy.gateways.native.answers import LOOP_FILE_BYTES_MAX, moment_of, read_version
 from fluffy.gateways.native.desk import Desk
+from fluffy.gateways.native.early import Early, room_for
 from fluffy.gateways.native.exchange import Call, Point, json_answer
 from fluffy.gateways.native.shapes import file_json, folder_json, stored_json
 from fluffy.gateways.native.version_cache import CachedVersion
@@ -61,12 +63,13 @@ async def store_file(desk: Desk, call: Call, **more: object) -> Answer:
     header = desk.header(call)
     await desk.pulse.refuse_without_majority()
     with ExitStack() as place:
-        if call.body.length is None or call.body.length > data.settings.inline_max:
-            # The log refuses it too; but then the whole body has travelled for nothing.
-            _refuse_folder(desk, path)
+        is_large = call.body.length is None or call.body.length > data.settings.inline_max
+        if is_large:
             place.enter_context(desk.uploading)
-            order = replace(order, bytes_max=_room(desk, call, path))
         try:
+            if is_large:
+                order = replace(order, bytes_max=await room_for(
+                    desk, call, header.request_id, lambda db: _early(db, path, call.user.user_no)))
             stored = await data.uploads.put(header, order, call.body)
         except Unavailable as error:
             raise desk.pulse.explain(error) from error
@@ -102,16 +105,12 @@ async def get_file(desk: Desk, call: Call) -> Answer:
         return Answer(status, headers, _Occupied(download, stack.pop_all()), length, prepared=found.lines)
 
 
-def _room(desk: Desk, call: Call, path: RemotePath) -> int | None:
-    """How many bytes the quotas let the file at `path` have; what it has now makes way for them. None: any number."""
-    left, present = desk.reader.read(lambda db: (
-        queries.bytes_left(db, path.bucket, call.user.user_no), queries.file_head(db, path)))
-    return left if left is None or present is None else left + present.size
-
-
-def _refuse_folder(desk: Desk, path: RemotePath) -> None:
-    if desk.reader.read(lambda db: queries.kind_at(db, path)) == "folder":
-        raise IsFolder(f"{path} is a folder; choose another name for the file", path=str(path))
+def _early(db: sqlite3.Connection, path: RemotePath, user_no: UserNo) -> Early:
+    """What speaks against a file at `path`: a folder, or the quotas; what it has now makes way for the new body."""
+    if queries.kind_at(db, path) == "folder":
+        return Early(IsFolder(f"{path} is a folder; choose another name for the file", path=str(path)), None)
+    left, present = queries.bytes_left(db, path.bucket, user_no), queries.file_head(db, path)
+    return Early(None, left if left is None or present is None else left + present.size)
 
 
 async def _lookup(desk: Desk, call: Call) -> CachedVersion:

@@ -11,7 +11,6 @@ from fluffy.base.errors import (
     FolderNotFound,
     IsFolder,
     NameIllegal,
-    PreconditionFailed,
     QuerySyntax,
 )
 from fluffy.base.paths import RemotePath, parse_file_path, parse_path
@@ -66,25 +65,11 @@ async def restore(desk: Desk, call: Call) -> Answer:
 async def _restore_version(desk: Desk, call: Call, path: RemotePath, generation: int, expect: int | None) -> Answer:
     desk.allow(call, Act.WRITE, path)
     desk.allow(call, Act.READ, path)
-    if expect is None:
-        expect = _expected(desk, call, path)
-    outcome = await desk.propose(RestoreVersion(desk.header(call), path.text, generation, expect, desk.lock_of(call)))
+    if expect is None and creates_only(call):
+        expect = 0
+    outcome = await desk.propose(RestoreVersion(desk.header(call), path.text, generation, expect, desk.lock_of(call),
+                                                if_match_of(call)))
     return await version_answer(desk, call, path, outcome, restored=outcome.facts["restored"], of=generation)
-
-
-def _expected(desk: Desk, call: Call, path: RemotePath) -> int | None:
-    """The generation that the preconditions of the headers mean. Raises PreconditionFailed."""
-    if creates_only(call):
-        return 0
-    if_match = if_match_of(call)
-    if if_match is None:
-        return None
-    head = desk.reader.read(lambda db: queries.file_head(db, path))
-    if head is None:
-        raise PreconditionFailed("the file does not exist", etag=None)
-    if if_match not in ("*", head.etag):
-        raise PreconditionFailed("the file has changed meanwhile", etag=head.etag, generation=head.generation)
-    return head.generation
 
 
 async def _restore_then(desk: Desk, call: Call, fields: Fields) -> Answer:

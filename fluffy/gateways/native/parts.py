@@ -21,6 +21,7 @@ from fluffy.core.metadata.outcomes import Accepted
 from fluffy.core.metadata.upload_table import PARTS_MAX
 from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.desk import Desk
+from fluffy.gateways.native.early import Early, room_for
 from fluffy.gateways.native.exchange import Call, Point, json_answer
 from fluffy.gateways.native.json_body import Fields, read_json
 from fluffy.gateways.native.shapes import Json, known_hex
@@ -81,11 +82,12 @@ async def put_part(desk: Desk, call: Call) -> Answer:
     found = await _session(desk, call)
     if isinstance(found, FinishedUpload):
         raise _finished(found)
-    promise = Promise(md5, root, bytes_max=_room(desk, found, number))
     header = desk.header(call)
     await desk.pulse.refuse_without_majority()
     with desk.uploading:
         try:
+            room = await room_for(desk, call, header.request_id, lambda db: Early(None, _room(db, found, number)))
+            promise = Promise(md5, root, bytes_max=room)
             stored = await service.put_part(header, found.upload_id, number, promise, call.body)
         except Unavailable as error:
             raise desk.pulse.explain(error) from error
@@ -185,19 +187,15 @@ async def _session(desk: Desk, call: Call) -> Upload | FinishedUpload:
     return found
 
 
-def _room(desk: Desk, upload: Upload, number: int) -> int | None:
-    """How large the part may be for all that the quotas leave now; None: any size. A hint: the log decides."""
+def _room(db: sqlite3.Connection, upload: Upload, number: int) -> int | None:
+    """How large the part may be for all that the quotas leave; None: any size."""
     path = parse_file_path(upload.path)
-
-    def query(db: sqlite3.Connection) -> int | None:
-        left = queries.bytes_left(db, path.bucket, upload.user_no)
-        if left is None:
-            return None
-        present = queries.file_head(db, path)
-        replaced = sum(part.size for part in queries.upload_parts(db, upload.no, number - 1, 1)
-                       if part.number == number)
-        return max(0, left + (0 if present is None else present.size) - upload.bytes + replaced)
-    return desk.reader.read(query)
+    left = queries.bytes_left(db, path.bucket, upload.user_no)
+    if left is None:
+        return None
+    present = queries.file_head(db, path)
+    replaced = sum(part.size for part in queries.upload_parts(db, upload.no, number - 1, 1) if part.number == number)
+    return max(0, left + (0 if present is None else present.size) - upload.bytes + replaced)
 
 
 def _service(desk: Desk) -> PartUploads:
