@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 SEEDS ?= 200
 TREE_STEPS ?= 100000
-DRILLS ?= leader_kills all_kills minority killed_client bad_chunks
+DRILLS ?= leader_kills all_kills minority killed_client bad_chunks linearizable big_moves whole_files
 
 .PHONY: help run stop test lint bench sim faults clean
 
