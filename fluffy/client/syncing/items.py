@@ -155,7 +155,11 @@ class Plan:
 
 @dataclass(slots=True)
 class Report:
-    """What was done. `hashed`: files that had to be read to compare them; `kept_in`: the local folder with what was replaced or deleted here and existed nowhere else."""
+    """What was done.
+
+    `hashed`: files that had to be read to compare them; `kept_in`: the local folder with what was replaced or deleted
+    here and existed nowhere else.
+    """
 
     sent: int = 0
     fetched: int = 0
@@ -179,8 +183,9 @@ class Report:
     def document(self) -> dict[str, Any]:
         """For programs; failures are told by whoever knows the words for errors."""
         return {"sent": self.sent, "fetched": self.fetched, "marked": self.marked, "same": self.same,
-                "hashed": self.hashed, "deleted": self.deleted, "folders": self.folders, "kept": self.kept, "kept_in": self.kept_in,
-                "bytes": self.bytes, "seconds": round(self.seconds, 3), "skipped": dict(sorted(self.skipped.items()))}
+                "hashed": self.hashed, "deleted": self.deleted, "folders": self.folders, "kept": self.kept,
+                "kept_in": self.kept_in, "bytes": self.bytes, "seconds": round(self.seconds, 3),
+                "skipped": dict(sorted(self.skipped.items()))}
 
 
 def marks_of(file: LocalFile) -> dict[str, str]:
