@@ -48,8 +48,8 @@ lint: $(VENV)/.installed-dev ## ruff and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-bench: $(VENV)/.installed-dev ## speed, each number beside its reference
-	@$(BIN)/python -m benchmarks $(ARGS)
+bench: $(VENV)/.installed-dev ## speed, each number beside its reference and compared with benchmarks/baseline.json
+	@$(BIN)/python -m benchmarks --compare $(ARGS)
 
 sim: $(VENV)/.installed-dev ## the simulated cluster under SEEDS seeds; the file tree through twice TREE_STEPS random steps
 	@$(BIN)/python -m fluffy.sim.run --seeds $(SEEDS) $(ARGS)
