@@ -7,6 +7,7 @@ raised on.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future
@@ -79,9 +80,14 @@ class LoopThread:
                 return await work
             finally:
                 tidied.set()
-        if self._closed:
-            work.close()
-        future = self.start(watched())
+        watching = watched()
+        try:
+            future = self.start(watching)
+        except BaseException:  # closed, or Ctrl-C came this early: nobody will do it
+            for coroutine in (watching, work):
+                if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+                    coroutine.close()
+            raise
         self._running.add(future)
         try:
             return future.result()

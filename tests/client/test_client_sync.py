@@ -21,6 +21,7 @@ import fluffy
 from fluffy import AsyncFluffy, Fluffy
 from fluffy.base.errors import FileNotFound, LocalFileFailed
 from fluffy.client.credentials import find_token
+from fluffy.client.loop_thread import LoopThread
 from tests.client.faulty_peer import FaultyPeer, refusal
 from tests.client.shell_door import peer_in_thread
 from tests.support.cluster import ROOT
@@ -163,3 +164,26 @@ def test_a_client_that_is_forgotten_or_outlived_closes_its_connections(remote: F
 async def _forget(last_references: list[Fluffy], only_there: asyncio.Event) -> None:
     await only_there.wait()
     last_references.clear()
+
+
+def test_ctrl_c_before_the_work_was_handed_over_leaves_no_work_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A coroutine that nobody awaits is a warning, and warnings are errors here."""
+    began: list[str] = []
+
+    async def work() -> None:
+        began.append("yes")
+
+    async def nothing() -> None:
+        pass
+
+    def interrupted(coroutine: object, loop: object) -> None:
+        raise KeyboardInterrupt
+
+    loop = LoopThread("test")
+    with monkeypatch.context() as early:
+        early.setattr(asyncio, "run_coroutine_threadsafe", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            loop.run(work())
+    gc.collect()
+    loop.close(nothing())
+    assert began == []
