@@ -176,6 +176,8 @@ def test_edit_stores_what_the_editor_left(shell: Shell, monkeypatch: pytest.Monk
     assert shell.sdk.get("/admin/new/file") == b"two\n"
     editor(monkeypatch, "true")
     assert shell("edit", "my notes.txt").out == "unchanged: /admin/my notes.txt\n"
+    assert shell("edit", "never").out == "nothing was written, no file was made: /admin/never\n"
+    assert shell("info", "never").code == 1
     assert shell.sdk.info("/admin/my notes.txt").generation == 2
     assert list((tmp_path / "state/fluffy/edits").iterdir()) == []
     assert shell("edit", "new").code == 1

@@ -93,11 +93,11 @@ def edit(session: Session, path: str, editor: str | None) -> None:
         after = file.read_bytes()
     except (OSError, LocalFileFailed) as error:
         raise LocalFileFailed(f"{error}; your text is in {file}", local=str(file)) from error
-    if after == data and before is not None:
+    if after == data:
         _forget(file)
-        say(session, "unchanged:", place)
+        say(session, "unchanged:" if before is not None else "nothing was written, no file was made:", place)
         if session.output.json:
-            session.output.document({"path": place, "changed": False, "etag": before.etag})
+            session.output.document({"path": place, "changed": False, "etag": None if before is None else before.etag})
         return
     try:
         document = _store(session, place, after, before)
