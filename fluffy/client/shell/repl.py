@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.formatted_text import FormattedText
@@ -17,6 +16,7 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.styles import Style
 
 from fluffy.base.errors import FluffyError
+from fluffy.client.credentials import user_state_folder
 from fluffy.client.shell.completion import ShellCompleter
 from fluffy.client.shell.output import EXIT_DONE, exit_code_of, safe
 from fluffy.client.shell.session import Session
@@ -88,9 +88,7 @@ class Repl:
 
 def open_history(environ: Mapping[str, str]) -> History:
     """`$XDG_STATE_HOME/fluffy/history` (by default below ~/.local/state), for its owner only; else in memory."""
-    base = environ.get("XDG_STATE_HOME", "")
-    home = Path(environ.get("HOME", "~")).expanduser()
-    file = (Path(base) if os.path.isabs(base) else home / ".local" / "state") / "fluffy" / "history"
+    file = user_state_folder(environ) / "history"
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))

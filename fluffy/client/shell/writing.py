@@ -17,6 +17,7 @@ import click
 
 from fluffy.base.errors import FileNotFound, FluffyError, LocalFileFailed, NotFound, PreconditionFailed, TooLarge
 from fluffy.base.units import MIB, format_size
+from fluffy.client.credentials import user_state_folder
 from fluffy.client.results import FileInfo
 from fluffy.client.shell.acts import PIPED_PATHS, run_each, say
 from fluffy.client.shell.progress import TransferBar
@@ -131,9 +132,7 @@ def _present(session: Session, path: str) -> FileInfo | None:
 def _local_copy(session: Session, path: str, present: FileInfo | None) -> Path:
     """A file of the same name in a folder of its own, where it survives a restart of this machine."""
     data = session.client.get(path, generation=present.generation) if present is not None else b""
-    base = os.environ.get("XDG_STATE_HOME", "")
-    state = Path(base) if os.path.isabs(base) else Path(os.environ.get("HOME", "~")).expanduser() / ".local" / "state"
-    folder = state / "fluffy" / "edits"
+    folder = user_state_folder(os.environ) / "edits"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         file = Path(tempfile.mkdtemp(dir=folder)) / posixpath.basename(path)
