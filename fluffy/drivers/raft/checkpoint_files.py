@@ -7,7 +7,6 @@ contains, from which a log can begin. A copy without a head is rubbish from a cr
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 import time
@@ -20,8 +19,6 @@ import xxhash
 from fluffy.base.errors import Corruption, FrameCorrupt
 from fluffy.base.units import MIB
 from fluffy.drivers.raft.state_store import fsync_file
-
-log = logging.getLogger(__name__)
 
 FORMAT = 1
 KEPT = 2

@@ -11,15 +11,12 @@ a round is under way share the next one.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from fluffy.drivers.raft.library import HardenedSyncObj
 from fluffy.drivers.raft.messages import Message
 from fluffy.drivers.raft.transport import RaftTransport
-
-log = logging.getLogger(__name__)
 
 # Gateways keep one barrier in flight each; peers one request a turn. Beyond this a caller hears "no leader" and asks
 # again.

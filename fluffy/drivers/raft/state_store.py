@@ -7,7 +7,6 @@ switches the link to a new file; readers notice by the link's target (drivers/me
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import sqlite3
@@ -21,8 +20,6 @@ from fluffy.core.metadata.machine import StateMachine, open_state
 from fluffy.core.metadata.outcomes import Outcome
 from fluffy.drivers.meta_reader import LINK_NAME
 from fluffy.wire.log_entries import decode_command, decode_group
-
-log = logging.getLogger(__name__)
 
 # Pages kept by the writer's own connection: the hot part of the tree of a million files.
 PAGE_CACHE_KIB = 32 * 1024

@@ -10,7 +10,6 @@ thesis,
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
@@ -22,8 +21,6 @@ from fluffy.base.units import MIB
 from fluffy.drivers.raft.links import Links
 from fluffy.drivers.raft.messages import Message
 from fluffy.drivers.raft.peers import RaftPeer
-
-log = logging.getLogger(__name__)
 
 # Entries and snapshot parts on their way to one follower; more waits for its acknowledgements.
 WINDOW_BYTES = 8 * MIB
