@@ -32,6 +32,7 @@ from fluffy.core.metadata.commands import (
     COMMAND_KINDS,
     FEATURE_LEVEL,
     LEVEL_2_KIND_MIN,
+    LEVEL_3_KIND_MIN,
     Command,
     Header,
     NodeRecord,
@@ -112,7 +113,7 @@ def decode_command(data: bytes) -> Command:
 def level_of(command: Command) -> int:
     """The feature level that a program must know to read the command."""
     if command.KIND >= LEVEL_2_KIND_MIN:
-        return 2
+        return 3 if command.KIND >= LEVEL_3_KIND_MIN else 2
     spec = _SPECS[command.KIND]
     later = zip(reversed(spec.values_of(command)), spec.later_defaults, strict=False)
     return 2 if any(value != default for value, default in later) else 1

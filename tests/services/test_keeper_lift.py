@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fluffy.base.ids import NodeNo
 from fluffy.core.metadata import queries
+from fluffy.core.metadata.commands import FEATURE_LEVEL
 from fluffy.services.keeper.leadership import Leadership
 from fluffy.services.keeper.lift import Lifter
 from tests.support.keeper_world import KeeperWorld, keeper_world
@@ -34,7 +35,7 @@ def level_of(world: KeeperWorld) -> int:
 async def test_the_level_is_lifted_when_every_node_knows_it(tmp_path: Path) -> None:
     async with old_cluster(tmp_path) as (world, lifter):
         await lifter.one_round()
-        assert level_of(world) == 2 and len(world.stores.asked) == 3
+        assert level_of(world) == FEATURE_LEVEL and len(world.stores.asked) == 3
         await lifter.one_round()
         assert len(world.stores.asked) == 3, "afterwards nobody is asked any more"
 
@@ -47,7 +48,7 @@ async def test_one_old_program_keeps_the_level_down(tmp_path: Path) -> None:
         assert level_of(world) == 1
         world.stores.levels.clear()
         await lifter.one_round()
-        assert level_of(world) == 2
+        assert level_of(world) == FEATURE_LEVEL
 
 
 async def test_a_node_that_is_away_may_be_an_old_one(tmp_path: Path) -> None:
@@ -57,7 +58,7 @@ async def test_a_node_that_is_away_may_be_an_old_one(tmp_path: Path) -> None:
         assert level_of(world) == 1
         world.stores.away.clear()
         await lifter.one_round()
-        assert level_of(world) == 2
+        assert level_of(world) == FEATURE_LEVEL
 
 
 async def test_only_the_leader_lifts(tmp_path: Path) -> None:

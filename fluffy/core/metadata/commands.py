@@ -210,10 +210,12 @@ class AddToken:
 Command = (Genesis | PutFile | DeleteFile | MakeFolder | RemoveFolder | PublishPlacement | ReplicasChanged
            | ForgetChunks | ExpireVersions | SetFeatureLevel | AddToken | PeopleCommand | TreeCommand | UploadCommand)
 
-# The level whose kinds this program knows: 1 to 11 are level 1, 20 to 69 level 2. A new kind raises it.
-FEATURE_LEVEL = 2
+# The level whose kinds this program knows: 1 to 11 are level 1, 20 to 69 level 2, 70 and above level 3. A kind that
+# comes after a release raises it.
+FEATURE_LEVEL = 3
 
 LEVEL_2_KIND_MIN = 20
+LEVEL_3_KIND_MIN = 70
 
 COMMAND_KINDS: dict[int, type[Any]] = {
     cls.KIND: cls

@@ -14,7 +14,7 @@ from __future__ import annotations
 from fluffy.core.metadata import schema_people, schema_tree, schema_uploads
 
 # Stored in PRAGMA user_version; migrations.py lifts older databases. 0 means: nothing here yet.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 # Stored in PRAGMA application_id, so that `file meta.db` and we ourselves recognise it: "Flfy".
 APPLICATION_ID = 0x466C6679
 
