@@ -146,10 +146,13 @@ class Download:
                 await _launch(flying, step, out)
             await _land(flying, 0)
         finally:
-            await out.settle()
-            for flight in flying:
-                flight.close()
-            await _drop(ahead)
+            # A second cancellation (the server ends while its client leaves) ends the waiting, never the giving back.
+            try:
+                await out.settle()
+            finally:
+                for flight in flying:
+                    flight.close()
+                _drop(ahead)
 
     async def _next_holder(self, ahead: deque[asyncio.Task[AbstractContextManager[ChunkLease]]],
                            ) -> AbstractContextManager[ChunkLease]:
@@ -203,12 +206,17 @@ async def _land(flying: deque[_Flight], still_flying: int) -> None:
         flying.popleft().close()
 
 
-async def _drop(ahead: deque[asyncio.Task[AbstractContextManager[ChunkLease]]]) -> None:
-    """Give back chunks that were fetched ahead and will not be sent."""
+def _drop(ahead: deque[asyncio.Task[AbstractContextManager[ChunkLease]]]) -> None:
+    """Give back chunks that were fetched ahead and will not be sent; their group waits for that."""
     for task in ahead:
-        task.cancel()
-    for task in ahead:
-        await asyncio.wait((task,))
-        if not task.cancelled() and task.exception() is None:
-            with task.result():
-                pass
+        if task.done():
+            _give_back(task)
+        else:
+            task.add_done_callback(_give_back)
+            task.cancel()
+
+
+def _give_back(task: asyncio.Task[AbstractContextManager[ChunkLease]]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        with task.result():
+            pass

@@ -147,14 +147,20 @@ async def test_a_download_that_is_cancelled_holds_nothing() -> None:
 
 
 class QuickOut(Out):
-    """Takes everything in one turn of the loop."""
+    """Takes everything in one turn of the loop; settles in two, and raises what comes meanwhile."""
 
     async def write(self, data: bytes | memoryview) -> None:
         await asyncio.sleep(0)
         self.data += bytes(data)
 
+    async def settle(self) -> None:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
-async def test_a_download_that_is_cancelled_in_any_turn_of_the_loop_holds_nothing() -> None:
+
+@pytest.mark.parametrize("again_after", [None, 0, 1, 2, 3])
+async def test_a_download_that_is_cancelled_in_any_turn_of_the_loop_holds_nothing(again_after: int | None) -> None:
+    """Also when it is cancelled once more while it gives back: a client leaves while the server ends."""
     chunks = MemoryChunks()
     version = version_of(chunks, [os.urandom(100) for _ in range(5)])
 
@@ -167,5 +173,9 @@ async def test_a_download_that_is_cancelled_in_any_turn_of_the_loop_holds_nothin
                 await asyncio.sleep(0)
             is_done = task.done()
             task.cancel()
+            for _ in range(again_after or 0):
+                await asyncio.sleep(0)
+            if again_after is not None:
+                task.cancel()
         assert chunks.held == 0, f"cancelled after {turns} turns"
     assert is_done, "the last ones were not cancelled any more"

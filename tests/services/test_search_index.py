@@ -67,11 +67,16 @@ def _apply(world: SearchWorld, commands: list[PutFile]) -> None:
             continue  # refused by the state, which is as good
 
 
-def _agree(world: SearchWorld, query: SearchQuery, limit: int) -> None:
+def _agree(world: SearchWorld, query: SearchQuery, limit: int, *, is_behind: bool = False) -> None:
+    """An index that is behind may not know what is new, but shows nothing that does not fit now."""
     for buckets in (None, frozenset({"admin"}), frozenset({"other"})):
         found = world.paths(query, buckets=buckets, limit=limit)
         assert len(found) == len(set(found)), "no page shows what another one did"
-        assert sorted(found) == sorted(world.brute(query, buckets=buckets))
+        fitting = world.brute(query, buckets=buckets)
+        if is_behind:
+            assert set(found) <= set(fitting)
+        else:
+            assert sorted(found) == sorted(fitting)
 
 
 @settings(max_examples=60, deadline=None)
@@ -89,7 +94,7 @@ def test_search_finds_what_a_look_at_everything_finds(batches: list[list[PutFile
                 _apply(world, batch)
                 if number % 2:
                     await world.level()
-            _agree(world, query, limit)
+            _agree(world, query, limit, is_behind=len(batches) > 1)
             await world.level()
             _agree(world, query, limit)
             await world.sweep()
