@@ -125,7 +125,7 @@ class ChunkReader:
         try:
             size = part.end - part.start
             candidates = read_order(part.chunk_id, replicas, self._placement(), self._own_no,
-                                    self.fetcher.latency_ms(size))
+                                    self.fetcher.latency_ms(size), self.fetcher.doubtful())
             landed = await self.fetcher.fetch(part.chunk_id, part.start, size, candidates, replicas, deadline)
             self._cache.keep(part, landed)
             return landed

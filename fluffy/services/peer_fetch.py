@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from fluffy.base.deadline import Deadline
-from fluffy.base.errors import AllCopiesBad, ChunkCorrupt, ChunkNotFound, FluffyError
+from fluffy.base.errors import AllCopiesBad, ChunkCorrupt, ChunkNotFound, FluffyError, Unavailable
 from fluffy.base.ids import ChunkId, NodeNo
 from fluffy.base.units import MIB
 from fluffy.core.data.chunk_read import ChunkRead, Fetch, OutOfCopies, ReadStep
-from fluffy.core.data.latency import Latencies
+from fluffy.core.data.latency import Doubts, Latencies
 from fluffy.ports import NodeClient
 from fluffy.services.chunk_cache import ChunkCache, Memory
 
@@ -34,11 +34,16 @@ class PeerFetcher:
         self._report_bad = report_bad
         self._small = Latencies()
         self._large = Latencies()
+        self._doubts = Doubts()
         self.hedges = 0
         self.hedges_won = 0
 
     def latency_ms(self, size: int) -> dict[NodeNo, int]:
         return self._latencies(size).medians_ms()
+
+    def doubtful(self) -> frozenset[NodeNo]:
+        """Nodes to be asked last, because they did not answer a moment ago."""
+        return self._doubts.doubtful(_now_ms())
 
     async def fetch(self, chunk_id: ChunkId, offset: int, size: int, candidates: Sequence[NodeNo],
                     recorded: Sequence[NodeNo], deadline: Deadline) -> Memory:
@@ -61,9 +66,14 @@ class PeerFetcher:
         began_s = time.monotonic()
         try:
             await self._peers.get_chunk(node, chunk_id, out, deadline.at_most(FETCH_S), offset=offset)
+            self._doubts.answered(node)
         finally:
             # Also when it was given up for a faster one: then it takes at least that long.
             self._latencies(len(out)).record(node, int((time.monotonic() - began_s) * 1000))
+
+    def overtaken(self, node: NodeNo) -> None:
+        """The node failed, or another one gave the bytes that it still owes after its usual time."""
+        self._doubts.overtaken(node, _now_ms())
 
     def hedge_after_s(self, node: NodeNo, size: int) -> float:
         return self._latencies(size).hedge_after_ms(node) / 1000
@@ -73,6 +83,10 @@ class PeerFetcher:
 
     def _latencies(self, size: int) -> Latencies:
         return self._large if size > _LARGE_BYTES else self._small
+
+
+def _now_ms() -> int:
+    return int(time.monotonic() * 1000)
 
 
 class _Race:
@@ -90,6 +104,7 @@ class _Race:
         self._ended: asyncio.Queue[tuple[NodeNo, str | None]] = asyncio.Queue()  # at most one entry per candidate
         self._hedge_at_s: float | None = None
         self._hedged_with: set[NodeNo] = set()
+        self._owing: set[NodeNo] = set()  # asked and not answered
 
     async def run(self, machine: ChunkRead, recorded: frozenset[NodeNo]) -> Memory:
         try:
@@ -123,17 +138,27 @@ class _Race:
 
     async def _fetch(self, node: NodeNo, memory: Memory) -> None:
         code: str | None = None
+        self._owing.add(node)
         try:
             await self._fetcher.fetch_from(node, self._chunk_id, self._offset, memory.view, self._deadline)
             if self._won is None:
                 self._won = memory
-                self._fetcher.hedges_won += node in self._hedged_with
+                self._note_win(node)
         except FluffyError as error:
             code = error.code()
+            if isinstance(error, Unavailable):
+                self._fetcher.overtaken(node)
         finally:
+            self._owing.discard(node)
             if self._won is not memory:
                 self._free.append(memory)
         self._ended.put_nowait((node, code))
+
+    def _note_win(self, winner: NodeNo) -> None:
+        if winner in self._hedged_with:
+            self._fetcher.hedges_won += 1
+            for node in self._owing - {winner} - self._hedged_with:
+                self._fetcher.overtaken(node)
 
     async def _next_steps(self, machine: ChunkRead, recorded: frozenset[NodeNo]) -> list[ReadStep]:
         """Wait for an answer, or for the moment to hedge."""

@@ -14,6 +14,7 @@ from tests.faults import (
     leader_kills,
     linearizable,
     minority,
+    paused_node,
     real_input,
     whole_files,
 )
@@ -82,4 +83,9 @@ async def test_lines_of_many_writers_are_whole_and_readers_see_old_or_new(make_c
 
 async def test_a_folder_of_many_files_moves_at_once_and_nobody_sees_a_half(make_cluster: MakeCluster) -> None:
     report = await big_moves.run(make_cluster(), rounds=1, seed=SEED, files=2_000, moves=20, listings=200)
+    report.verify(SLACK)
+
+
+async def test_readers_hardly_notice_a_node_that_stands_still(make_cluster: MakeCluster) -> None:
+    report = await paused_node.run(make_cluster(nodes=4, **paused_node.CLUSTER), rounds=1, seed=SEED, seconds=5)
     report.verify(SLACK)

@@ -23,7 +23,7 @@ class DrillReport(Protocol):
         """AssertionError when a promise was broken. `slack` stretches promises about time, for busy machines."""
 
 
-def drill_main(text: str | None, run: Callable[..., Awaitable[DrillReport]], *, rounds: int,
+def drill_main(text: str | None, run: Callable[..., Awaitable[DrillReport]], *, rounds: int, nodes: int = 3,
                cluster: Mapping[str, Any] | None = None,
                arguments: Mapping[str, tuple[Callable[[str], Any], Any, str]] | None = None,
                around: Callable[[Cluster], AbstractContextManager[object]] = nullcontext) -> None:
@@ -35,7 +35,7 @@ def drill_main(text: str | None, run: Callable[..., Awaitable[DrillReport]], *, 
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
-    parser.add_argument("--nodes", type=int, default=3)
+    parser.add_argument("--nodes", type=int, default=nodes)
     parser.add_argument("--dir", type=Path, help="keep the cluster's folder here (default: a temporary one)")
     extra = dict(arguments or {})
     for name, (kind, default, meaning) in extra.items():

@@ -243,6 +243,22 @@ async def test_a_hedge_wins_over_a_slow_peer_which_is_then_asked_later(world):
     assert world.peers.gets[-1][0] == other
 
 
+async def test_a_peer_that_stops_after_a_fast_past_costs_one_hedge_and_not_each_read(world):
+    world.hold(2, 3)
+    first = await first_asked(world)
+    other = 5 - first
+    for node in (2, 3):
+        for _ in range(64):
+            world.reader.fetcher._large.record(node, 3)
+    world.peers.behaviours[first] = Behaviour(gate=asyncio.Event())
+    for _ in range(6):
+        assert await world.read() == world.data
+        while world.cache.idle_bytes:
+            world.cache._idle.popitem()
+    assert [node for node, _, _ in world.peers.gets] == [first] + [other] * 6
+    world.peers.behaviours.clear()
+
+
 async def first_asked(world):
     """Which of the two equal peers this chunk's hash prefers; learnt without leaving a trace."""
     await world.read()

@@ -127,9 +127,9 @@ async def test_every_term_starts_with_fresh_patience(tmp_path: Path) -> None:
     async with keeper_world(tmp_path) as world:
         watch = watch_of(world)
         world.stores.away = {TWO}
-        await rounds(world, watch, 2)
+        await rounds(world, watch, 1)
         world.cluster.log.term += 1
-        await rounds(world, watch, 3)
+        await rounds(world, watch, 2)
         assert published(world)[1] == ["up", "up", "up"]
         await rounds(world, watch, 1)
         assert published(world)[1] == ["up", "suspect", "up"]

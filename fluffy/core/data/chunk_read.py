@@ -7,7 +7,7 @@ peer's 95th percentile: a few percent more requests, and one slow disk no longer
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import xxhash
@@ -68,8 +68,10 @@ class ChunkRead:
 
 
 def read_order(chunk_id: ChunkId, replicas: Sequence[NodeNo], placement: PlacementMap, own: NodeNo,
-               latency_ms: Mapping[NodeNo, int]) -> list[NodeNo]:
+               latency_ms: Mapping[NodeNo, int], doubtful: Set[NodeNo] = frozenset()) -> list[NodeNo]:
     """Peers to ask, best first: recorded copies on trusted nodes, then on doubtful ones, then anybody who is up.
+
+    `doubtful`: nodes that owe the asker answers just now; they count as suspect, whatever the map says.
 
     Among equals the faster come first, in steps of a doubling, and within a step the chunk's own hash decides, so
     that readers spread over the copies. Nodes without a record are asked last: a copy made by repair a moment ago
@@ -78,8 +80,11 @@ def read_order(chunk_id: ChunkId, replicas: Sequence[NodeNo], placement: Placeme
     states = {node.node_no: node.state for node in placement.nodes}
 
     def rank(node: NodeNo) -> tuple[int, int, int]:
+        trust = _TRUST.get(states.get(node, "down"), 2)
+        if node in doubtful:
+            trust = max(trust, _TRUST["suspect"])
         speed = latency_ms.get(node, 0).bit_length()
-        return _TRUST.get(states.get(node, "down"), 2), speed, xxhash.xxh3_64_intdigest(chunk_id, seed=node)
+        return trust, speed, xxhash.xxh3_64_intdigest(chunk_id, seed=node)
 
     recorded = sorted({node for node in replicas if node != own}, key=rank)
     others = sorted((node for node, state in states.items()

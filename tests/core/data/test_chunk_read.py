@@ -5,7 +5,16 @@ from hypothesis import strategies as st
 
 from fluffy.base.hashing import chunk_id_of
 from fluffy.core.data.chunk_read import ChunkRead, Fetch, OutOfCopies, read_order
-from fluffy.core.data.latency import HEDGE_MS_FIRST, HEDGE_MS_MAX, HEDGE_MS_MIN, SAMPLES_MIN, Latencies
+from fluffy.core.data.latency import (
+    DOUBT_MS_FIRST,
+    DOUBT_MS_MAX,
+    HEDGE_MS_FIRST,
+    HEDGE_MS_MAX,
+    HEDGE_MS_MIN,
+    SAMPLES_MIN,
+    Doubts,
+    Latencies,
+)
 from fluffy.core.metadata.commands import NodeState
 from fluffy.core.metadata.model import PlacementMap
 
@@ -77,3 +86,20 @@ def test_hedging_follows_the_slowest_twentieth_within_bounds():
     for _ in range(64):
         latencies.record(1, 60_000)
     assert latencies.hedge_after_ms(1) == HEDGE_MS_MAX
+
+
+def test_a_peer_that_owes_an_answer_is_asked_last_for_a_growing_while():
+    doubts, now_ms, lasted = Doubts(), 0, []
+    for _ in range(7):
+        doubts.overtaken(1, now_ms)
+        doubts.overtaken(1, now_ms + 1)
+        start_ms = now_ms
+        while doubts.doubtful(now_ms):
+            now_ms += 500
+        lasted.append(now_ms - start_ms)
+    assert lasted == [DOUBT_MS_FIRST, 2_000, 4_000, 8_000, DOUBT_MS_MAX, DOUBT_MS_MAX, DOUBT_MS_MAX]
+    doubts.answered(1)
+    doubts.overtaken(1, now_ms)
+    assert not doubts.doubtful(now_ms + DOUBT_MS_FIRST), "an answer ends the story"
+    assert read_order(CHUNK, [1, 2], map_of({1: "up", 2: "up"}), 9, {1: 1, 2: 100}, {1}) == [2, 1]
+    assert read_order(CHUNK, [1, 2], map_of({1: "up", 2: "down"}), 9, {}, {1}) == [1, 2]
