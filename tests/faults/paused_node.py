@@ -78,7 +78,8 @@ def _round(cluster: Cluster, rng: random.Random, folder: str, seconds: int, repo
         time.sleep(normal_s)
         paused_s = time.monotonic()
         cluster.pause(paused)
-        report.suspect_s.append(cluster.wait_until(lambda: _state(cluster, leader, paused) == "suspect", 10.0, "suspect"))
+        report.suspect_s.append(cluster.wait_until(
+            lambda: _state(cluster, leader, paused) == "suspect", 10.0, "the stopped node is suspect"))
         time.sleep(max(0.0, paused_s + seconds - time.monotonic()))
         end_s = time.monotonic()
         cluster.resume(paused)

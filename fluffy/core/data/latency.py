@@ -1,9 +1,8 @@
-"""How long each peer usually takes, and which of them is not answering just now: the memory behind read order and hedging."""
+"""How long each peer usually takes, and who does not answer just now: the memory behind read order and hedging."""
 
 from __future__ import annotations
 
 from collections import deque
-
 from dataclasses import dataclass
 
 from fluffy.base.checks import invariant
