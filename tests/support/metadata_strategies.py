@@ -25,6 +25,7 @@ from fluffy.core.metadata.commands import (
     ReplicasChanged,
     SetFeatureLevel,
 )
+from fluffy.core.metadata.commands_keeper import AskKeepers, SetRepairMode
 from fluffy.core.metadata.commands_tree import (
     AppendFile,
     Copy,
@@ -221,7 +222,11 @@ COMPLETES = st.builds(
 UPLOADS = BEGINS | PARTS | PARTS | WILD_PARTS | COMPLETES | st.one_of(
     st.builds(AbortUpload, header=headers(), upload_id=UPLOAD_IDS),
     st.builds(ExpireUploads, header=headers(), term=TERMS, limit=LIMITS))
-COMMANDS: st.SearchStrategy[Command] = PUTS | NAMES | OTHERS | TREE | UPLOADS
+KEEPER = st.one_of(
+    st.builds(SetRepairMode, header=headers(), mode=st.sampled_from(["quiet", "fast", "", "loud", "\ud800"])),
+    st.builds(AskKeepers, header=headers(), what=st.sampled_from(["scrub", "recover", "rest", "\ud800"]),
+              node_no=mostly(st.integers(0, 3), WILD_INTS)))
+COMMANDS: st.SearchStrategy[Command] = PUTS | NAMES | OTHERS | TREE | UPLOADS | KEEPER
 
 
 def command_lists(max_size: int = 40, commands: st.SearchStrategy[Command] = COMMANDS,

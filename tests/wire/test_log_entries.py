@@ -46,6 +46,7 @@ from fluffy.wire.log_entries import (
     encode_outcome,
     group_bytes,
 )
+from tests.support.golden_keeper import KEEPER_GOLDEN
 from tests.support.golden_people import PEOPLE_GOLDEN
 from tests.support.golden_tree import TREE_GOLDEN
 from tests.support.golden_uploads import UPLOADS_GOLDEN
@@ -93,6 +94,7 @@ GOLDEN: list[tuple[Command, str]] = [
     *PEOPLE_GOLDEN,
     *TREE_GOLDEN,
     *UPLOADS_GOLDEN,
+    *KEEPER_GOLDEN,
 ]
 
 

@@ -1,4 +1,4 @@
-"""Every change of the state that can be asked for, as values; others are in `commands_tree`, `_people`, `_uploads`.
+"""Every change of the state that can be asked for, as values; others are in the `commands_…` beside this one.
 
 One class per kind, one number per class, for ever: the numbers are in logs on disks (`wire/log_entries.py` encodes
 them; golden bytes in its tests). Fields may be added at the end with a default; never removed or reordered.
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fluffy.base.ids import ChunkId, ClusterUuid, NodeNo
+from fluffy.core.metadata.commands_keeper import KEEPER_COMMANDS, KeeperCommand
 from fluffy.core.metadata.commands_people import PEOPLE_COMMANDS, PeopleCommand
 from fluffy.core.metadata.commands_tree import TREE_COMMANDS, TreeCommand
 from fluffy.core.metadata.commands_uploads import UPLOAD_COMMANDS, UploadCommand
@@ -208,7 +209,8 @@ class AddToken:
 
 
 Command = (Genesis | PutFile | DeleteFile | MakeFolder | RemoveFolder | PublishPlacement | ReplicasChanged
-           | ForgetChunks | ExpireVersions | SetFeatureLevel | AddToken | PeopleCommand | TreeCommand | UploadCommand)
+           | ForgetChunks | ExpireVersions | SetFeatureLevel | AddToken | PeopleCommand | TreeCommand | UploadCommand
+           | KeeperCommand)
 
 # The level whose kinds this program knows: 1 to 11 are level 1, 20 to 69 level 2, 70 and above level 3. A kind that
 # comes after a release raises it.
@@ -221,5 +223,5 @@ COMMAND_KINDS: dict[int, type[Any]] = {
     cls.KIND: cls
     for cls in (Genesis, PutFile, DeleteFile, MakeFolder, RemoveFolder, PublishPlacement, ReplicasChanged,
                 ForgetChunks, ExpireVersions, SetFeatureLevel, AddToken, *PEOPLE_COMMANDS, *TREE_COMMANDS,
-                *UPLOAD_COMMANDS)
+                *UPLOAD_COMMANDS, *KEEPER_COMMANDS)
 }

@@ -23,6 +23,7 @@ from fluffy.core.metadata import (
     apply_cluster,
     apply_files,
     apply_folders,
+    apply_keeper,
     apply_people,
     apply_tree,
     apply_uploads,
@@ -82,6 +83,7 @@ HANDLERS: Mapping[int, Handler] = {
     **apply_tree.HANDLERS,
     **apply_people.HANDLERS,
     **apply_uploads.HANDLERS,
+    **apply_keeper.HANDLERS,
 }
 
 
