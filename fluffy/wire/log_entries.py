@@ -283,6 +283,16 @@ def _node_lists(value: Any) -> tuple[tuple[int, ...], ...]:
     return value  # type: ignore[no-any-return]
 
 
+def _voters(value: Any) -> tuple[tuple[str, str], ...]:
+    """A name and a disk."""
+    for pair in _tuple(value):
+        if type(pair) is not tuple or len(pair) != 2:
+            raise _Malformed
+        _text(pair[0])
+        _text(pair[1])
+    return value  # type: ignore[no-any-return]
+
+
 def _ids(value: Any) -> tuple[bytes, ...]:
     for chunk_id in _tuple(value):
         _bytes(chunk_id)
@@ -338,14 +348,14 @@ def _pack_record(value: Any) -> Any:
 _LATER_FIELDS = {1: 1, 2: 1, 3: 1, 4: 1, 5: 1, 11: 1, 28: 1}
 # A field's type as it is written in its class -> its check.
 _CHECK_BY_TYPE: dict[str, _Check] = {
-    "int": _int, "bool": _bool, "str": _text, "ClusterUuid": _text, "bytes": _bytes,
+    "int": _int, "NodeNo": _int, "bool": _bool, "str": _text, "ClusterUuid": _text, "bytes": _bytes,
     "int | None": _int_or_none, "str | None": _text_or_none, "bytes | None": _bytes_or_none,
     "dict[str, str]": _texts, "dict[str, str] | None": _texts_or_none,
     "tuple[ChunkId, ...]": _ids,
     "tuple[tuple[ChunkId, int], ...]": _pairs, "tuple[tuple[ChunkId, NodeNo], ...]": _pairs,
     "tuple[tuple[NodeNo, ...], ...]": _node_lists, "tuple[tuple[int, bytes], ...]": _numbered,
     "tuple[NodeRecord, ...]": _records, "tuple[NodeState, ...]": _states,
-    "tuple[Refusal, ...]": _refusals, "bool | None": _bool_or_none,
+    "tuple[Voter, ...]": _voters, "tuple[Refusal, ...]": _refusals, "bool | None": _bool_or_none,
 }
 
 

@@ -35,6 +35,8 @@ def _check_chunks(db: sqlite3.Connection, state: dict[str, Any]) -> None:
     for (manifest,) in db.execute("SELECT manifest FROM versions WHERE manifest IS NOT NULL"):
         refs.update(unpack_manifest(manifest))
     chunks = _rows(db, "SELECT * FROM chunks")
+    retired = dict(db.execute("SELECT node_no, strip_after FROM retired_nodes").fetchall())
+    assert not set(retired) & {row[0] for row in db.execute("SELECT node_no FROM nodes")}
     node_chunks: Counter[int] = Counter()
     node_bytes: Counter[int] = Counter()
     missing = set()
@@ -46,6 +48,9 @@ def _check_chunks(db: sqlite3.Connection, state: dict[str, Any]) -> None:
         assert chunk["wanted"] == 0 if chunk["refs"] == 0 else chunk["wanted"] >= least
         assert (chunk["free_since_ms"] is None) == (chunk["refs"] > 0)
         for node in nodes:
+            if node in retired:
+                assert retired[node] is not None and chunk["chunk_no"] > retired[node], "it was taken out"
+                continue
             node_chunks[node] += 1
             node_bytes[node] += chunk["length"]
         if chunk["refs"] and len(nodes) < chunk["wanted"]:

@@ -26,6 +26,15 @@ from fluffy.core.metadata.commands import (
     SetFeatureLevel,
 )
 from fluffy.core.metadata.commands_keeper import AskKeepers, SetRepairMode
+from fluffy.core.metadata.commands_members import (
+    AdmitNode,
+    DrainNode,
+    RemoveNode,
+    RetireNode,
+    SetVoters,
+    StripCopies,
+    WelcomeDisk,
+)
 from fluffy.core.metadata.commands_tree import (
     AppendFile,
     Copy,
@@ -226,7 +235,20 @@ KEEPER = st.one_of(
     st.builds(SetRepairMode, header=headers(), mode=st.sampled_from(["quiet", "fast", "", "loud", "\ud800"])),
     st.builds(AskKeepers, header=headers(), what=st.sampled_from(["scrub", "recover", "rest", "\ud800"]),
               node_no=mostly(st.integers(0, 3), WILD_INTS)))
-COMMANDS: st.SearchStrategy[Command] = PUTS | NAMES | OTHERS | TREE | UPLOADS | KEEPER
+NODE_NAMES = mostly(st.sampled_from(["one", "two", "three", "four"]), WILD_TEXT)
+DISKS = mostly(st.sampled_from(["disk-1", "disk-4", "disk-5"]), WILD_TEXT)
+MEMBERS = st.one_of(
+    st.builds(AdmitNode, header=headers(), name=NODE_NAMES, disk_uuid=DISKS, zone=st.sampled_from(["a", ""]),
+              host=st.just("h"), http=WILD_INTS | st.just(1), raft=st.just(2), data=st.just(3), s3=st.just(0)),
+    st.builds(SetVoters, header=headers(), term=TERMS,
+              voters=st.lists(st.tuples(NODE_NAMES, DISKS), max_size=3).map(tuple)),
+    st.builds(DrainNode, header=headers(), node=NODE_NAMES, on=st.booleans()),
+    st.builds(RemoveNode, header=headers(), node=NODE_NAMES, forced=st.booleans()),
+    st.builds(RetireNode, header=headers(), term=TERMS, node_no=NODES | WILD_NODES),
+    st.builds(StripCopies, header=headers(), term=TERMS, node_no=NODES | WILD_NODES, limit=LIMITS),
+    st.builds(WelcomeDisk, header=headers(), node=NODE_NAMES, ttl_ms=TIMES))
+
+COMMANDS: st.SearchStrategy[Command] = PUTS | NAMES | OTHERS | TREE | UPLOADS | KEEPER | MEMBERS
 
 
 def command_lists(max_size: int = 40, commands: st.SearchStrategy[Command] = COMMANDS,

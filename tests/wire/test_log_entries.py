@@ -47,6 +47,7 @@ from fluffy.wire.log_entries import (
     group_bytes,
 )
 from tests.support.golden_keeper import KEEPER_GOLDEN
+from tests.support.golden_members import MEMBERS_GOLDEN
 from tests.support.golden_people import PEOPLE_GOLDEN
 from tests.support.golden_tree import TREE_GOLDEN
 from tests.support.golden_uploads import UPLOADS_GOLDEN
@@ -95,6 +96,7 @@ GOLDEN: list[tuple[Command, str]] = [
     *TREE_GOLDEN,
     *UPLOADS_GOLDEN,
     *KEEPER_GOLDEN,
+    *MEMBERS_GOLDEN,
 ]
 
 

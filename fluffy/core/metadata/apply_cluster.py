@@ -61,6 +61,8 @@ def genesis(work: Working, command: Genesis) -> Outcome:
                    (node.node_no, node.name, node.disk_uuid, node.zone, node.host, node.http, node.raft, node.data,
                     node.s3))
         db.execute("INSERT INTO placement VALUES (?, 'up', ?, 1)", (node.node_no, node.zone))
+        db.execute("INSERT INTO voters VALUES (?, ?)", (node.name, node.disk_uuid))
+    work.members_changed += 1
     db.execute("INSERT INTO users (user_no, name, role, created_ms) VALUES (?, ?, 'admin', ?)",
                (ADMIN_NO, command.admin_name, work.clock_ms))
     db.execute("INSERT INTO tokens (token_hash, user_no, label, created_ms) VALUES (?, ?, 'made at genesis', ?)",

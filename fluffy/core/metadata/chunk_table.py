@@ -55,6 +55,13 @@ def load(work: Working, ids: Sequence[ChunkId]) -> dict[ChunkId, ChunkRow]:
     return found
 
 
+def listing(work: Working, node_no: NodeNo, *, after_no: int, limit: int) -> list[ChunkRow]:
+    """The first rows after a number that list the node. A scan up to there."""
+    return [_row(row) for row in work.db.execute(
+        f"SELECT {_COLUMNS} FROM chunks WHERE chunk_no > ? AND instr(replicas, ?) ORDER BY chunk_no LIMIT ?",
+        (after_no, pack_nodes((node_no,)), limit))]
+
+
 def _row(row: tuple[int, ChunkId, int, int, int, bytes, int | None]) -> ChunkRow:
     no, chunk_id, length, refs, wanted, replicas, free_since_ms = row
     return ChunkRow(no, chunk_id, length, refs, wanted, unpack_nodes(replicas), free_since_ms)
@@ -131,7 +138,9 @@ def want(work: Working, manifest: bytes, *, wanted: int) -> None:
 
 def _count_nodes(work: Working, nodes: Iterable[NodeNo], sign: int, length: int) -> None:
     for node_no in nodes:
-        counters = work.nodes[node_no]
+        counters = work.nodes.get(node_no)
+        if counters is None:  # retired: its copies are not counted any more, and soon not listed
+            continue
         counters.chunks += sign
         counters.bytes += sign * length
         counters.changed = True

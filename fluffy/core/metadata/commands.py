@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from fluffy.base.ids import ChunkId, ClusterUuid, NodeNo
 from fluffy.core.metadata.commands_keeper import KEEPER_COMMANDS, KeeperCommand
+from fluffy.core.metadata.commands_members import MEMBER_COMMANDS, MemberCommand
 from fluffy.core.metadata.commands_people import PEOPLE_COMMANDS, PeopleCommand
 from fluffy.core.metadata.commands_tree import TREE_COMMANDS, TreeCommand
 from fluffy.core.metadata.commands_uploads import UPLOAD_COMMANDS, UploadCommand
@@ -210,7 +211,7 @@ class AddToken:
 
 Command = (Genesis | PutFile | DeleteFile | MakeFolder | RemoveFolder | PublishPlacement | ReplicasChanged
            | ForgetChunks | ExpireVersions | SetFeatureLevel | AddToken | PeopleCommand | TreeCommand | UploadCommand
-           | KeeperCommand)
+           | KeeperCommand | MemberCommand)
 
 # The level whose kinds this program knows: 1 to 11 are level 1, 20 to 69 level 2, 70 and above level 3. A kind that
 # comes after a release raises it.
@@ -223,5 +224,5 @@ COMMAND_KINDS: dict[int, type[Any]] = {
     cls.KIND: cls
     for cls in (Genesis, PutFile, DeleteFile, MakeFolder, RemoveFolder, PublishPlacement, ReplicasChanged,
                 ForgetChunks, ExpireVersions, SetFeatureLevel, AddToken, *PEOPLE_COMMANDS, *TREE_COMMANDS,
-                *UPLOAD_COMMANDS, *KEEPER_COMMANDS)
+                *UPLOAD_COMMANDS, *KEEPER_COMMANDS, *MEMBER_COMMANDS)
 }

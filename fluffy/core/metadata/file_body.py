@@ -139,7 +139,7 @@ def plan_chunks(work: Working, command: Chunked) -> Uses | Rejected:
         if use.length != row.length:
             return refused(RequestError, "a chunk is known with another length", chunk=chunk_id.hex())
         use.row = row
-        use.nodes = merged(row.nodes, use.nodes)
+        use.nodes = merged(tuple(node for node in row.nodes if node in work.nodes), use.nodes)
     quorum = work.settings.write_quorum
     short = [chunk_id.hex() for chunk_id, use in uses.items() if len(use.nodes) < quorum]
     if short:

@@ -24,6 +24,7 @@ from fluffy.core.metadata import (
     apply_files,
     apply_folders,
     apply_keeper,
+    apply_members,
     apply_people,
     apply_tree,
     apply_uploads,
@@ -84,6 +85,7 @@ HANDLERS: Mapping[int, Handler] = {
     **apply_people.HANDLERS,
     **apply_uploads.HANDLERS,
     **apply_keeper.HANDLERS,
+    **apply_members.HANDLERS,
 }
 
 
@@ -116,6 +118,11 @@ class StateMachine:
     def cluster_uuid(self) -> str | None:
         """None before genesis."""
         return self._work.cluster_uuid
+
+    @property
+    def members_changed(self) -> int:
+        """Another number after each change of who is a member, and who votes."""
+        return self._work.members_changed
 
     def begin(self) -> None:
         """Open the transaction of a batch of entries."""

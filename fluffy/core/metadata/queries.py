@@ -26,6 +26,7 @@ from fluffy.core.metadata.queries_cluster import (
 )
 from fluffy.core.metadata.queries_files import buckets, file_head, file_version, folder_info, kind_at
 from fluffy.core.metadata.queries_lists import list_folder, list_owner, search_names
+from fluffy.core.metadata.queries_members import drain_report, is_retired_disk, node_intents, retired_nodes, voters
 from fluffy.core.metadata.queries_people import (
     audit,
     bucket_info,
@@ -69,6 +70,7 @@ __all__ = [
     "cluster_state",
     "credential_by_token_hash",
     "diff",
+    "drain_report",
     "file_at",
     "file_head",
     "file_version",
@@ -80,6 +82,7 @@ __all__ = [
     "has_ended_uploads",
     "is_answered",
     "is_last_way_in",
+    "is_retired_disk",
     "kind_at",
     "known_chunks",
     "list_at",
@@ -92,12 +95,14 @@ __all__ = [
     "login_by_name",
     "members",
     "missing_chunks",
+    "node_intents",
     "node_records",
     "own_buckets",
     "people",
     "person",
     "placement_map",
     "readable_buckets",
+    "retired_nodes",
     "search_names",
     "standing",
     "tokens",
@@ -112,4 +117,5 @@ __all__ = [
     "user_by_token_hash",
     "user_quota",
     "versions",
+    "voters",
 ]

@@ -47,6 +47,7 @@ class Working:
         self.cluster_uuid: str | None = None
         self.settings = ClusterSettings(1, 1, 1, 0, 0, 1)
         self.nodes: dict[NodeNo, NodeCounters] = {}
+        self.members_changed = 0  # grows with each change of who is a member or votes; of this process, not the state
         self.folders = FolderCache(db)
         self.accounts = Accounts(db)
         self.rules = BucketRules(db)
@@ -63,6 +64,10 @@ class Working:
             self.settings = ClusterSettings(*row[1:])
         self.nodes = {NodeNo(no): NodeCounters(chunks, size)
                       for no, chunks, size in self.db.execute("SELECT node_no, chunks, bytes FROM nodes")}
+
+    def add_node(self, node_no: NodeNo) -> None:
+        """A member has come, with nothing."""
+        self.nodes[node_no] = NodeCounters(0, 0)
 
     def next_no(self) -> int:
         """A number nothing had before."""
