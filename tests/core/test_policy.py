@@ -28,7 +28,8 @@ LADDER: dict[tuple[Role, bool, Right], int] = {
     ("user", False, Right.ADMIN): 3,
     **{("readonly", True, granted): 1 for granted in Right},
     ("readonly", False, Right.NONE): 0, ("readonly", False, Right.READ): 1, ("readonly", False, Right.WRITE): 1,
-    ("readonly", False, Right.ADMIN): 1}
+    ("readonly", False, Right.ADMIN): 1,
+    **{("supernode", owns, granted): 0 for owns in (False, True) for granted in Right}}
 
 
 def person(role: Role, name: str = "alice", *, disabled: bool = False) -> User:
@@ -36,7 +37,7 @@ def person(role: Role, name: str = "alice", *, disabled: bool = False) -> User:
 
 
 def test_the_table_is_whole() -> None:
-    assert set(LADDER) == set(product(("admin", "user", "readonly"), (False, True), Right))
+    assert set(LADDER) == set(product(("admin", "user", "readonly", "supernode"), (False, True), Right))
 
 
 @pytest.mark.parametrize(("case", "steps"), LADDER.items())
@@ -51,7 +52,9 @@ def test_rights_inside_a_bucket(case: tuple[Role, bool, Right], steps: int) -> N
 @pytest.mark.parametrize(("role", "act", "allowed"), [
     ("admin", Act.OPERATE, True), ("user", Act.OPERATE, False), ("readonly", Act.OPERATE, False),
     ("admin", Act.SEE_CLUSTER, True), ("user", Act.SEE_CLUSTER, True), ("readonly", Act.SEE_CLUSTER, True),
-    ("user", Act.WRITE, True), ("readonly", Act.WRITE, False), ("readonly", Act.READ, True)])
+    ("user", Act.WRITE, True), ("readonly", Act.WRITE, False), ("readonly", Act.READ, True),
+    ("supernode", Act.WRITE, False), ("supernode", Act.READ, False), ("supernode", Act.OPERATE, False),
+    ("admin", Act.FEDERATE, True), ("supernode", Act.FEDERATE, True), ("user", Act.FEDERATE, False)])
 def test_rights_outside_any_existing_bucket(role: Role, act: Act, allowed: bool) -> None:
     assert (why_not(person(role), act, bucket="new", owner=None) is None) is allowed
 

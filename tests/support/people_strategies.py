@@ -36,7 +36,7 @@ from tests.support.metadata_strategies import (
 NAMES = mostly(st.sampled_from(["admin", "bob", "eve"]), WILD_TEXT | st.just("everyone"))
 GRANTEES = mostly(st.sampled_from(["bob", "eve", "everyone"]), WILD_TEXT)
 BUCKETS = mostly(st.sampled_from(["admin", "bob", "eve", "new"]), WILD_TEXT)
-ROLES = mostly(st.sampled_from(["user", "admin", "readonly"]), WILD_TEXT)
+ROLES = mostly(st.sampled_from(["user", "admin", "readonly", "supernode"]), WILD_TEXT)
 # What there is before: users 2 and 4 (numbers are shared with folders), files of both, a grant, a quota, a lock.
 BOB, EVE = UserNo(2), UserNo(4)
 PRELUDE: tuple[Command, ...] = (

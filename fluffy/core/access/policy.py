@@ -2,9 +2,10 @@
 
 An admin may do everything. Inside a bucket its owner may do everything, others what was granted to them or to
 everyone (read, write, admin: each with what is below it). A read-only user never changes anything but the own
-password and tokens; a disabled one does nothing at all. Everyone with a credential may see how the cluster is. A
-bucket that does not exist yet belongs to whoever makes it. The log asks the same rule again (metadata/rights.py) when a
-change is applied: what a door let through a moment before a right was taken away is refused there.
+password and tokens; a disabled one does nothing at all. A supernode may know all names, and does everything else as
+whoever asked it. Everyone with a credential may see how the cluster is. A bucket that does not exist yet belongs to
+whoever makes it. The log asks the same rule again (metadata/rights.py) when a change is applied: what a door let
+through a moment before a right was taken away is refused there.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from enum import Enum
 
 from fluffy.core.metadata.model import User
-from fluffy.core.metadata.rights import Right, right_of
+from fluffy.core.metadata.rights import SUPERNODE, Right, right_of
 
 
 class Act(Enum):
@@ -20,6 +21,7 @@ class Act(Enum):
 
     SEE_CLUSTER = "see the cluster's state"
     OPERATE = "operate the cluster"
+    FEDERATE = "know all names"
     OWN_ACCOUNT = "change the account of"
     READ = "read"
     WRITE = "change"
@@ -46,6 +48,8 @@ def why_not(user: User, act: Act, *, bucket: str | None = None, owner: str | Non
             return None
         case Act.OPERATE:
             return f"only an admin may {act.value}"
+        case Act.FEDERATE:
+            return None if user.role == SUPERNODE else f"only a supernode may {act.value}"
         case Act.OWN_ACCOUNT:
             return None if account == user.name else f"only {account} or an admin may {act.value} {account}"
         case Act.READ | Act.WRITE | Act.ADMINISTER:

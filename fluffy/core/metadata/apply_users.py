@@ -23,7 +23,7 @@ from fluffy.core.metadata.grant_table import give_bucket
 from fluffy.core.metadata.names import is_name
 from fluffy.core.metadata.outcomes import Accepted, Outcome, Rejected
 from fluffy.core.metadata.refusals import find_user, is_operator, refuse_operator, refused
-from fluffy.core.metadata.rights import ROLES
+from fluffy.core.metadata.rights import ROLES, SUPERNODE, SUPERNODE_LEVEL
 from fluffy.core.metadata.schema import ROOT_NO
 from fluffy.core.metadata.working import Working
 
@@ -41,9 +41,9 @@ TOKENS_OF_USER_MAX = 1_000
 
 
 def add_user(work: Working, command: AddUser) -> Outcome:
-    """Make a user and its home bucket. facts: user_no."""
+    """Make a user and its home bucket; a supernode, which keeps nothing, has none. facts: user_no."""
     refusal = refuse_operator(work, command.header.user_no) or _refuse_name(command.name) or _refuse_values(
-        command.role, command.password)
+        work, command.role, command.password)
     if refusal is not None:
         return refusal
     if find_user(work, command.name) is not None:
@@ -61,7 +61,10 @@ def add_user(work: Working, command: AddUser) -> Outcome:
     user_no = UserNo(work.next_no())
     work.db.execute("INSERT INTO users (user_no, name, role, created_ms, password) VALUES (?, ?, ?, ?, ?)",
                     (user_no, command.name, command.role, work.clock_ms, command.password or None))
-    tree.make_folder(work, root, command.name, command.name, user_no)
+    if command.role == SUPERNODE:
+        work.seq += 1
+    else:
+        tree.make_folder(work, root, command.name, command.name, user_no)
     audit.record(work, command.header.user_no, "add-user", command.name, f"role {command.role}")
     return Accepted(work.seq, {"user_no": user_no})
 
@@ -80,8 +83,8 @@ def _refuse_name(name: str) -> Rejected | None:
     return None
 
 
-def _refuse_values(role: str | None, password: bytes | None) -> Rejected | None:
-    if role is not None and role not in ROLES:
+def _refuse_values(work: Working, role: str | None, password: bytes | None) -> Rejected | None:
+    if role is not None and (role not in ROLES or (role == SUPERNODE and work.feature_level < SUPERNODE_LEVEL)):
         return refused(RequestError, "a role is admin, user or readonly")
     if password is not None and len(password) > PASSWORD_BYTES_MAX:
         return refused(RequestError, "that is not what a password is stored as")
@@ -90,7 +93,7 @@ def _refuse_values(role: str | None, password: bytes | None) -> Rejected | None:
 
 def change_user(work: Working, command: ChangeUser) -> Outcome:
     """Change role, password, disabled. facts: changed (names of what was)."""
-    refusal = _refuse_changer(work, command) or _refuse_values(command.role, command.password)
+    refusal = _refuse_changer(work, command) or _refuse_values(work, command.role, command.password)
     if refusal is not None:
         return refusal
     user_no = find_user(work, command.name)

@@ -19,7 +19,8 @@ EVERYONE = "everyone"
 class AddUser:
     """Make a user and the home bucket of the same name. By admins.
 
-    `role`: admin, user, readonly. `password`: what services/passwords.py made of it; empty: logs in by token only.
+    `role`: admin, user, readonly, supernode (which has no bucket). `password`: what services/passwords.py made of it;
+    empty: logs in by token only.
     """
 
     KIND: ClassVar[int] = 40

@@ -8,7 +8,7 @@ from typing import Literal
 from fluffy.base.ids import ChunkId, ClusterUuid, NodeNo, UserNo
 from fluffy.core.metadata.commands import NodeRecord, NodeState
 
-Role = Literal["admin", "user", "readonly"]
+Role = Literal["admin", "user", "readonly", "supernode"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ CREATE TABLE cluster (                  -- no row before genesis, then exactly o
 CREATE TABLE users (
     user_no         INTEGER PRIMARY KEY, -- 1: the admin made at genesis
     name            TEXT NOT NULL UNIQUE,
-    role            TEXT NOT NULL,       -- admin | user | readonly
+    role            TEXT NOT NULL,       -- admin | user | readonly | supernode
     created_ms      INTEGER NOT NULL     -- log time
 )""",
     """

@@ -6,13 +6,14 @@ state does not change, so a burst of requests costs one lookup, and a revoked to
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from blake3 import blake3
 from cachetools import LRUCache
 
-from fluffy.base.errors import Unauthenticated
+from fluffy.base.errors import QuerySyntax, Unauthenticated
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.model import User
 from fluffy.core.metadata.model_people import Credential
@@ -21,6 +22,7 @@ from fluffy.ports import Clock, MetadataReader
 # Tokens in use at once; 200 bytes each.
 TOKENS_CACHED_MAX = 4096
 TOKEN_BYTES_MAX = 512
+_HASH = re.compile(r"[0-9a-f]{64}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +75,10 @@ def token_hash_of(headers: Mapping[str, str]) -> bytes:
     if scheme.lower() != "bearer" or not token or len(token) > TOKEN_BYTES_MAX or not token.isascii():
         raise Unauthenticated
     return blake3(token.encode()).digest()
+
+
+def asker_hash(text: str) -> bytes:
+    """The hash of somebody's token, in hex, as a supernode sends it. Raises QuerySyntax."""
+    if _HASH.match(text) is None:
+        raise QuerySyntax("Fluffy-Asker is the BLAKE3 of a token: 64 hex digits")
+    return bytes.fromhex(text)

@@ -48,7 +48,7 @@ async def list_changes(desk: Desk, call: Call) -> Answer:
     wait_s = call.number("wait_s", 0, CHANGES_WAIT_MAX_S)
     deadline = Deadline.after(wait_s)
     while call.point.seq <= since and not deadline.passed and not desk.is_closing:
-        if await _wait(desk, since + 1, deadline):
+        if await wait_a_moment(desk, since + 1, deadline):
             break
     changes, following = await _read(desk, since, limit)
     shown = visible_changes(changes, _sight_of(desk, call.user))
@@ -70,7 +70,7 @@ async def _read(desk: Desk, since: int, limit: int) -> tuple[tuple[Change, ...],
     return changes, changes[-1].seq if len(changes) == limit else max(since, seq)
 
 
-async def _wait(desk: Desk, seq: int, deadline: Deadline) -> bool:
+async def wait_a_moment(desk: Desk, seq: int, deadline: Deadline) -> bool:
     """Wait a moment for `seq`; whether it has come."""
     try:
         desk.gate.learned(await wait_for_seq(desk.log, seq, deadline.at_most(LOOK_EVERY_S)))
@@ -166,7 +166,7 @@ class _Events:
             return
         silent_until_s = time.monotonic() + KEEP_ALIVE_S
         while not self._desk.is_closing:
-            if await _wait(self._desk, self._since + 1, Deadline.after(LOOK_EVERY_S)):
+            if await wait_a_moment(self._desk, self._since + 1, Deadline.after(LOOK_EVERY_S)):
                 return
             if time.monotonic() >= silent_until_s:
                 await out.write(b": alive\nid: %d\n\n" % self._since)

@@ -31,9 +31,10 @@ from fluffy.core.metadata.commands import Command, Header
 from fluffy.core.metadata.model import ClusterSettings, User
 from fluffy.core.metadata.model_people import Standing
 from fluffy.core.metadata.outcomes import Accepted
+from fluffy.core.metadata.rights import SUPERNODE
 from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.access_log import AccessLog, Visit
-from fluffy.gateways.native.auth import Tokens, token_hash_of
+from fluffy.gateways.native.auth import Tokens, asker_hash, token_hash_of
 from fluffy.gateways.native.errors import answer_of, answer_of_bug
 from fluffy.gateways.native.exchange import Call, Point, parse_query, shown_path, split_target
 from fluffy.gateways.native.limits import (
@@ -74,6 +75,11 @@ LOCK_TOKEN_CHARS_MAX = 128
 # A stranger's token may cost the cluster a barrier this often, whatever the number of strangers.
 LOOK_AGAIN_EVERY_S = 0.25
 UNKNOWN_TOKEN = "that token is not known to this cluster (any more)"
+# With a supernode's own token: the hash of the token of whom it asks for. The token itself never leaves the supernode,
+# and the hash opens nothing without a supernode's token.
+ASKER = "fluffy-asker"
+# What a supernode may do for others. Accounts, grants and the cluster itself are no business of its own.
+CARRIED_ACTS = frozenset({Act.SEE_CLUSTER, Act.READ, Act.WRITE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +205,23 @@ class Desk:
         user = self.tokens.user_of(token_hash, call.point.seq)
         if user is None:
             raise Unauthenticated(UNKNOWN_TOKEN)
-        call.user = user
+        call.user = await self._asker(call, user)
+
+    async def _asker(self, call: Call, user: User) -> User:
+        """For whom this is: of a supernode's request whoever showed it the token whose hash it sends along."""
+        text = call.headers.get(ASKER)
+        if text is None:
+            return user
+        if user.role != SUPERNODE:
+            raise AccessDenied("only a supernode may ask for somebody else")
+        token_hash = asker_hash(text)
+        if self.tokens.user_of(token_hash, 0) is None:
+            await self._look_again(call)
+        asker = self.tokens.user_of(token_hash, call.point.seq)
+        if asker is None:
+            raise Unauthenticated(UNKNOWN_TOKEN)
+        call.is_carried = True
+        return asker
 
     async def _admit_signed(self, call: Call, match: Match | None, query: str, signature: str) -> None:
         """Set the point, and as user who signed the URL. Raises AccessDenied; what does not hold costs no barrier."""
@@ -232,7 +254,9 @@ class Desk:
         await self.gate.point("strong", None, call.deadline)
 
     def _check_general_right(self, call: Call, route: Route) -> None:
-        if route.act in (Act.SEE_CLUSTER, Act.OPERATE):
+        if call.is_carried and route.act not in CARRIED_ACTS:
+            raise AccessDenied("a supernode asks for others about files only")
+        if route.act in (Act.SEE_CLUSTER, Act.OPERATE, Act.FEDERATE):
             reason = why_not(call.user, route.act)
             if reason is not None:
                 raise AccessDenied(reason)

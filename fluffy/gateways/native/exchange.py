@@ -37,7 +37,8 @@ class Point:
 class Call(Request):
     """A request to the native API. What a handler needs beyond HTTP is set by the desk before the handler runs."""
 
-    __slots__ = ("claims", "deadline", "params", "pattern", "point", "query", "request_id", "signature", "user")
+    __slots__ = ("claims", "deadline", "is_carried", "params", "pattern", "point", "query", "request_id", "signature",
+                 "user")
 
     def __init__(self, method: str, target: str, headers: Mapping[str, str], body: BodySource, remote: str,
                  sends_files: bool) -> None:
@@ -49,6 +50,7 @@ class Call(Request):
         self.point = Point(0)
         self.deadline = NEVER
         self.signature = ""  # of a signed URL: it, and not a token, is the credential
+        self.is_carried = False  # a supernode asks for the user
         self.claims = ""  # the user that somebody without a credential claims to be
         self.pattern = "-"  # of the route, for counting; "-": none was found
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from fluffy.core.access.policy import Act
 from fluffy.gateways.native import changes, cluster, search
 from fluffy.gateways.native.parameters import AFTER, LIMIT
+from fluffy.gateways.native.routes_federation import FEDERATION
 from fluffy.gateways.native.routes_people import PEOPLE
 from fluffy.gateways.native.routes_tree import TREE
 from fluffy.gateways.native.routes_uploads import UPLOADS
@@ -18,6 +19,7 @@ BUILT: tuple[Route, ...] = (
     *TREE,
     *PEOPLE,
     *UPLOADS,
+    *FEDERATION,
     Route("GET", "/v1/search", search.search_names, "Files and folders by name, type, tag, size, time.", Act.READ,
           is_read=True, query=(
               Parameter("q", "text", "words and patterns like *.pdf that the name must fit; either case"),
