@@ -93,7 +93,8 @@ def core_order(source: Source) -> Iterator[Problem]:
         if parts[:2] != ["fluffy", "core"] or len(parts) < 3 or parts[2] == here:
             continue
         there = parts[2]
-        allowed = there == "metadata" if here in CORE_BESIDE else CORE_ORDER.get(there, 99) < CORE_ORDER.get(here, -1)
+        beside = ("metadata", "search") if here == "federation" else ("metadata",)  # a catalog asks as an index does
+        allowed = there in beside if here in CORE_BESIDE else CORE_ORDER.get(there, 99) < CORE_ORDER.get(here, -1)
         if not allowed:
             yield line, f"core/{here} imports core/{there}"
 
