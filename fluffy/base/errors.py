@@ -145,6 +145,10 @@ class UserNotFound(NotFound):
     sentence = "there is no such user"
 
 
+class KeyNotFound(NotFound):
+    sentence = "the user has no such access key"
+
+
 class TokenNotFound(NotFound):
     sentence = "the user has no such token"
 

@@ -15,7 +15,7 @@ from fluffy.base.errors import NameIllegal
 PATH_BYTES_MAX = 1024
 # One segment may not fill the whole path: leaves room for a bucket and for S3's own 1,024-byte keys.
 SEGMENT_BYTES_MAX = 512
-_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def check_segment(segment: str) -> None:
         raise NameIllegal("the path has an empty segment (two slashes in a row)")
     if segment in (".", ".."):
         raise NameIllegal("the path has a '.' or '..' segment; write the full path instead")
-    if _CONTROL_CHARACTER.search(segment):
+    if CONTROL_CHARACTER.search(segment):
         raise NameIllegal("the path has a control character")
     if len(segment.encode()) > SEGMENT_BYTES_MAX:
         raise NameIllegal(f"one name in the path is longer than {SEGMENT_BYTES_MAX} bytes")

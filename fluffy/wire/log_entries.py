@@ -308,6 +308,12 @@ def _numbered(value: Any) -> tuple[tuple[int, bytes], ...]:
     return value  # type: ignore[no-any-return]
 
 
+def _text_list(value: Any) -> tuple[str, ...]:
+    for text in _tuple(value):
+        _text(text)
+    return value  # type: ignore[no-any-return]
+
+
 def _records(value: Any) -> tuple[NodeRecord, ...]:
     return tuple(NodeRecord(*_typed(record, _RECORD_CHECKS)) for record in _tuple(value))
 
@@ -356,6 +362,7 @@ _CHECK_BY_TYPE: dict[str, _Check] = {
     "tuple[tuple[NodeNo, ...], ...]": _node_lists, "tuple[tuple[int, bytes], ...]": _numbered,
     "tuple[NodeRecord, ...]": _records, "tuple[NodeState, ...]": _states,
     "tuple[Voter, ...]": _voters, "tuple[Refusal, ...]": _refusals, "bool | None": _bool_or_none,
+    "tuple[str, ...]": _text_list,
 }
 
 

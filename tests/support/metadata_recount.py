@@ -8,6 +8,7 @@ from typing import Any
 
 from fluffy.core.metadata.packing import unpack_manifest, unpack_nodes
 from tests.support.people_recount import check_people
+from tests.support.s3_recount import check_s3
 from tests.support.uploads_recount import check_uploads, part_references
 
 
@@ -20,6 +21,7 @@ def check_state(db: sqlite3.Connection) -> None:
     _check_numbers(db, state)
     check_people(db)
     check_uploads(db)
+    check_s3(db)
 
 
 def _rows(db: sqlite3.Connection, query: str, *values: Any) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from typing import TypeVar
 
 from hypothesis import strategies as st
@@ -34,6 +35,14 @@ from fluffy.core.metadata.commands_members import (
     SetVoters,
     StripCopies,
     WelcomeDisk,
+)
+from fluffy.core.metadata.commands_s3 import (
+    AddKey,
+    CopyObject,
+    DeleteObjects,
+    PutObject,
+    RemoveKey,
+    SetBucketDocument,
 )
 from fluffy.core.metadata.commands_tree import (
     AppendFile,
@@ -248,7 +257,28 @@ MEMBERS = st.one_of(
     st.builds(StripCopies, header=headers(), term=TERMS, node_no=NODES | WILD_NODES, limit=LIMITS),
     st.builds(WelcomeDisk, header=headers(), node=NODE_NAMES, ttl_ms=TIMES))
 
-COMMANDS: st.SearchStrategy[Command] = PUTS | NAMES | OTHERS | TREE | UPLOADS | KEEPER | MEMBERS
+
+def _put_object(put: PutFile) -> PutObject:
+    return PutObject(*(getattr(put, field.name) for field in fields(put)))
+
+
+KEYS = mostly(st.sampled_from(["a", "b", "d/a", "d/", "d/e/a", "d", "a/x", "x/y/z", "x/y/"]), WILD_TEXT)
+OBJECT_PATHS = st.builds("{}/{}".format, mostly(st.sampled_from(["admin", "new"]), WILD_TEXT), KEYS)
+ACCESS_KEYS = mostly(st.sampled_from(["AK1", "AK2"]), WILD_TEXT)
+OBJECT_PUTS = st.builds(replace, st.one_of(INLINE_PUTS, CHUNKED_PUTS, WILD_PUTS).map(_put_object),
+                        path=OBJECT_PATHS)
+S3 = OBJECT_PUTS | OBJECT_PUTS | st.one_of(
+    st.builds(DeleteObjects, header=headers(), bucket=mostly(st.sampled_from(["admin", "new"]), WILD_TEXT),
+              keys=st.lists(KEYS, max_size=4).map(tuple), etags=mostly(st.just(()), st.just(("*", "00ff")))),
+    st.builds(CopyObject, header=headers(), src=OBJECT_PATHS, generation=GENERATIONS, path=OBJECT_PATHS,
+              content_type=mostly(st.none(), WILD_TEXT), meta=OPTIONAL_TEXTS, tags=OPTIONAL_TEXTS,
+              if_match=OPTIONAL_ETAGS, if_none_match=RARELY),
+    st.builds(AddKey, header=headers(), user=st.just("admin") | WILD_TEXT, access_key=ACCESS_KEYS,
+              sealed=mostly(st.just(b"s"), st.binary(max_size=3) | st.just(b"s" * 300)), label=WILD_TEXT),
+    st.builds(RemoveKey, header=headers(), user=st.just("admin") | WILD_TEXT, access_key=ACCESS_KEYS),
+    st.builds(SetBucketDocument, header=headers(), bucket=mostly(st.sampled_from(["admin", "new"]), WILD_TEXT),
+              name=mostly(st.sampled_from(["acl", "cors"]), WILD_TEXT), body=st.none() | st.binary(max_size=3)))
+COMMANDS: st.SearchStrategy[Command] = PUTS | NAMES | OTHERS | TREE | UPLOADS | KEEPER | MEMBERS | S3
 
 
 def command_lists(max_size: int = 40, commands: st.SearchStrategy[Command] = COMMANDS,

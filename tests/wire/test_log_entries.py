@@ -49,6 +49,7 @@ from fluffy.wire.log_entries import (
 from tests.support.golden_keeper import KEEPER_GOLDEN
 from tests.support.golden_members import MEMBERS_GOLDEN
 from tests.support.golden_people import PEOPLE_GOLDEN
+from tests.support.golden_s3 import S3_GOLDEN
 from tests.support.golden_tree import TREE_GOLDEN
 from tests.support.golden_uploads import UPLOADS_GOLDEN
 from tests.support.metadata_strategies import COMMANDS
@@ -97,6 +98,7 @@ GOLDEN: list[tuple[Command, str]] = [
     *UPLOADS_GOLDEN,
     *KEEPER_GOLDEN,
     *MEMBERS_GOLDEN,
+    *S3_GOLDEN,
 ]
 
 

@@ -9,7 +9,7 @@ from blake3 import blake3
 
 from fluffy.base.errors import PreconditionFailed, RequestError
 from fluffy.base.hashing import etag_of
-from fluffy.core.metadata import changes, chunk_table, file_body, files, tree, versions
+from fluffy.core.metadata import changes, chunk_table, file_body, files, own_meta, tree, versions
 from fluffy.core.metadata.commands_tree import AppendFile, PatchFile, SetMeta, SetTags, TouchFile
 from fluffy.core.metadata.files import Current
 from fluffy.core.metadata.locks import refuse_locked
@@ -54,7 +54,8 @@ def append_file(work: Working, command: AppendFile) -> Outcome:
         return refusal
     data = (content.inline or b"") + command.data
     root = blake3(data).digest()
-    content = replace(content, size=size, blake3=root, etag=pack_etag(etag_of(root)), inline=data)
+    content = replace(content, size=size, blake3=root, etag=pack_etag(etag_of(root)), inline=data,
+                      meta=own_meta.of_other_bytes(content.meta))
     stored = files.store(work, place, command.header.user_no, current, content)
     return Accepted(stored.seq, {**stored.facts, "size": size, "etag": etag_of(root)})
 
@@ -112,7 +113,8 @@ def patch_file(work: Working, command: PatchFile) -> Outcome:
     manifest = pack_manifest([*before, *file_body.take_chunks(work, command, uses, wanted=wanted), *after])
     chunk_table.retain(work, pack_manifest([*before, *after]), wanted=wanted)
     content = replace(base, size=command.size, blake3=command.blake3, etag=pack_etag(command.etag),
-                      manifest=manifest or None, inline=None if manifest else command.inline or b"")
+                      manifest=manifest or None, inline=None if manifest else command.inline or b"",
+                      meta=own_meta.of_other_bytes(base.meta))
     stored = files.store(work, place, command.header.user_no, current, content)
     return Accepted(stored.seq, {**stored.facts, "size": command.size, "etag": command.etag})
 
@@ -144,8 +146,9 @@ def set_meta(work: Working, command: SetMeta) -> Outcome:
     if refusal is not None:
         return refusal
     place, _, current = found
+    (old,) = work.db.execute("SELECT meta FROM versions WHERE version_no = ?", (current.version_no,)).fetchone()
     work.db.execute("UPDATE versions SET meta = ?, meta_version = meta_version + 1 WHERE version_no = ?",
-                    (pack_texts(command.meta), current.version_no))
+                    (pack_texts(own_meta.replaced(old, command.meta)), current.version_no))
     if command.content_type is not None:
         work.db.execute("UPDATE versions SET content_type = ? WHERE version_no = ?",
                         (command.content_type, current.version_no))

@@ -8,7 +8,7 @@ from fluffy.core.metadata.commands import DeleteFile, PutFile
 from fluffy.core.metadata.folder_cache import Folder
 from fluffy.core.metadata.locks import refuse_locked
 from fluffy.core.metadata.outcomes import Accepted, Outcome, Rejected
-from fluffy.core.metadata.packing import pack_etag, pack_manifest, pack_texts
+from fluffy.core.metadata.packing import pack_etag, pack_texts
 from fluffy.core.metadata.refusals import refuse_writer, refused
 from fluffy.core.metadata.tree import Tomb
 from fluffy.core.metadata.versions import Content
@@ -36,13 +36,9 @@ def put_file(work: Working, command: PutFile) -> Outcome:
                or files.refuse_growth(work, place, user_no, current, command.size))
     if refusal is not None:
         return refusal
-    manifest = None
-    if command.inline is None and command.chunks:
-        uses = file_body.plan_chunks(work, command)
-        if isinstance(uses, Rejected):
-            return uses
-        wanted = work.keeping(place.bucket).replication
-        manifest = pack_manifest(file_body.take_chunks(work, command, uses, wanted=wanted))
+    manifest = file_body.take_manifest(work, command, place.bucket)
+    if isinstance(manifest, Rejected):
+        return manifest
     content = Content(command.size, command.blake3, pack_etag(command.etag), command.content_type,
                       pack_texts(command.meta), pack_texts(command.tags), manifest,
                       None if manifest is not None else command.inline or b"")

@@ -194,6 +194,7 @@ def _remove(work: Working, user_no: UserNo, buckets: list[Folder], heir_no: User
     for row in work.locks.rows_of(user_no):
         work.locks.delete(row)
     work.db.execute("DELETE FROM tokens WHERE user_no = ?", (user_no,))
+    work.db.execute("DELETE FROM s3_keys WHERE user_no = ?", (user_no,))
     work.db.execute("DELETE FROM grants WHERE grantee_no = ?", (user_no,))
     work.db.execute("DELETE FROM users WHERE user_no = ?", (user_no,))
     work.accounts.drop_user(user_no)

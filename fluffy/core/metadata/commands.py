@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fluffy.base.ids import ChunkId, ClusterUuid, NodeNo
+from fluffy.core.metadata.commands_files import PutFile as PutFile  # part of this page for everybody else
 from fluffy.core.metadata.commands_keeper import KEEPER_COMMANDS, KeeperCommand
 from fluffy.core.metadata.commands_members import MEMBER_COMMANDS, MemberCommand
 from fluffy.core.metadata.commands_people import PEOPLE_COMMANDS, PeopleCommand
+from fluffy.core.metadata.commands_s3 import S3_COMMANDS, S3Command
 from fluffy.core.metadata.commands_tree import TREE_COMMANDS, TreeCommand
 from fluffy.core.metadata.commands_uploads import UPLOAD_COMMANDS, UploadCommand
 from fluffy.core.metadata.header import Header as Header  # part of this page for everybody else
@@ -58,34 +60,6 @@ class Genesis:
     trash_days: int
     versions_max: int
     feature_level: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class PutFile:
-    """Create or update the file at `path` (`bucket/folder/name`).
-
-    Either `inline` holds the bytes (`chunks` empty), or `chunks` lists `(chunk_id, length)` in order and
-    `replicas[i]` the node numbers that have fsynced chunk i for this write. A chunk may be listed with no new replicas
-    only if the state already counts copies of it. Missing folders, and a missing bucket, are made when `parents`.
-    `if_match`: the etag the current version must have. `if_none_match`: there must be no current version.
-    """
-
-    KIND: ClassVar[int] = 2
-    header: Header
-    path: str
-    size: int
-    blake3: bytes
-    etag: str
-    content_type: str
-    meta: dict[str, str]
-    tags: dict[str, str]
-    inline: bytes | None
-    chunks: tuple[tuple[ChunkId, int], ...]
-    replicas: tuple[tuple[NodeNo, ...], ...]
-    if_match: str | None = None
-    if_none_match: bool = False
-    parents: bool = True
-    lock: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +185,7 @@ class AddToken:
 
 Command = (Genesis | PutFile | DeleteFile | MakeFolder | RemoveFolder | PublishPlacement | ReplicasChanged
            | ForgetChunks | ExpireVersions | SetFeatureLevel | AddToken | PeopleCommand | TreeCommand | UploadCommand
-           | KeeperCommand | MemberCommand)
+           | KeeperCommand | MemberCommand | S3Command)
 
 # The level whose kinds this program knows: 1 to 11 are level 1, 20 to 69 level 2, 70 and above level 3. A kind that
 # comes after a release raises it.
@@ -224,5 +198,5 @@ COMMAND_KINDS: dict[int, type[Any]] = {
     cls.KIND: cls
     for cls in (Genesis, PutFile, DeleteFile, MakeFolder, RemoveFolder, PublishPlacement, ReplicasChanged,
                 ForgetChunks, ExpireVersions, SetFeatureLevel, AddToken, *PEOPLE_COMMANDS, *TREE_COMMANDS,
-                *UPLOAD_COMMANDS, *KEEPER_COMMANDS, *MEMBER_COMMANDS)
+                *UPLOAD_COMMANDS, *KEEPER_COMMANDS, *MEMBER_COMMANDS, *S3_COMMANDS)
 }

@@ -1,4 +1,4 @@
-"""Is what a PutFile brings whole and safe? Checks only; nothing here changes the state."""
+"""Is what a PutFile brings whole and safe? Checks first; then its chunks are counted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from fluffy.core.metadata.chunk_table import ChunkRow
 from fluffy.core.metadata.commands import PutFile
 from fluffy.core.metadata.commands_tree import PatchFile
 from fluffy.core.metadata.commands_uploads import PutPart
+from fluffy.core.metadata.folder_cache import Folder
 from fluffy.core.metadata.outcomes import Rejected
+from fluffy.core.metadata.packing import pack_manifest
 from fluffy.core.metadata.refusals import refused
 from fluffy.core.metadata.working import Working
 
@@ -145,6 +147,19 @@ def plan_chunks(work: Working, command: Chunked) -> Uses | Rejected:
     if short:
         return refused(ChunksMissing, chunks=short[:MISSING_NAMED_MAX], count=len(short))
     return uses
+
+
+def take_manifest(work: Working, command: PutFile, bucket: Folder | None) -> bytes | Rejected | None:
+    """The manifest of a put, its chunks counted; None: the bytes are inline. The last check: nothing changed before.
+
+    `bucket` None: one that is to be made.
+    """
+    if command.inline is not None or not command.chunks:
+        return None
+    uses = plan_chunks(work, command)
+    if isinstance(uses, Rejected):
+        return uses
+    return pack_manifest(take_chunks(work, command, uses, wanted=work.keeping(bucket).replication))
 
 
 def merged(known: tuple[NodeNo, ...], more: tuple[NodeNo, ...]) -> tuple[NodeNo, ...]:

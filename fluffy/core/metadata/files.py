@@ -36,13 +36,16 @@ class Current:
 def entry(work: Working, folder: Folder, name: str) -> Current | Rejected | None:
     """The file called `name`; None when there is nothing; Rejected when a folder of that name stands there."""
     current = None
+    has_folder = False
     for key, file_no, version_no, generation, size, etag, owner_no in work.db.execute(
             "SELECT key, no, version_no, generation, size, etag, owner_no FROM entries"
             " WHERE parent = ? AND key IN (?, ?)", (folder.no, name, name + "/")):
         if key != name:
-            return refused(IsFolder)
-        current = Current(file_no, version_no, generation, size, unpack_etag(etag), owner_no)
-    return current
+            has_folder = True
+        else:
+            current = Current(file_no, version_no, generation, size, unpack_etag(etag), owner_no)
+    # Both only where S3 put one beside the other; then the file hides the folder, as for readers.
+    return refused(IsFolder) if has_folder and current is None else current
 
 
 def refuse_precondition(current: Current | None, if_match: str | None, if_none_match: bool = False) -> Rejected | None:

@@ -88,6 +88,9 @@ class FolderCache:
     def drop(self, folder: Folder) -> None:
         """Delete the row of a removed folder that shelters nothing any more."""
         self._db.execute("DELETE FROM folders WHERE folder_no = ?", (folder.no,))
+        self._db.execute("DELETE FROM implicit_folders WHERE folder_no = ?", (folder.no,))
+        if folder.parent == ROOT_NO:
+            self._db.execute("DELETE FROM bucket_documents WHERE bucket_no = ?", (folder.no,))
         del self._by_no[folder.no]
         self._changed.pop(folder.no, None)
 

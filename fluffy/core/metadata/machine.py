@@ -26,6 +26,7 @@ from fluffy.core.metadata import (
     apply_keeper,
     apply_members,
     apply_people,
+    apply_s3,
     apply_tree,
     apply_uploads,
     apply_users,
@@ -86,6 +87,7 @@ HANDLERS: Mapping[int, Handler] = {
     **apply_uploads.HANDLERS,
     **apply_keeper.HANDLERS,
     **apply_members.HANDLERS,
+    **apply_s3.HANDLERS,
 }
 
 

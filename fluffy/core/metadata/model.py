@@ -60,7 +60,8 @@ class FileVersion:
     """One immutable version. Exactly one of `inline` and `chunks` carries the bytes (both empty for size 0).
 
     `blake3` is empty when the version was made from parts and nobody has hashed it whole; every chunk has its own hash.
-    Only `meta`, `tags` and `content_type` may change in place; `meta_version` counts how often.
+    `is_md5`: the etag is S3's (MD5, or of parts), not made of BLAKE3. Only `meta`, `tags` and `content_type` may
+    change in place; `meta_version` counts how often.
     """
 
     path: str
@@ -76,6 +77,7 @@ class FileVersion:
     inline: bytes | None
     chunks: tuple[ChunkRef, ...]
     meta_version: int = 0
+    is_md5: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def file_head(db: sqlite3.Connection, path: RemotePath, generation: int | None =
 def _version(path: RemotePath, row: tuple[Any, ...], inline: bytes | None, chunks: tuple[Any, ...]) -> FileVersion:
     generation, size, blake3, etag, content_type, owner, modified_ms, meta, tags, meta_version = row[:10]
     return FileVersion(path.text, generation, size, blake3, unpack_etag(etag), content_type, owner, modified_ms,
-                       unpack_texts(meta), unpack_texts(tags), inline, chunks, meta_version)
+                       unpack_texts(meta), unpack_texts(tags), inline, chunks, meta_version, isinstance(etag, str))
 
 
 def _version_no(db: sqlite3.Connection, path: RemotePath, generation: int | None) -> int | None:

@@ -178,6 +178,7 @@ def remove_folder(work: Working, parent: Folder, folder: Folder) -> None:
     """
     if parent.no == ROOT_NO:
         work.db.execute("DELETE FROM grants WHERE bucket_no = ?", (folder.no,))
+        work.db.execute("DELETE FROM bucket_documents WHERE bucket_no = ?", (folder.no,))
         work.accounts.drop_bucket(folder.no)
     work.db.execute("DELETE FROM entries WHERE parent = ? AND key = ?", (parent.no, folder.key))
     work.relisted(parent).entries -= 1

@@ -29,6 +29,7 @@ from fluffy.base.paths import RemotePath, parse_file_path, parse_path
 from fluffy.core.access.policy import Act
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.model import FileVersion
+from fluffy.core.metadata.own_meta import said
 from fluffy.gateways.http.exchange import Answer, Headers
 from fluffy.gateways.http.heads import render_lines
 from fluffy.gateways.native.answers import LOOP_FILE_BYTES_MAX, moment_of, read_version
@@ -248,7 +249,7 @@ def _headers_of(version: FileVersion) -> Headers:
                ("Accept-Ranges", "bytes"), ("Fluffy-Generation", str(version.generation)), *SANDBOX]
     if version.blake3:
         headers.append(("Fluffy-Blake3", version.blake3.hex()))
-    headers.extend((f"Fluffy-Meta-{key}", value) for key, value in version.meta.items())
+    headers.extend((f"Fluffy-Meta-{key}", value) for key, value in said(version.meta).items())
     if version.tags:
         headers.append(("Fluffy-Tags", "&".join(
             f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in version.tags.items())))

@@ -17,6 +17,7 @@ from fluffy.core.metadata.model import (
     VersionLine,
 )
 from fluffy.core.metadata.model_people import Lock
+from fluffy.core.metadata.own_meta import said
 from fluffy.core.metadata.queries_labels import Labels
 from fluffy.services.uploads import StoredFile
 from fluffy.wire.conditions import rfc3339
@@ -91,7 +92,7 @@ def labelled_json(entry: Entry, labels: Labels | None) -> Json:
     """A line with all that a program needs to compare a tree with another; labels of another generation stay away."""
     line = entry_json(entry, long=True)
     if labels is not None and labels.generation == entry.generation:
-        line |= {"blake3": known_hex(labels.blake3), "meta": labels.meta, "tags": labels.tags}
+        line |= {"blake3": known_hex(labels.blake3), "meta": said(labels.meta), "tags": labels.tags}
     return line
 
 
@@ -100,7 +101,7 @@ def file_json(version: FileVersion, node_names: dict[int, str], locks: tuple[Loc
     return {
         "path": "/" + version.path, "kind": "file", "owner": version.owner, "size": version.size,
         "generation": version.generation, "etag": version.etag, "blake3": known_hex(version.blake3),
-        "content_type": version.content_type, "modified": rfc3339(version.modified_ms), "meta": version.meta,
+        "content_type": version.content_type, "modified": rfc3339(version.modified_ms), "meta": said(version.meta),
         "tags": version.tags, "meta_version": version.meta_version, "inline": version.inline is not None,
         "versions": versions, **_locks_json(locks),
         "chunks": [{"id": chunk.chunk_id.hex(), "length": chunk.length,

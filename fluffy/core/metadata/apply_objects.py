@@ -1,0 +1,130 @@
+"""Objects, as the S3 door puts, copies and deletes them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fluffy.base.errors import FileNotFound, RequestError, VersionNotFound
+from fluffy.base.object_keys import KEY_BYTES_MAX
+from fluffy.core.metadata import changes, file_body, files, objects, versions
+from fluffy.core.metadata.commands_s3 import CopyObject, DeleteObjects, PutObject
+from fluffy.core.metadata.file_body import ETAG_BYTES_MAX
+from fluffy.core.metadata.folder_cache import Folder
+from fluffy.core.metadata.outcomes import Accepted, Outcome, Rejected
+from fluffy.core.metadata.packing import pack_texts
+from fluffy.core.metadata.refusals import refuse_reader, refuse_writer, refused
+from fluffy.core.metadata.working import Working
+
+# S3's own bound for one request; about 30 microseconds each.
+DELETE_KEYS_MAX = 1_000
+
+
+def put_object(work: Working, command: PutObject) -> Outcome:
+    """Make a new current version. facts: generation, created (there was no object), modified_ms."""
+    place = objects.locate(work, command.path)
+    if isinstance(place, Rejected):
+        return place
+    user_no = command.header.user_no
+    refusal = objects.refuse_target(work, user_no, place, command.lock) or file_body.refuse_body(work, command)
+    if refusal is not None:
+        return refusal
+    current = objects.entry(work, place)
+    refusal = (files.refuse_precondition(current, command.if_match, command.if_none_match)
+               or files.refuse_growth(work, place, user_no, current, command.size))
+    if refusal is not None:
+        return refusal
+    manifest = file_body.take_manifest(work, command, place.bucket)
+    if isinstance(manifest, Rejected):
+        return manifest
+    # The entity tag stays a text: a blob would mean that it is made of BLAKE3 (packing.py).
+    content = versions.Content(command.size, command.blake3, command.etag, command.content_type,
+                               pack_texts(command.meta), pack_texts(command.tags), manifest,
+                               None if manifest is not None else command.inline or b"")
+    return files.store(work, objects.make_folders(work, place, user_no), user_no, current, content)
+
+
+def copy_object(work: Working, command: CopyObject) -> Outcome:
+    """Copy a version. facts: generation, created, modified_ms, size, etag."""
+    source, place = objects.locate(work, command.src), objects.locate(work, command.path)
+    if isinstance(source, Rejected):
+        return source
+    if isinstance(place, Rejected):
+        return place
+    user_no = command.header.user_no
+    assert source.bucket is not None
+    refusal = (refuse_reader(work, user_no, source.bucket) or objects.refuse_target(work, user_no, place)
+               or file_body.refuse_texts(content_type=command.content_type or "", meta=command.meta,
+                                         tags=command.tags))
+    if refusal is not None:
+        return refusal
+    from_ = objects.entry(work, source)
+    if from_ is None:
+        return refused(FileNotFound, path="/" + source.path)
+    version_no = versions.number_of(work, from_.file_no, from_.version_no, from_.generation, command.generation)
+    if version_no is None:
+        return refused(VersionNotFound, path="/" + source.path, generation=command.generation)
+    content = versions.content_of(work, version_no)
+    there = objects.entry(work, place)
+    refusal = (files.refuse_precondition(there, command.if_match, command.if_none_match)
+               or files.refuse_growth(work, place, user_no, there, content.size))
+    if refusal is not None:
+        return refusal
+    if command.meta is not None:
+        content = replace(content, meta=pack_texts(command.meta))
+    if command.tags is not None:
+        content = replace(content, tags=pack_texts(command.tags))
+    if command.content_type is not None:
+        content = replace(content, content_type=command.content_type)
+    versions.share(work, content, work.keeping(place.bucket))
+    return files.store(work, objects.make_folders(work, place, user_no), user_no, there,
+                       replace(content, meta_version=0))
+
+
+def delete_objects(work: Working, command: DeleteObjects) -> Outcome:
+    """Delete. facts: deleted (how many were there), refused ([place in `keys`, code] of each that could not be)."""
+    bucket = objects.bucket_at(work, command.bucket)
+    if isinstance(bucket, Rejected):
+        return bucket
+    refusal = refuse_writer(work, command.header.user_no, bucket) or _refuse_lists(command)
+    if refusal is not None:
+        return refusal
+    deleted = 0
+    not_deleted: list[list[object]] = []
+    for at, key in enumerate(command.keys):
+        outcome = _delete(work, command, bucket, key, command.etags[at] if command.etags else "")
+        if isinstance(outcome, Rejected):
+            not_deleted.append([at, outcome.code])
+        else:
+            deleted += outcome
+    return Accepted(work.seq, {"deleted": deleted, "refused": not_deleted})
+
+
+def _refuse_lists(command: DeleteObjects) -> Rejected | None:
+    if len(command.keys) > DELETE_KEYS_MAX or len(command.etags) not in (0, len(command.keys)):
+        return refused(RequestError, f"at most {DELETE_KEYS_MAX:,} objects are deleted at once")
+    try:
+        too_long = (any(len(key.encode()) > KEY_BYTES_MAX for key in command.keys)
+                    or any(len(etag.encode()) > ETAG_BYTES_MAX for etag in command.etags))
+    except UnicodeEncodeError:
+        return refused(RequestError, "a key or an entity tag is not valid UTF-8")
+    return refused(RequestError, "a key or an entity tag is too long") if too_long else None
+
+
+def _delete(work: Working, command: DeleteObjects, bucket: Folder, key: str, etag: str) -> int | Rejected:
+    place = objects.locate(work, f"{command.bucket}/{key}")
+    if isinstance(place, Rejected):
+        return place
+    refusal = objects.refuse_target(work, command.header.user_no, place)
+    if refusal is not None:
+        return refusal
+    current = objects.entry(work, place)
+    if current is None:
+        return refused(FileNotFound) if etag else 0
+    refusal = files.refuse_precondition(current, etag or None)
+    if refusal is not None:
+        return refusal
+    tomb = files.bury(work, place.folder, bucket, place.name, current)
+    changes.record(work, changes.FILE_DELETED, place.path, generation=tomb.generation, size=0,
+                   owner_no=current.owner_no)
+    objects.drop_empty_folders(work, place.folder, bucket)
+    return 1
