@@ -39,6 +39,7 @@ from fluffy.core.metadata.commands import (
     NodeState,
     SetFeatureLevel,
 )
+from fluffy.core.metadata.commands_jobs import JobOrder, JobResult
 from fluffy.core.metadata.commands_people import Refusal
 from fluffy.core.metadata.outcome_codec import OUTCOME_BYTES_MAX
 from fluffy.core.metadata.outcomes import Outcome
@@ -326,6 +327,20 @@ def _refusals(value: Any) -> tuple[Refusal, ...]:
     return tuple(Refusal(*_typed(refusal, _REFUSAL_CHECKS)) for refusal in _tuple(value))
 
 
+def _orders(value: Any) -> tuple[JobOrder, ...]:
+    return tuple(JobOrder(*_typed(order, _ORDER_CHECKS)) for order in _tuple(value))
+
+
+def _results(value: Any) -> tuple[JobResult, ...]:
+    return tuple(JobResult(*_typed(result, _RESULT_CHECKS)) for result in _tuple(value))
+
+
+def _ints(value: Any) -> tuple[int, ...]:
+    for number in _tuple(value):
+        _int(number)
+    return value  # type: ignore[no-any-return]
+
+
 def _typed(value: Any, checks: Sequence[_Check]) -> list[Any]:
     if len(_tuple(value)) != len(checks):
         raise _Malformed
@@ -335,9 +350,13 @@ def _typed(value: Any, checks: Sequence[_Check]) -> list[Any]:
 _RECORD_CHECKS: tuple[_Check, ...] = (_int, _text, _text, _text, _text, _int, _int, _int, _int)
 _STATE_CHECKS: tuple[_Check, ...] = (_int, _text, _text, _int)
 _REFUSAL_CHECKS: tuple[_Check, ...] = (_int, _text, _text, _text, _text)
+_ORDER_CHECKS: tuple[_Check, ...] = (_text, _bytes, _int, _int, _int, _text)
+_RESULT_CHECKS: tuple[_Check, ...] = (_int, _int, _int, _text, _text, _bytes)
 _record_values = attrgetter(*NodeRecord.__slots__)
 _state_values = attrgetter(*NodeState.__slots__)
 _refusal_values = attrgetter(*Refusal.__slots__)
+_order_values = attrgetter(*JobOrder.__slots__)
+_result_values = attrgetter(*JobResult.__slots__)
 
 
 def _pack_record(value: Any) -> Any:
@@ -347,6 +366,10 @@ def _pack_record(value: Any) -> Any:
         return _state_values(value)
     if isinstance(value, Refusal):
         return _refusal_values(value)
+    if isinstance(value, JobOrder):
+        return _order_values(value)
+    if isinstance(value, JobResult):
+        return _result_values(value)
     raise TypeError(f"{type(value).__name__} is not part of any command")
 
 
@@ -361,8 +384,10 @@ _CHECK_BY_TYPE: dict[str, _Check] = {
     "tuple[tuple[ChunkId, int], ...]": _pairs, "tuple[tuple[ChunkId, NodeNo], ...]": _pairs,
     "tuple[tuple[NodeNo, ...], ...]": _node_lists, "tuple[tuple[int, bytes], ...]": _numbered,
     "tuple[NodeRecord, ...]": _records, "tuple[NodeState, ...]": _states,
-    "tuple[Voter, ...]": _voters, "tuple[Refusal, ...]": _refusals, "bool | None": _bool_or_none,
     "tuple[str, ...]": _text_list,
+    "tuple[Voter, ...]": _voters, "tuple[Refusal, ...]": _refusals, "tuple[JobOrder, ...]": _orders,
+    "tuple[JobResult, ...]": _results, "tuple[int, ...]": _ints, "tuple[NodeNo, ...]": _ints,
+    "bool | None": _bool_or_none,
 }
 
 

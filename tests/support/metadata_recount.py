@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from fluffy.core.metadata.packing import unpack_manifest, unpack_nodes
+from tests.support.jobs_recount import check_jobs
 from tests.support.people_recount import check_people
 from tests.support.s3_recount import check_s3
 from tests.support.uploads_recount import check_uploads, part_references
@@ -22,6 +23,7 @@ def check_state(db: sqlite3.Connection) -> None:
     check_people(db)
     check_uploads(db)
     check_s3(db)
+    check_jobs(db)
 
 
 def _rows(db: sqlite3.Connection, query: str, *values: Any) -> list[dict[str, Any]]:

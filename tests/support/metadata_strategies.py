@@ -61,6 +61,7 @@ from fluffy.core.metadata.commands_tree import (
     Undelete,
 )
 from fluffy.core.metadata.commands_uploads import AbortUpload, BeginUpload, CompleteUpload, ExpireUploads, PutPart
+from tests.support.jobs_strategies import job_commands
 
 T = TypeVar("T")
 INT_MAX = (1 << 63) - 1
@@ -278,7 +279,8 @@ S3 = OBJECT_PUTS | OBJECT_PUTS | st.one_of(
     st.builds(RemoveKey, header=headers(), user=st.just("admin") | WILD_TEXT, access_key=ACCESS_KEYS),
     st.builds(SetBucketDocument, header=headers(), bucket=mostly(st.sampled_from(["admin", "new"]), WILD_TEXT),
               name=mostly(st.sampled_from(["acl", "cors"]), WILD_TEXT), body=st.none() | st.binary(max_size=3)))
-COMMANDS: st.SearchStrategy[Command] = PUTS | NAMES | OTHERS | TREE | UPLOADS | KEEPER | MEMBERS | S3
+JOBS = job_commands(headers(), chunk_ids=WILD_CHUNK_IDS, nodes=WILD_NODES, ints=WILD_INTS, texts=WILD_TEXT, terms=TERMS)
+COMMANDS: st.SearchStrategy[Command] = PUTS | NAMES | OTHERS | TREE | UPLOADS | KEEPER | MEMBERS | S3 | JOBS
 
 
 def command_lists(max_size: int = 40, commands: st.SearchStrategy[Command] = COMMANDS,

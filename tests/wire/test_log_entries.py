@@ -46,6 +46,7 @@ from fluffy.wire.log_entries import (
     encode_outcome,
     group_bytes,
 )
+from tests.support.golden_jobs import JOBS_GOLDEN
 from tests.support.golden_keeper import KEEPER_GOLDEN
 from tests.support.golden_members import MEMBERS_GOLDEN
 from tests.support.golden_people import PEOPLE_GOLDEN
@@ -99,6 +100,7 @@ GOLDEN: list[tuple[Command, str]] = [
     *KEEPER_GOLDEN,
     *MEMBERS_GOLDEN,
     *S3_GOLDEN,
+    *JOBS_GOLDEN,
 ]
 
 

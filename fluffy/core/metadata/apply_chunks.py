@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from fluffy.base.errors import NodeNotFound, RequestError
 from fluffy.base.ids import ChunkId, NodeNo
-from fluffy.core.metadata import chunk_table
+from fluffy.core.metadata import chunk_table, drop_table
 from fluffy.core.metadata.commands import ForgetChunks, ReplicasChanged
 from fluffy.core.metadata.outcomes import Accepted, Outcome, Rejected
 from fluffy.core.metadata.refusals import refuse_operator, refuse_term, refused
@@ -14,7 +14,10 @@ from fluffy.core.metadata.working import CLOCK_MS_MAX, Working
 
 
 def replicas_changed(work: Working, command: ReplicasChanged) -> Outcome:
-    """Record copies gained, then copies lost. facts: added, removed (pairs that changed anything), unknown chunks."""
+    """Record copies gained, then copies lost. facts: added, removed (pairs that changed anything), unknown chunks.
+
+    A copy that is being dropped, or was lately, is not gained by such a report: it may be older than the drop.
+    """
     refusal = refuse_operator(work, command.header.user_no) or _refuse_nodes(work, command)
     if refusal is not None:
         return refusal
@@ -37,7 +40,8 @@ def _gain(work: Working, pairs: tuple[tuple[ChunkId, NodeNo], ...]) -> tuple[int
     rows = chunk_table.load(work, list(by_chunk))
     changed = 0
     for chunk_id, row in rows.items():
-        nodes = tuple(sorted({*row.nodes, *by_chunk[chunk_id]}))
+        gained = drop_table.believed(work, chunk_id, by_chunk[chunk_id])
+        nodes = tuple(sorted({*row.nodes, *gained}))
         if nodes != row.nodes:
             changed += len(nodes) - len(row.nodes)
             chunk_table.save(work, row, refs=row.refs, nodes=nodes)

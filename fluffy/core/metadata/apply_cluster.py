@@ -15,7 +15,7 @@ from fluffy.base.errors import (
 from fluffy.base.ids import UserNo
 from fluffy.base.paths import check_segment
 from fluffy.base.units import KIB
-from fluffy.core.metadata import tree
+from fluffy.core.metadata import health_table, tree
 from fluffy.core.metadata.apply_users import TOKEN_HASH_BYTES
 from fluffy.core.metadata.commands import (
     FEATURE_LEVEL,
@@ -68,6 +68,8 @@ def genesis(work: Working, command: Genesis) -> Outcome:
     db.execute("INSERT INTO tokens (token_hash, user_no, label, created_ms) VALUES (?, ?, 'made at genesis', ?)",
                (command.admin_token_hash, ADMIN_NO, work.clock_ms))
     work.feature_level = command.feature_level
+    if work.feature_level >= health_table.JOBS_LEVEL:
+        health_table.begin(work)
     work.reload_cluster()
     tree.make_folder(work, work.folders.root(), command.admin_name, command.admin_name, ADMIN_NO)
     return Accepted(work.seq, {"cluster_uuid": command.cluster_uuid})
@@ -120,6 +122,7 @@ def publish_placement(work: Working, command: PublishPlacement) -> Outcome:
     refusal = _refuse_map(work, command.nodes)
     if refusal is not None:
         return refusal
+    health_table.note(work, command.nodes)
     work.db.execute("DELETE FROM placement")
     work.db.executemany("INSERT INTO placement VALUES (?, ?, ?, ?)",
                         [(node.node_no, node.state, node.zone, node.weight) for node in command.nodes])
@@ -151,6 +154,8 @@ def set_feature_level(work: Working, command: SetFeatureLevel) -> Outcome:
     if command.level > FEATURE_LEVEL:
         raise FeatureTooNew(level=command.level, known=FEATURE_LEVEL)
     if command.level > work.feature_level:
+        if command.level >= health_table.JOBS_LEVEL > work.feature_level:
+            health_table.begin(work)
         work.feature_level = command.level
         work.seq += 1
     return Accepted(work.seq, {"level": work.feature_level})

@@ -8,7 +8,7 @@ from typing import Any
 from fluffy.base.errors import AlreadyExists, NodeNotFound, PreconditionFailed, RequestError
 from fluffy.base.ids import NodeNo
 from fluffy.base.units import DAY_MS
-from fluffy.core.metadata import chunk_table
+from fluffy.core.metadata import chunk_table, health_table, job_table
 from fluffy.core.metadata.apply_cluster import NODES_MAX
 from fluffy.core.metadata.commands_members import (
     AdmitNode,
@@ -167,6 +167,8 @@ def retire_node(work: Working, command: RetireNode) -> Outcome:
     for table in ("nodes", "node_intents", "placement"):
         work.db.execute(f"DELETE FROM {table} WHERE node_no = ?", (node_no,))
     del work.nodes[node_no]
+    job_table.forget_node(work, node_no)
+    health_table.forget(work, node_no)
     work.epoch += 1
     return _changed(work, {})
 

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from fluffy.base.ids import ChunkId, ClusterUuid, NodeNo
 from fluffy.core.metadata.commands_files import PutFile as PutFile  # part of this page for everybody else
+from fluffy.core.metadata.commands_jobs import JOB_COMMANDS, JobCommand
 from fluffy.core.metadata.commands_keeper import KEEPER_COMMANDS, KeeperCommand
 from fluffy.core.metadata.commands_members import MEMBER_COMMANDS, MemberCommand
 from fluffy.core.metadata.commands_people import PEOPLE_COMMANDS, PeopleCommand
@@ -185,7 +186,7 @@ class AddToken:
 
 Command = (Genesis | PutFile | DeleteFile | MakeFolder | RemoveFolder | PublishPlacement | ReplicasChanged
            | ForgetChunks | ExpireVersions | SetFeatureLevel | AddToken | PeopleCommand | TreeCommand | UploadCommand
-           | KeeperCommand | MemberCommand | S3Command)
+           | KeeperCommand | MemberCommand | S3Command | JobCommand)
 
 # The level whose kinds this program knows: 1 to 11 are level 1, 20 to 69 level 2, 70 and above level 3. A kind that
 # comes after a release raises it.
@@ -198,5 +199,5 @@ COMMAND_KINDS: dict[int, type[Any]] = {
     cls.KIND: cls
     for cls in (Genesis, PutFile, DeleteFile, MakeFolder, RemoveFolder, PublishPlacement, ReplicasChanged,
                 ForgetChunks, ExpireVersions, SetFeatureLevel, AddToken, *PEOPLE_COMMANDS, *TREE_COMMANDS,
-                *UPLOAD_COMMANDS, *KEEPER_COMMANDS, *MEMBER_COMMANDS, *S3_COMMANDS)
+                *UPLOAD_COMMANDS, *KEEPER_COMMANDS, *MEMBER_COMMANDS, *S3_COMMANDS, *JOB_COMMANDS)
 }

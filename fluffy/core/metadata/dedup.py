@@ -30,6 +30,7 @@ from fluffy.core.metadata.commands import (
     ReplicasChanged,
     SetFeatureLevel,
 )
+from fluffy.core.metadata.commands_jobs import AssignJobs, FinishJobs
 from fluffy.core.metadata.commands_people import AddUser, ChangeUser, ReleaseLock, RenewLock, ReportRefusals
 from fluffy.core.metadata.commands_tree import PatchFile
 from fluffy.core.metadata.commands_uploads import BeginUpload, PutPart
@@ -134,6 +135,10 @@ def _target(command: Command) -> bytes:
             return _bytes(f"{role} {disabled} {name}")
         case RenewLock(lock=lock) | ReleaseLock(lock=lock, path=""):
             return lock
+        case AssignJobs(jobs=jobs):
+            return _bytes(repr(jobs))
+        case FinishJobs(results=results):
+            return _bytes(repr(results))
         case ReportRefusals(refusals=refusals):
             return _bytes(repr(refusals))
     return _all_fields(command)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fluffy.base.errors import ChunksMissing, NodeNotFound, RequestError, TooLarge
 from fluffy.base.ids import CHUNK_ID_BYTES, ChunkId, NodeNo
 from fluffy.base.units import KIB, MIB
-from fluffy.core.metadata import chunk_table
+from fluffy.core.metadata import chunk_table, drop_table
 from fluffy.core.metadata.chunk_table import ChunkRow
 from fluffy.core.metadata.commands import PutFile
 from fluffy.core.metadata.commands_tree import PatchFile
@@ -124,10 +124,11 @@ def plan_chunks(work: Working, command: Chunked) -> Uses | Rejected:
     quorum: then the writer relied on copies that were dropped meanwhile.
     """
     uses: Uses = {}
-    for (chunk_id, length), nodes in zip(command.chunks, command.replicas, strict=True):
-        for node_no in nodes:
+    for (chunk_id, length), claimed in zip(command.chunks, command.replicas, strict=True):
+        for node_no in claimed:
             if node_no not in work.nodes:
                 return refused(NodeNotFound, node_no=node_no)
+        nodes = drop_table.believed(work, chunk_id, claimed)
         use = uses.get(chunk_id)
         if use is None:
             uses[chunk_id] = ChunkUse(length, 1, merged((), nodes))

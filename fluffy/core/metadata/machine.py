@@ -23,6 +23,7 @@ from fluffy.core.metadata import (
     apply_cluster,
     apply_files,
     apply_folders,
+    apply_jobs,
     apply_keeper,
     apply_members,
     apply_people,
@@ -88,6 +89,7 @@ HANDLERS: Mapping[int, Handler] = {
     **apply_keeper.HANDLERS,
     **apply_members.HANDLERS,
     **apply_s3.HANDLERS,
+    **apply_jobs.HANDLERS,
 }
 
 

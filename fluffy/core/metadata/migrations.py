@@ -11,7 +11,15 @@ from collections.abc import Callable, Mapping
 
 from fluffy.base.checks import invariant
 from fluffy.base.errors import FeatureTooNew, IdentityMismatch
-from fluffy.core.metadata import schema_keeper, schema_members, schema_people, schema_s3, schema_tree, schema_uploads
+from fluffy.core.metadata import (
+    schema_jobs,
+    schema_keeper,
+    schema_members,
+    schema_people,
+    schema_s3,
+    schema_tree,
+    schema_uploads,
+)
 from fluffy.core.metadata.schema import APPLICATION_ID, FORMAT_VERSION, TABLES
 
 Step = Callable[[sqlite3.Connection], None]
@@ -34,6 +42,7 @@ def _lift_to_3(db: sqlite3.Connection) -> None:
     schema_keeper.lift(db)
     schema_members.lift(db)
     schema_s3.lift(db)
+    schema_jobs.lift(db)
 
 
 # STEPS[n] lifts format n to n + 1; 0 is the empty file.

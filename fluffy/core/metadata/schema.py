@@ -11,7 +11,15 @@ deletions pay for their own indexes (partial ones), fresh files do not.
 
 from __future__ import annotations
 
-from fluffy.core.metadata import schema_keeper, schema_members, schema_people, schema_s3, schema_tree, schema_uploads
+from fluffy.core.metadata import (
+    schema_jobs,
+    schema_keeper,
+    schema_members,
+    schema_people,
+    schema_s3,
+    schema_tree,
+    schema_uploads,
+)
 
 # Stored in PRAGMA user_version; migrations.py lifts older databases. 0 means: nothing here yet.
 FORMAT_VERSION = 3
@@ -202,4 +210,5 @@ DIGEST_QUERIES: tuple[tuple[str, str], ...] = (
     *schema_keeper.DIGEST_QUERIES,
     *schema_members.DIGEST_QUERIES,
     *schema_s3.DIGEST_QUERIES,
+    *schema_jobs.DIGEST_QUERIES,
 )

@@ -52,6 +52,8 @@ class Working:
         self.accounts = Accounts(db)
         self.rules = BucketRules(db)
         self.locks = LockTable(db)
+        # Whether any copy is being dropped, or was lately (drop_table.py): most puts need not look.
+        self.drops: bool = db.execute("SELECT 1 FROM drops LIMIT 1").fetchone() is not None
         self._users: dict[UserNo, User] = {}
         self.reload_cluster()
 
