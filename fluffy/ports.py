@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 
 from fluffy.base.deadline import Deadline
 from fluffy.base.ids import ChunkId, NodeNo
+from fluffy.core.metadata.backup import BackupLabel
 from fluffy.core.metadata.commands import Command
 from fluffy.core.metadata.outcomes import Accepted
 from fluffy.core.metadata.queries_search import IndexChanges, Indexed
@@ -277,6 +278,28 @@ class SearchIndex(Protocol):
     def load_folder(self, folder_no: int, entries: Sequence[Indexed], after: str | None) -> None: ...
     def known(self, after_no: int, limit: int) -> tuple[tuple[int, int, str], ...]: ...
     def remove(self, numbers: Sequence[int]) -> None: ...
+
+
+@dataclass(slots=True)
+class MadeBackup:
+    """A backup on this node's disk, without a name: it is gone when `fd` is closed. `blake3`: of the whole file."""
+
+    fd: int
+    size: int
+    blake3: bytes
+    label: BackupLabel
+
+    def close(self) -> None:
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+class Backups(Protocol):
+    """Where backups of this node's state are made."""
+
+    def make(self) -> MadeBackup:
+        """Blocking, seconds. Raises NotReady, DiskFull, DiskFailed."""
 
 
 class NameSearch(Protocol):

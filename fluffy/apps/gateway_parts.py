@@ -20,6 +20,7 @@ from fluffy.base.errors import ConfigIllegal, NotReady
 from fluffy.base.ids import NodeNo
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.model import PlacementMap
+from fluffy.drivers.backup_files import BackupFiles
 from fluffy.drivers.buffers import BufferPool
 from fluffy.drivers.chunk_files import ChunkFiles
 from fluffy.drivers.clock import SystemClock
@@ -30,7 +31,7 @@ from fluffy.drivers.meta_reader import MetaReader
 from fluffy.drivers.search_reader import SearchReader
 from fluffy.gateways.native.access_log import AccessLog
 from fluffy.gateways.native.auth import Tokens
-from fluffy.gateways.native.desk import DataPath, Desk, People, new_slots
+from fluffy.gateways.native.desk import DataPath, Desk, Keepsakes, People, new_slots
 from fluffy.gateways.native.limits import DOWNLOADS_MAX
 from fluffy.gateways.native.metrics import Metrics
 from fluffy.gateways.native.pulse import Pulse
@@ -66,6 +67,8 @@ DATA_PORT_THREADS = 4
 SENDER_THREADS = DOWNLOADS_MAX
 # What services/passwords.py counts with: 32 MiB and a quarter of a CPU second for each login at once.
 PASSWORD_THREADS = 2
+# Backups, and looking at what disks hold after a disaster; asleep otherwise.
+KEEPSAKE_THREADS = 2
 # A placement map is one or two pages of SQLite: read again at most this often.
 PLACEMENT_KEPT_S = 0.5
 
@@ -112,7 +115,9 @@ def make_front(settings: Settings, node: NodeSettings, worker: int, connections:
         pulse=pulse, tokens=Tokens(reader, clock), metrics=Metrics(node.name, worker, gauges), access_log=AccessLog(),
         consistency=settings.cluster.consistency, versions=VersionCache(), data=None, requests=requests,
         uploading=uploading, downloading=downloading, waiting=waiting,
-        scheme="http" if settings.tls.cert is None else "https")
+        scheme="http" if settings.tls.cert is None else "https",
+        keepsakes=Keepsakes(BackupFiles(node.dir, node.name), ThreadPoolExecutor(
+            KEEPSAKE_THREADS, thread_name_prefix="keepsakes")))
     return Front(desk, log, reader, clock, ThreadPoolExecutor(SENDER_THREADS, thread_name_prefix="sendfile"))
 
 

@@ -62,6 +62,10 @@ class BodyIncomplete(RequestError):
     sentence = "the body ended before its announced length; nothing was stored"
 
 
+class BackupDamaged(RequestError):
+    sentence = "the backup is damaged; use another one"
+
+
 class RangeIllegal(RequestError):
     http_status = 416
     sentence = "the range lies outside the file"
@@ -195,6 +199,10 @@ class AlreadyExists(Conflict):
     sentence = "there is already something at that path"
 
 
+class RebuildRefused(Conflict):
+    sentence = "a backup can only be restored into an empty cluster"
+
+
 class FileLocked(Conflict):
     http_status = 423
     sentence = "somebody holds a lock on the file"
@@ -258,6 +266,10 @@ class QuorumLost(Unavailable):
 
 class NotReady(Unavailable):
     sentence = "this node is still starting or catching up; try another peer"
+
+
+class Rebuilding(Unavailable):
+    sentence = "the files of this cluster are being restored; changes are possible again when that is done"
 
 
 class Overloaded(Unavailable):

@@ -22,6 +22,7 @@ from fluffy.client.peers import PeerList, parse_peer
 from fluffy.client.transport import Observer, Transport
 from fluffy.client.verbs.asking import PAGE_ENTRIES
 from fluffy.client.verbs.cluster import ClusterVerbs
+from fluffy.client.verbs.disaster import DisasterVerbs
 from fluffy.client.verbs.files import FileVerbs
 from fluffy.client.verbs.folders import FolderVerbs
 from fluffy.client.verbs.history import HistoryVerbs
@@ -35,7 +36,8 @@ __all__ = ["PAGE_ENTRIES", "PATIENCE_S", "AsyncFluffy"]
 PATIENCE_S = 30.0
 
 
-class AsyncFluffy(FileVerbs, OpeningVerbs, FolderVerbs, HistoryVerbs, LockVerbs, PeopleVerbs, ClusterVerbs):
+class AsyncFluffy(FileVerbs, OpeningVerbs, FolderVerbs, HistoryVerbs, LockVerbs, PeopleVerbs, ClusterVerbs,
+                  DisasterVerbs):
     """One user's access to one cluster. For one event loop; many calls may run at once.
 
     `peers`: addresses (`HOST:PORT` or URLs) of one or more nodes; the others are learned from them. `patience_s`: how

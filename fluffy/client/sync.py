@@ -259,3 +259,5 @@ class Fluffy:
     drain = _waits(AsyncFluffy.drain)
     scrub = _waits(AsyncFluffy.scrub)
     checkpoint = _waits(AsyncFluffy.checkpoint)
+    backup = _waits(AsyncFluffy.backup)
+    tree_digest = _waits(AsyncFluffy.tree_digest)

@@ -148,5 +148,7 @@ EXAMPLES: dict[str, list[Row]] = {
     "GET /healthz": [Row("open", "/healthz")],
     "GET /readyz": [Row("open", "/readyz")],
     "POST /v1/admin/checkpoint": [operate("/v1/admin/checkpoint")],
+    "GET /v1/admin/backup": [operate("/v1/admin/backup")],
+    "GET /v1/admin/digest": [operate("/v1/admin/digest")],
     "GET /v1/openapi.json": [Row("see", "/v1/openapi.json")],
 }

@@ -21,12 +21,13 @@ import aiohttp
 
 from fluffy.base.ids import NodeNo
 from fluffy.core.metadata import queries
+from fluffy.drivers.backup_files import BackupFiles
 from fluffy.drivers.buffers import BufferPool
 from fluffy.drivers.search_reader import SearchReader
 from fluffy.gateways.http.server import HttpServer
 from fluffy.gateways.native.access_log import AccessLog
 from fluffy.gateways.native.auth import Tokens
-from fluffy.gateways.native.desk import DataPath, Desk, People, new_slots
+from fluffy.gateways.native.desk import DataPath, Desk, Keepsakes, People, new_slots
 from fluffy.gateways.native.exchange import Call
 from fluffy.gateways.native.metrics import Metrics
 from fluffy.gateways.native.pulse import Pulse
@@ -144,4 +145,5 @@ def make_desk(cluster: BornCluster, chunks: MemoryChunks, buffers: BufferPool, t
         tokens=Tokens(cluster.reader, clock), metrics=Metrics("one", 0, dict), access_log=AccessLog(),
         consistency="strong", versions=VersionCache(),
         data=DataPath(NodeNo(1), state.settings, uploads, Downloads(chunks), patches, people), requests=requests,
-        uploading=uploading, downloading=downloading, waiting=waiting)
+        uploading=uploading, downloading=downloading, waiting=waiting,
+        keepsakes=Keepsakes(BackupFiles(cluster.node_dir, "one"), threads))

@@ -50,6 +50,7 @@ from tests.support.golden_jobs import JOBS_GOLDEN
 from tests.support.golden_keeper import KEEPER_GOLDEN
 from tests.support.golden_members import MEMBERS_GOLDEN
 from tests.support.golden_people import PEOPLE_GOLDEN
+from tests.support.golden_rebuild import REBUILD_GOLDEN
 from tests.support.golden_s3 import S3_GOLDEN
 from tests.support.golden_tree import TREE_GOLDEN
 from tests.support.golden_uploads import UPLOADS_GOLDEN
@@ -101,6 +102,7 @@ GOLDEN: list[tuple[Command, str]] = [
     *MEMBERS_GOLDEN,
     *S3_GOLDEN,
     *JOBS_GOLDEN,
+    *REBUILD_GOLDEN,
 ]
 
 

@@ -18,6 +18,7 @@ import click
 from fluffy import __version__
 from fluffy.base.errors import FluffyError, QuerySyntax, StartRefused
 from fluffy.client.shell import (
+    admin,
     cluster,
     files,
     folders,
@@ -46,7 +47,7 @@ from fluffy.client.shell.words import split_pipeline, unmask
 
 SPECS: tuple[Spec, ...] = (
     *transfers.SPECS, *files.SPECS, *writing.SPECS, *folders.SPECS, *search.SPECS, *trees.SPECS,
-    *sync.SPECS, *safety.SPECS, *verify.SPECS, *people.SPECS, *cluster.SPECS, *LATER, *HELP_SPECS)
+    *sync.SPECS, *safety.SPECS, *verify.SPECS, *people.SPECS, *cluster.SPECS, *admin.SPECS, *LATER, *HELP_SPECS)
 
 
 def build_cli(context_factory: ContextFactory) -> ShellGroup:

@@ -22,6 +22,7 @@ from fluffy.core.metadata.commands_jobs import JOB_COMMANDS, JobCommand
 from fluffy.core.metadata.commands_keeper import KEEPER_COMMANDS, KeeperCommand
 from fluffy.core.metadata.commands_members import MEMBER_COMMANDS, MemberCommand
 from fluffy.core.metadata.commands_people import PEOPLE_COMMANDS, PeopleCommand
+from fluffy.core.metadata.commands_rebuild import REBUILD_COMMANDS, RebuildCommand
 from fluffy.core.metadata.commands_s3 import S3_COMMANDS, S3Command
 from fluffy.core.metadata.commands_tree import TREE_COMMANDS, TreeCommand
 from fluffy.core.metadata.commands_uploads import UPLOAD_COMMANDS, UploadCommand
@@ -186,7 +187,7 @@ class AddToken:
 
 Command = (Genesis | PutFile | DeleteFile | MakeFolder | RemoveFolder | PublishPlacement | ReplicasChanged
            | ForgetChunks | ExpireVersions | SetFeatureLevel | AddToken | PeopleCommand | TreeCommand | UploadCommand
-           | KeeperCommand | MemberCommand | S3Command | JobCommand)
+           | KeeperCommand | MemberCommand | S3Command | JobCommand | RebuildCommand)
 
 # The level whose kinds this program knows: 1 to 11 are level 1, 20 to 69 level 2, 70 and above level 3. A kind that
 # comes after a release raises it.
@@ -199,5 +200,5 @@ COMMAND_KINDS: dict[int, type[Any]] = {
     cls.KIND: cls
     for cls in (Genesis, PutFile, DeleteFile, MakeFolder, RemoveFolder, PublishPlacement, ReplicasChanged,
                 ForgetChunks, ExpireVersions, SetFeatureLevel, AddToken, *PEOPLE_COMMANDS, *TREE_COMMANDS,
-                *UPLOAD_COMMANDS, *KEEPER_COMMANDS, *MEMBER_COMMANDS, *S3_COMMANDS, *JOB_COMMANDS)
+                *UPLOAD_COMMANDS, *KEEPER_COMMANDS, *MEMBER_COMMANDS, *S3_COMMANDS, *JOB_COMMANDS, *REBUILD_COMMANDS)
 }

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fluffy.base.checks import invariant
-from fluffy.base.errors import FeatureTooNew, NotReady, RequestError
+from fluffy.base.errors import FeatureTooNew, NotReady, Rebuilding, RequestError
 from fluffy.base.ids import REQUEST_ID_BYTES
 from fluffy.core.metadata import (
     apply_chunks,
@@ -27,6 +27,7 @@ from fluffy.core.metadata import (
     apply_keeper,
     apply_members,
     apply_people,
+    apply_rebuild,
     apply_s3,
     apply_tree,
     apply_uploads,
@@ -90,6 +91,7 @@ HANDLERS: Mapping[int, Handler] = {
     **apply_members.HANDLERS,
     **apply_s3.HANDLERS,
     **apply_jobs.HANDLERS,
+    **apply_rebuild.HANDLERS,
 }
 
 
@@ -175,4 +177,6 @@ class StateMachine:
         work = self._work
         if work.cluster_uuid is None and not isinstance(command, Genesis):
             return refused(NotReady, "the cluster is not born yet")
+        if work.rebuild is not None and not apply_rebuild.is_allowed_meanwhile(command.KIND):
+            return refused(Rebuilding)
         return HANDLERS[command.KIND](work, command)

@@ -16,6 +16,7 @@ from fluffy.core.metadata import (
     schema_keeper,
     schema_members,
     schema_people,
+    schema_rebuild,
     schema_s3,
     schema_tree,
     schema_uploads,
@@ -43,6 +44,7 @@ def _lift_to_3(db: sqlite3.Connection) -> None:
     schema_members.lift(db)
     schema_s3.lift(db)
     schema_jobs.lift(db)
+    schema_rebuild.lift(db)
 
 
 # STEPS[n] lifts format n to n + 1; 0 is the empty file.

@@ -16,6 +16,7 @@ from fluffy.core.metadata import (
     schema_keeper,
     schema_members,
     schema_people,
+    schema_rebuild,
     schema_s3,
     schema_tree,
     schema_uploads,
@@ -211,4 +212,5 @@ DIGEST_QUERIES: tuple[tuple[str, str], ...] = (
     *schema_members.DIGEST_QUERIES,
     *schema_s3.DIGEST_QUERIES,
     *schema_jobs.DIGEST_QUERIES,
+    *schema_rebuild.DIGEST_QUERIES,
 )

@@ -24,6 +24,15 @@ _USERS_CACHED_MAX = 10_000
 
 
 @dataclass(slots=True)
+class Rebuild:
+    """The row of `rebuilding`, as far as its commands ask for it."""
+
+    rebuild_id: bytes
+    source: str
+    next_step: int
+
+
+@dataclass(slots=True)
 class NodeCounters:
     """What one node holds, by the catalog."""
 
@@ -48,14 +57,21 @@ class Working:
         self.settings = ClusterSettings(1, 1, 1, 0, 0, 1)
         self.nodes: dict[NodeNo, NodeCounters] = {}
         self.members_changed = 0  # grows with each change of who is a member or votes; of this process, not the state
-        self.folders = FolderCache(db)
-        self.accounts = Accounts(db)
-        self.rules = BucketRules(db)
-        self.locks = LockTable(db)
         # Whether any copy is being dropped, or was lately (drop_table.py): most puts need not look.
         self.drops: bool = db.execute("SELECT 1 FROM drops LIMIT 1").fetchone() is not None
         self._users: dict[UserNo, User] = {}
+        self.reload_tables()
         self.reload_cluster()
+
+    def reload_tables(self) -> None:
+        """Forget what is in memory of the tables of tree and people: they were filled anew."""
+        self.folders = FolderCache(self.db)
+        self.accounts = Accounts(self.db)
+        self.rules = BucketRules(self.db)
+        self.locks = LockTable(self.db)
+        self._users.clear()
+        row = self.db.execute("SELECT rebuild_id, source, next_step FROM rebuilding").fetchone()
+        self.rebuild = None if row is None else Rebuild(*row)
 
     def reload_cluster(self) -> None:
         """Read settings and members again, after a command that changed them."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from fluffy.base.checks import InvariantBroken
@@ -38,6 +39,7 @@ from fluffy.gateways.native.auth import Tokens, asker_hash, token_hash_of
 from fluffy.gateways.native.errors import answer_of, answer_of_bug
 from fluffy.gateways.native.exchange import Call, Point, parse_query, shown_path, split_target
 from fluffy.gateways.native.limits import (
+    BACKUPS_MAX,
     DOWNLOADS_MAX,
     LOGINS_MAX,
     REQUESTS_MAX,
@@ -52,7 +54,7 @@ from fluffy.gateways.native.reads import ReadGate, parse_consistency, parse_min_
 from fluffy.gateways.native.signed import signed_path, split_signature
 from fluffy.gateways.native.table import Match, Route, Table
 from fluffy.gateways.native.version_cache import VersionCache
-from fluffy.ports import Clock, MetadataLog, MetadataReader, NameSearch
+from fluffy.ports import Backups, Clock, MetadataLog, MetadataReader, NameSearch
 from fluffy.services.downloads import Downloads
 from fluffy.services.locks import Locks
 from fluffy.services.passwords import Passwords
@@ -106,6 +108,15 @@ class DataPath:
     people: People
 
 
+@dataclass(frozen=True, slots=True)
+class Keepsakes:
+    """What is needed when everything else is gone: backups, and bytes to be looked at (gateways/native/backup.py)."""
+
+    backups: Backups
+    threads: Executor
+    making: Slots = field(default_factory=lambda: Slots(BACKUPS_MAX, "backups on their way"))
+
+
 @dataclass(slots=True)
 class Desk:
     """The native API of one gateway process. `data` is None until the cluster is born."""
@@ -130,6 +141,7 @@ class Desk:
     waiting: Slots
     scheme: str = "http"
     streaming: Slots = field(default_factory=lambda: Slots(STREAMS_MAX, "streams of changes"))
+    keepsakes: Keepsakes | None = None
     look_again_at_s: float = 0.0
     is_closing: bool = False
 

@@ -20,6 +20,8 @@ DOWNLOADS_MAX = 128
 LOGINS_MAX = 32
 # Requests that wait for a lock, up to half a minute each.
 WAITERS_MAX = 128
+# Each takes as much room on the disk as the metadata, and a core while it is made.
+BACKUPS_MAX = 1
 # Streams of changes that are followed, for as long as their clients like.
 STREAMS_MAX = 64
 invariant(REQUESTS_MAX < CONNECTIONS_MAX, "a connection can always be told that the house is full")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from fluffy.core.access.policy import Act
 from fluffy.gateways.native import changes, cluster, search
 from fluffy.gateways.native.parameters import AFTER, LIMIT
+from fluffy.gateways.native.routes_disaster import DISASTER
 from fluffy.gateways.native.routes_federation import FEDERATION
 from fluffy.gateways.native.routes_people import PEOPLE
 from fluffy.gateways.native.routes_tree import TREE
@@ -20,6 +21,7 @@ BUILT: tuple[Route, ...] = (
     *PEOPLE,
     *UPLOADS,
     *FEDERATION,
+    *DISASTER,
     Route("GET", "/v1/search", search.search_names, "Files and folders by name, type, tag, size, time.", Act.READ,
           is_read=True, query=(
               Parameter("q", "text", "words and patterns like *.pdf that the name must fit; either case"),
@@ -61,7 +63,6 @@ LATER: tuple[Route, ...] = (
     _later("POST", "/v1/admin/scrub", "Check all copies now.", Act.OPERATE),
     _later("POST", "/v1/admin/nodes/{name}/drain", "Empty a node.", Act.OPERATE),
     _later("DELETE", "/v1/admin/nodes/{name}", "Remove a node.", Act.OPERATE),
-    _later("GET", "/v1/admin/backup", "A backup of the metadata.", Act.OPERATE),
 )
 
 ROUTES: tuple[Route, ...] = BUILT + LATER

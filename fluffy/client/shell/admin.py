@@ -1,0 +1,119 @@
+"""`admin`: what an operator does now and then. One command with acts, each an `AdminAct`.
+
+Acts that need the machine itself (a stopped node's folder) are added by the composition root: this room knows neither
+settings nor folders of nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from fluffy.base.units import format_size
+from fluffy.client.shell.acts import YES
+from fluffy.client.shell.output import safe
+from fluffy.client.shell.progress import TransferBar
+from fluffy.client.shell.session import Session
+from fluffy.client.shell.table import Example, ShellCommand, Spec
+
+
+@dataclass(frozen=True, slots=True)
+class AdminWords:
+    """What stood after the act. `target`: a file or a node; None: nothing."""
+
+    target: str | None
+    yes: bool
+    force: bool
+    from_storage: bool
+    cluster: str | None
+    quick: bool
+    abandon: bool
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AdminAct:
+    """`takes`: what the word after it is, for the help; empty: there is none. `summary` is one line of the help."""
+
+    name: str
+    takes: str
+    summary: str
+    run: Callable[[Session, AdminWords], None]
+    examples: tuple[Example, ...] = ()
+
+    def usage(self) -> str:
+        return f"admin {self.name} {self.takes}".rstrip()
+
+
+def needed(words: AdminWords, what: str) -> str:
+    """The word after the act. Raises UsageError."""
+    if words.target is None:
+        raise click.UsageError(f"say {what}", click.get_current_context())
+    return words.target
+
+
+def make_backup(session: Session, words: AdminWords) -> None:
+    target = Path(needed(words, "into which FILE the backup goes"))
+    with TransferBar(session.output, "backup") as bar:
+        made = session.client.backup(target, overwrite=words.force, progress=bar)
+    if session.output.json:
+        session.output.document({"path": str(made.path), "size": made.size, "blake3": made.blake3,
+                                 "digest": made.digest})
+        return
+    session.output.line(f"backup of the metadata in {safe(str(made.path))} ({format_size(made.size)}), verified")
+    session.output.line(f"BLAKE3 {made.blake3}")
+    session.output.line("It holds all names, people and rights, and what passwords and tokens were made into; the "
+                        "bytes of larger files are not in it. Keep the cluster's secret file beside it.")
+
+
+def show_digest(session: Session, words: AdminWords) -> None:
+    document = session.client.tree_digest()
+    if session.output.json:
+        session.output.document(document)
+        return
+    session.output.line(f"{document['digest']}  {document['files']} files, {format_size(document['bytes'])}, "
+                        f"{document['folders']} folders")
+    for part in ("tree", "people", "history"):
+        session.output.line(f"{part:<8} {document[part]}")
+
+
+ADMIN_ACTS: tuple[AdminAct, ...] = (
+    AdminAct("backup", "FILE", "bring a backup of the metadata to this machine: names, people, rights, list of chunks",
+             make_backup, (Example("admin backup monday.fluffy", "one SQLite file, verified; --force replaces it"),)),
+    AdminAct("digest", "", "show a digest of all names, people and history; equal where the same is held",
+             show_digest, (Example("admin digest", "before and after a restore"),)),
+)
+
+
+def make_admin(acts: Sequence[AdminAct] = ADMIN_ACTS) -> Spec:
+    """The row of the table of commands."""
+    by_name = {act.name: act for act in acts}
+
+    def callback(act: str, target: str | None, yes: bool, force: bool, from_storage: bool, cluster: str | None,
+                 quick: bool, abandon: bool, dry_run: bool) -> None:
+        words = AdminWords(target, yes, force, from_storage, cluster, quick, abandon, dry_run)
+        chosen = by_name[act]
+        if target is not None and not chosen.takes:
+            raise click.UsageError(f"'admin {act}' takes no further word", click.get_current_context())
+        chosen.run(click.get_current_context().obj, words)
+
+    lines = "\n".join(f"  {act.usage():<28} {act.summary}" for act in acts)
+    command = ShellCommand(
+        "admin", callback=callback, help=f"Look after the cluster: backups, disasters, restarts.\n\n\b\n{lines}",
+        params=[
+            click.Argument(["act"], type=click.Choice(list(by_name))), click.Argument(["target"], required=False),
+            YES, click.Option(["--force"], is_flag=True, help="Replace a local file."),
+            click.Option(["--from-storage"], is_flag=True, help="Restore from what the nodes' disks still hold."),
+            click.Option(["--cluster"], metavar="UUID", help="Whose remains, when disks hold those of several."),
+            click.Option(["--quick"], is_flag=True, help="Believe that the chunks on the disks are good."),
+            click.Option(["--abandon"], is_flag=True, help="Give up a restore that has begun."),
+            click.Option(["-n", "--dry-run"], is_flag=True, help="Only say what would be done.")])
+    spec = Spec("admin", "cluster", command, examples=tuple(example for act in acts for example in act.examples))
+    command.spec = spec
+    return spec
+
+
+SPECS: tuple[Spec, ...] = (make_admin(),)
