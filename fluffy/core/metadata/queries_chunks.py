@@ -19,19 +19,19 @@ def chunk_refs(db: sqlite3.Connection, chunk_nos: Sequence[int]) -> tuple[ChunkR
     """The chunks of a manifest, in its order."""
     distinct = list(dict.fromkeys(chunk_nos))
     found = {no: ChunkRef(chunk_id, length, unpack_nodes(replicas)) for no, chunk_id, length, replicas in
-             _select_in(db, "SELECT chunk_no, chunk_id, length, replicas FROM chunks WHERE chunk_no IN", distinct)}
+             select_in(db, "SELECT chunk_no, chunk_id, length, replicas FROM chunks WHERE chunk_no IN", distinct)}
     return tuple(found[no] for no in chunk_nos)
 
 
 def chunk_replicas(db: sqlite3.Connection, ids: Collection[ChunkId]) -> dict[ChunkId, tuple[NodeNo, ...]]:
     """The nodes that hold each chunk, ascending; chunks the catalog does not know are absent."""
     return {chunk_id: unpack_nodes(replicas) for chunk_id, replicas in
-            _select_in(db, "SELECT chunk_id, replicas FROM chunks WHERE chunk_id IN", list(ids))}
+            select_in(db, "SELECT chunk_id, replicas FROM chunks WHERE chunk_id IN", list(ids))}
 
 
 def known_chunks(db: sqlite3.Connection, ids: Collection[ChunkId]) -> set[ChunkId]:
     """Those of `ids` that the catalog knows, referenced or not yet forgotten."""
-    return {row[0] for row in _select_in(db, "SELECT chunk_id FROM chunks WHERE chunk_id IN", list(ids))}
+    return {row[0] for row in select_in(db, "SELECT chunk_id FROM chunks WHERE chunk_id IN", list(ids))}
 
 
 def missing_chunks(db: sqlite3.Connection, after: ChunkId | None, limit: int) -> tuple[MissingChunk, ...]:
@@ -57,7 +57,7 @@ def unreferenced_chunks(db: sqlite3.Connection, before_ms: int, limit: int) -> t
     return tuple(row[0] for row in rows)
 
 
-def _select_in(db: sqlite3.Connection, select: str, keys: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+def select_in(db: sqlite3.Connection, select: str, keys: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
     """Rows of a query that ends in `IN`, for any number of keys."""
     width = _FEW if len(keys) <= _FEW else _MANY
     query = f"{select} ({', '.join('?' * width)})"

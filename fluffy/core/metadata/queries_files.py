@@ -27,7 +27,7 @@ def file_version(db: sqlite3.Connection, path: RemotePath, generation: int | Non
 
     `size_max`: of a larger file only the head, as from `file_head`; a long manifest takes milliseconds to read.
     """
-    version_no = _version_no(db, path, generation)
+    version_no = version_no_of(db, path, generation)
     return None if version_no is None else version_by_no(db, path, version_no, size_max=size_max)
 
 
@@ -42,7 +42,7 @@ def version_by_no(db: sqlite3.Connection, path: RemotePath, version_no: int, *,
 
 def file_head(db: sqlite3.Connection, path: RemotePath, generation: int | None = None) -> FileVersion | None:
     """Like `file_version` without the bytes: `inline` is None and `chunks` empty, whatever the size."""
-    version_no = _version_no(db, path, generation)
+    version_no = version_no_of(db, path, generation)
     if version_no is None:
         return None
     return _version(path, db.execute(_HEAD_QUERY, (version_no,)).fetchone(), None, ())
@@ -54,7 +54,7 @@ def _version(path: RemotePath, row: tuple[Any, ...], inline: bytes | None, chunk
                        unpack_texts(meta), unpack_texts(tags), inline, chunks, meta_version, isinstance(etag, str))
 
 
-def _version_no(db: sqlite3.Connection, path: RemotePath, generation: int | None) -> int | None:
+def version_no_of(db: sqlite3.Connection, path: RemotePath, generation: int | None) -> int | None:
     if len(path.segments) < 2 or (generation is not None and not 0 < generation <= GENERATION_MAX):
         return None
     folder_no = find_folder(db, path.segments[:-1], removed=generation is not None)
