@@ -248,6 +248,9 @@ class NodeClient(Protocol):
     async def ping(self, node: NodeNo, deadline: Deadline) -> dict[str, int]:
         """{'free_bytes': …, 'level': …}: alive, how much room, and the feature level that its program knows."""
 
+    async def about(self, node: NodeNo, deadline: Deadline) -> dict[str, int | str]:
+        """What the node says of itself (services/about.py). Only of nodes whose level is at least ABOUT_LEVEL."""
+
 
 @dataclass(frozen=True, slots=True)
 class IndexState:

@@ -275,6 +275,12 @@ class ChunkFiles:
             reserve = min(DISK_RESERVE_BYTES_MAX, disk.f_blocks * disk.f_frsize // 100)
         return max(0, disk.f_bavail * disk.f_frsize - reserve)
 
+    def total_bytes(self) -> int:
+        """Size of the file system that the chunks are on."""
+        with _disk_errors():
+            disk = os.statvfs(self._chunks)
+        return disk.f_blocks * disk.f_frsize
+
 
 @contextmanager
 def _disk_errors(chunk_id: ChunkId | None = None) -> Iterator[None]:

@@ -4,6 +4,7 @@
     get   {op: "get",  i, c: chunk id, o: offset, n: bytes}                         -> {i, x: xxh3} payload: the bytes
     has   {op: "has",  i, c: chunk id}                                              -> {i, h: 0 | 1}
     ping  {op: "ping", i}                                                           -> {i, f: free bytes, v: level}
+    about {op: "about", i}                                                          -> {i, b: {name: number or text}}
     an error answers any of them:                                                   -> {i, e: code, m: message}
 
 Everything is checked here; a frame that is not exactly one of these raises FrameCorrupt and ends its connection.
@@ -22,6 +23,9 @@ from fluffy.wire.frames import CHUNK_PAYLOAD_BYTES_MAX, encode_head
 # Chunk id, hash, numbers and an error sentence, with room for what later versions add.
 CHUNK_HEADER_BYTES_MAX = 2048
 _MESSAGE_CHARS_MAX = 500
+# What a node tells of itself: more than this version tells, so that a newer one may tell more.
+ABOUT_FACTS_MAX = 32
+ABOUT_TEXT_CHARS_MAX = 64
 _NUMBER_MAX = 1 << 53
 
 
@@ -51,7 +55,15 @@ class Ping:
     number: int
 
 
-Request = PutChunk | GetChunk | HasChunk | Ping
+@dataclass(frozen=True, slots=True)
+class About:
+    """What does the node say of itself? Programs below feature level 3 do not know it and hang up."""
+
+    number: int
+
+
+Request = PutChunk | GetChunk | HasChunk | Ping | About
+AboutFacts = dict[str, int | str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,7 @@ class Answer:
     has: bool | None = None
     free_bytes: int | None = None
     level: int | None = None  # the newest feature level that the program knows; programs of level 1 do not tell
+    about: AboutFacts | None = None
 
 
 def encode_request(request: Request, payload_bytes: int = 0) -> bytes:
@@ -77,6 +90,8 @@ def encode_request(request: Request, payload_bytes: int = 0) -> bytes:
             header = {"op": "has", "i": number, "c": chunk_id}
         case Ping(number):
             header = {"op": "ping", "i": number}
+        case About(number):
+            header = {"op": "about", "i": number}
     return encode_head(header, payload_bytes)
 
 
@@ -98,6 +113,8 @@ def decode_request(header: dict[str, Any], payload_bytes: int) -> Request:
             return HasChunk(number, _chunk_id(header))
         case "ping":
             return Ping(number)
+        case "about":
+            return About(number)
     raise FrameCorrupt("an unknown request on the data port")
 
 
@@ -113,6 +130,8 @@ def encode_answer(answer: Answer, payload_bytes: int = 0) -> bytes:
         header["f"] = answer.free_bytes
     if answer.level is not None:
         header["v"] = answer.level
+    if answer.about is not None:
+        header["b"] = answer.about
     return encode_head(header, payload_bytes)
 
 
@@ -129,7 +148,19 @@ def decode_answer(header: dict[str, Any], payload_bytes: int) -> Answer:
                   _bytes(header, "x", XXH3_BYTES) if "x" in header else None,
                   _number(header, "h") == 1 if "h" in header else None,
                   _number(header, "f") if "f" in header else None,
-                  _number(header, "v") if "v" in header else None)
+                  _number(header, "v") if "v" in header else None,
+                  _about(header["b"]) if "b" in header else None)
+
+
+def _about(facts: object) -> AboutFacts:
+    if not isinstance(facts, dict) or len(facts) > ABOUT_FACTS_MAX:
+        raise FrameCorrupt("what a node tells of itself is a small map")
+    for name, value in facts.items():
+        is_number = type(value) is int and abs(value) < _NUMBER_MAX
+        is_text = isinstance(value, str) and len(value) <= ABOUT_TEXT_CHARS_MAX
+        if not (isinstance(name, str) and len(name) <= ABOUT_TEXT_CHARS_MAX and (is_number or is_text)):
+            raise FrameCorrupt("what a node tells of itself are numbers and short texts")
+    return facts
 
 
 def _number(header: dict[str, Any], key: str) -> int:

@@ -57,6 +57,11 @@ async def test_a_chunk_goes_there_and_comes_back_whole_and_in_parts(one, size):
     assert await everything_is_released(one)
 
 
+async def test_a_node_says_of_itself_what_it_was_given_to_say(one):
+    assert await one.client.about(1, Deadline.after(SOON)) == {"version": "test", "level": 3}
+    assert await everything_is_released(one)
+
+
 async def test_many_requests_share_few_connections_and_each_gets_its_own_answer(one):
     chunks = {await put(one, some_bytes(size)): size for size in range(1000, 400_000, 40_000)}
 

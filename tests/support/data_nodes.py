@@ -61,6 +61,10 @@ class DataNodes:
         return PlacementMap(1, tuple(NodeState(no, states.get(f"node{no}", "up"), "", 1) for no in self.nodes))
 
 
+async def _about() -> dict[str, int | str]:
+    return {"version": "test", "level": 3}
+
+
 @asynccontextmanager
 async def data_nodes(folder: Path, count: int, buffers: int = 4) -> AsyncIterator[DataNodes]:
     async with AsyncExitStack() as stack:
@@ -71,7 +75,7 @@ async def data_nodes(folder: Path, count: int, buffers: int = 4) -> AsyncIterato
             stack.callback(store.close)
             pool = BufferPool(CHUNK_SIZE, buffers)
             server = await stack.enter_async_context(DataPortServer(
-                store, "127.0.0.1", 0, SECRET, identity(f"node{no}"), buffers=pool, threads=threads))
+                store, "127.0.0.1", 0, SECRET, identity(f"node{no}"), buffers=pool, threads=threads, about=_about))
             nodes[no] = DataNode(no, store, pool, server)
         client = DataPortClient(lambda no: ("127.0.0.1", nodes[no].server.port), SECRET, identity("asker"),
                                 names=lambda no: f"node{no}")

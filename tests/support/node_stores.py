@@ -52,6 +52,10 @@ class NodeStores:
         self._store(node)
         return {"free_bytes": self.free_bytes.get(node, 50 << 30), "level": self.levels.get(node, FEATURE_LEVEL)}
 
+    async def about(self, node: NodeNo, deadline: Deadline) -> dict[str, int | str]:
+        self._store(node)
+        return {}
+
 
 def node_stores(folder: Path, nodes: int) -> NodeStores:
     return NodeStores({NodeNo(no): ChunkFiles(folder / f"node{no}", fsync=False) for no in range(1, nodes + 1)})

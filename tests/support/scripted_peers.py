@@ -55,6 +55,9 @@ class ScriptedPeers:
     async def ping(self, node: NodeNo, deadline: Deadline) -> dict[str, int]:
         return {"free_bytes": 1 << 40, "level": 2}
 
+    async def about(self, node: NodeNo, deadline: Deadline) -> dict[str, int | str]:
+        return {}
+
     async def _behave(self, node: NodeNo) -> None:
         behaviour = self.behaviours.get(node, Behaviour())
         self.in_work[node] += 1

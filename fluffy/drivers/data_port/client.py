@@ -16,7 +16,7 @@ from fluffy.base.errors import DeadlineExceeded, PeerUnreachable
 from fluffy.base.ids import ChunkId, NodeNo
 from fluffy.drivers.data_port import limits
 from fluffy.drivers.data_port.client_connection import Asked, ClientConnection, ConnectionBroken
-from fluffy.wire.chunk_messages import Answer, GetChunk, HasChunk, Ping, PutChunk
+from fluffy.wire.chunk_messages import About, AboutFacts, Answer, GetChunk, HasChunk, Ping, PutChunk
 from fluffy.wire.handshake import Handshake, PeerIdentity, derive_key
 
 
@@ -70,6 +70,9 @@ class DataPortClient:
     async def ping(self, node: NodeNo, deadline: Deadline) -> dict[str, int]:
         answer = await self._call(node, Ping, deadline)
         return {"free_bytes": answer.free_bytes or 0, "level": answer.level or 1}
+
+    async def about(self, node: NodeNo, deadline: Deadline) -> AboutFacts:
+        return (await self._call(node, About, deadline)).about or {}
 
     async def close(self) -> None:
         for peer in self._peers.values():

@@ -12,11 +12,20 @@ import xxhash
 from fluffy.base.errors import FrameCorrupt, PeerUnreachable
 from fluffy.drivers.data_port import limits
 from fluffy.drivers.data_port.frame_protocol import FrameProtocol
-from fluffy.wire.chunk_messages import Answer, GetChunk, HasChunk, Ping, PutChunk, decode_answer, encode_request
+from fluffy.wire.chunk_messages import (
+    About,
+    Answer,
+    GetChunk,
+    HasChunk,
+    Ping,
+    PutChunk,
+    decode_answer,
+    encode_request,
+)
 from fluffy.wire.frames import CHUNK_PAYLOAD_BYTES_MAX
 from fluffy.wire.handshake import Handshake
 
-Asked = PutChunk | GetChunk | HasChunk | Ping
+Asked = PutChunk | GetChunk | HasChunk | Ping | About
 
 
 class ConnectionBroken(PeerUnreachable):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Executor
 from types import TracebackType
 from typing import Any
@@ -21,9 +21,14 @@ from fluffy.base.units import MIB
 from fluffy.drivers.data_port import limits
 from fluffy.drivers.data_port.server_connection import ServerConnection
 from fluffy.ports import Buffers, ChunkStore
+from fluffy.wire.chunk_messages import AboutFacts
 from fluffy.wire.handshake import Handshake, PeerIdentity, derive_key
 
 log = logging.getLogger(__name__)
+
+
+async def _nothing_to_say() -> AboutFacts:
+    return {}
 
 
 class DataPortServer:
@@ -31,17 +36,20 @@ class DataPortServer:
 
     `buffers` must be the server's own: work that waits for other nodes must not hold the memory that other nodes wait
     for (see drivers/buffers.py). `threads` run what waits for the disk to be durable, `read_threads` (the same when not
-    given) the rest, so that readers do not queue behind fsyncs. `port` 0 takes a free one.
+    given) the rest, so that readers do not queue behind fsyncs. `port` 0 takes a free one. `about`: what this node says
+    of itself.
     """
 
     def __init__(self, store: ChunkStore, host: str, port: int, secret: bytes, identity: PeerIdentity, *,
                  buffers: Buffers, threads: Executor, read_threads: Executor | None = None,
-                 connections_max: int = limits.CONNECTIONS_MAX) -> None:
+                 connections_max: int = limits.CONNECTIONS_MAX,
+                 about: Callable[[], Awaitable[AboutFacts]] = _nothing_to_say) -> None:
         self.store = store
         self.buffers = buffers
         self.threads = threads
         self.read_threads = threads if read_threads is None else read_threads
         self.port = port
+        self.about = about
         self._host = host
         self._key = derive_key(secret, "data")
         self._identity = identity

@@ -7,7 +7,7 @@ has as many requests in work as it may have. So no peer can make this node hold 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Executor
 from typing import Any, Protocol
 
@@ -20,6 +20,8 @@ from fluffy.drivers.data_port import limits
 from fluffy.drivers.data_port.frame_protocol import FrameProtocol
 from fluffy.ports import Buffer, Buffers, ChunkStore, VerifiedFile
 from fluffy.wire.chunk_messages import (
+    About,
+    AboutFacts,
     Answer,
     GetChunk,
     HasChunk,
@@ -40,6 +42,7 @@ class ServedBy(Protocol):
     buffers: Buffers
     threads: Executor
     read_threads: Executor
+    about: Callable[[], Awaitable[AboutFacts]]
 
     def welcome(self, connection: ServerConnection) -> bool:
         """May this now known peer stay? False when there are too many, or it is of another cluster."""
@@ -164,6 +167,8 @@ class ServerConnection(FrameProtocol):
                 case Ping(number):
                     free = await in_thread(self._server.read_threads, self._server.store.free_bytes)
                     await self._say(Answer(number, free_bytes=free, level=FEATURE_LEVEL))
+                case About(number):
+                    await self._say(Answer(number, about=await self._server.about()))
                 case PutChunk():
                     invariant(False, "puts have their own way")
         except PeerUnreachable:

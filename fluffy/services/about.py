@@ -1,0 +1,105 @@
+"""What a node says of itself when another one asks (`about` on the data port), and asking all of them at once.
+
+The answer is a flat map of numbers and short texts, so that nodes of different versions understand what they both
+know. Clocks are compared as NTP does it: the answer's time against the middle of asking and hearing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from fluffy import __version__
+from fluffy.base.deadline import Deadline
+from fluffy.base.errors import FluffyError
+from fluffy.base.ids import NodeNo
+from fluffy.core.health.diagnosis import About
+from fluffy.core.metadata.commands import FEATURE_LEVEL
+from fluffy.ports import ChunkStore, Clock, MetadataLog, MetadataReader, NameSearch, NodeClient
+
+# The first level whose programs know the question.
+ABOUT_LEVEL = 3
+STATUS_TIMEOUT_S = 0.8
+ASK_TIMEOUT_S = 2.0
+OLDER = "an older one"
+
+Facts = Mapping[str, int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class AboutNode:
+    """This node's own answer. `total_bytes`: size of the file system of the chunks; `quarantined`: files set aside."""
+
+    log: MetadataLog
+    reader: MetadataReader
+    names: NameSearch
+    store: ChunkStore
+    clock: Clock
+    total_bytes: Callable[[], int]
+    quarantined: Callable[[], int]
+
+    async def facts(self) -> dict[str, int | str]:
+        """Never raises for a silent log process: then its facts are absent."""
+        free_bytes, total_bytes, quarantined = await asyncio.to_thread(
+            lambda: (self.store.free_bytes(), self.total_bytes(), self.quarantined()))
+        search = self.reader.read(lambda db: self.names.status(db, self.clock.now_ms()))
+        facts: dict[str, int | str] = {
+            "version": __version__, "level": FEATURE_LEVEL, "free_bytes": free_bytes, "total_bytes": total_bytes,
+            "quarantined": quarantined, "search_state": search.state, "search_behind": search.behind,
+            "search_lag_ms": search.lag_ms}
+        try:
+            status = await self.log.status(Deadline.after(STATUS_TIMEOUT_S))
+        except FluffyError:
+            return facts | {"now_ms": self.clock.now_ms()}
+        return facts | {"fsync": int(status.fsync), "seq": status.seq, "leader": status.leader or "",
+                        "now_ms": self.clock.now_ms()}
+
+
+@dataclass(frozen=True, slots=True)
+class AskingNodes:
+    """Asks every member what it says of itself; the own node without the network."""
+
+    own_no: NodeNo
+    own: Callable[[], Awaitable[Facts]]
+    peers: NodeClient
+    clock: Clock
+
+    async def ask_all(self, nodes: Sequence[NodeNo]) -> dict[NodeNo, About | None]:
+        """None for those that do not answer within ASK_TIMEOUT_S."""
+        async with asyncio.TaskGroup() as group:
+            tasks = {node: group.create_task(self._ask(node)) for node in nodes}
+        return {node: task.result() for node, task in tasks.items()}
+
+    async def _ask(self, node: NodeNo) -> About | None:
+        deadline = Deadline.after(ASK_TIMEOUT_S)
+        try:
+            if node != self.own_no:
+                ping = await self.peers.ping(node, deadline)
+                if ping.get("level", 1) < ABOUT_LEVEL:
+                    return about_of({"version": OLDER, "level": ping.get("level", 1)}, 0, 0)
+            asked_s, asked_ms = self.clock.monotonic_s(), self.clock.now_ms()
+            facts = await (self.own() if node == self.own_no else self.peers.about(node, deadline))
+            took_ms = int((self.clock.monotonic_s() - asked_s) * 1000)
+        except (FluffyError, OSError, TimeoutError):
+            return None
+        return about_of(facts, asked_ms, took_ms)
+
+
+def about_of(facts: Facts, asked_ms: int, took_ms: int) -> About:
+    """What it did not tell is unknown: `seq` -1, `total_bytes` 0, and everything else as if it were in order."""
+    def number(name: str, unknown: int = 0) -> int:
+        value = facts.get(name)
+        return value if isinstance(value, int) else unknown
+
+    def text(name: str, unknown: str = "") -> str:
+        value = facts.get(name)
+        return value if isinstance(value, str) else unknown
+
+    now_ms = number("now_ms", asked_ms + took_ms // 2)
+    return About(
+        version=text("version", OLDER), level=number("level", 1), free_bytes=number("free_bytes"),
+        total_bytes=number("total_bytes"), fsync=bool(number("fsync", 1)), seq=number("seq", -1), leader=text("leader"),
+        quarantined=number("quarantined"), search_state=text("search_state", "ready"),
+        search_behind=number("search_behind"), search_lag_ms=number("search_lag_ms"),
+        skew_ms=now_ms - (asked_ms + took_ms // 2), skew_error_ms=took_ms // 2 + 1)
