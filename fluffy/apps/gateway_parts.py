@@ -39,9 +39,11 @@ from fluffy.gateways.native.reads import ReadGate
 from fluffy.gateways.native.routes import ROUTES
 from fluffy.gateways.native.table import Table
 from fluffy.gateways.native.version_cache import VersionCache
+from fluffy.services.about import AboutNode, AskingNodes
 from fluffy.services.chunk_cache import ChunkCache
 from fluffy.services.chunk_reader import ChunkReader
 from fluffy.services.chunk_writer import ChunkWriter
+from fluffy.services.doctor import Doctor
 from fluffy.services.downloads import Downloads
 from fluffy.services.locks import Locks
 from fluffy.services.passwords import Passwords
@@ -147,6 +149,9 @@ async def data_path(settings: Settings, node: NodeSettings, front: Front, *, own
     peers = DataPortClient(addresses.address_of, settings.secret(), me, names=addresses.name_of)
     reporter = ReplicaReporter(front.log, front.clock, own_no)
     placement = PlacementView(front.reader, front.clock)
+    about = AboutNode(front.log, front.reader, front.desk.names, store, front.clock, store.total_bytes,
+                      lambda: len(store.quarantined()))
+    doctor = Doctor(node.name, front.reader, AskingNodes(own_no, about.facts, peers, front.clock))
     cluster = state.settings
     async with AsyncExitStack() as stack:
         stack.push_async_callback(peers.close)
@@ -156,7 +161,7 @@ async def data_path(settings: Settings, node: NodeSettings, front: Front, *, own
             disk = stack.enter_context(ThreadPoolExecutor(DATA_PORT_THREADS, thread_name_prefix="data-port"))
             await stack.enter_async_context(DataPortServer(
                 store, node.host, node.data, settings.secret(), me, threads=disk, read_threads=reads,
-                buffers=BufferPool(state.settings.chunk_size, DATA_PORT_BUFFERS_MAX)))
+                buffers=BufferPool(state.settings.chunk_size, DATA_PORT_BUFFERS_MAX), about=about.facts))
         group = await stack.enter_async_context(asyncio.TaskGroup())
         people = _people(settings, front, own_no, stack.enter_context(
             ThreadPoolExecutor(PASSWORD_THREADS, thread_name_prefix="passwords")))
@@ -169,7 +174,7 @@ async def data_path(settings: Settings, node: NodeSettings, front: Front, *, own
         uploads = Uploads(front.log, writer, BufferPool(cluster.chunk_size, UPLOAD_BUFFERS_MAX), threads,
                           chunk_size=cluster.chunk_size, inline_max=cluster.inline_max)
         patches = Patches(front.log, front.reader, uploads, reader, inline_max=cluster.inline_max)
-        yield DataPath(own_no, cluster, uploads, Downloads(reader), patches, people)
+        yield DataPath(own_no, cluster, uploads, Downloads(reader), patches, people, doctor)
 
 
 def _people(settings: Settings, front: Front, own_no: NodeNo, threads: ThreadPoolExecutor) -> People:

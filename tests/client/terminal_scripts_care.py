@@ -121,7 +121,7 @@ CLUSTER = steps(
     "nodes",
     "jobs",
     "explain plan.txt",
-    "doctor --stop two",
+    "doctor --stop nine",
     "peer",
     "checkpoint",
     "recover two",

@@ -142,6 +142,8 @@ EXAMPLES: dict[str, list[Row]] = {
     "GET /v1/federation/folders/{no}": [operate("/v1/federation/folders/0")],
     "GET /v1/federation/hash": [operate("/v1/federation/hash")],
     "GET /v1/federation/sight": [Row("shown", "/v1/federation/sight")],
+    "GET /v1/explain/{path}": [read(f"/v1/explain{FILE}"), read(f"/v1/explain{FILE}?generation=1")],
+    "GET /v1/doctor": [Row("see", "/v1/doctor"), Row("see", "/v1/doctor?stop=one")],
     "GET /v1/status": [Row("see", "/v1/status")],
     "GET /v1/nodes": [Row("see", "/v1/nodes")],
     "GET /metrics": [Row("see", "/metrics")],

@@ -23,7 +23,7 @@ from fluffy.core.metadata.machine import StateMachine
 from fluffy.core.metadata.outcomes import Accepted
 from fluffy.drivers.meta_reader import MetaReader
 from fluffy.drivers.raft.state_store import StateStore
-from fluffy.ports import LogStatus
+from fluffy.ports import LogStatus, PeerLag
 from fluffy.wire.log_entries import decode_command, encode_command
 
 NODE_NAMES = ("one", "two", "three", "four", "five", "six", "seven")
@@ -99,7 +99,9 @@ class LocalLog:
         return LogStatus(
             node=self.node, leader=None if self.refuse_with else self.node, term=self.term, commit_index=index,
             applied_index=index, seq=self.machine.seq, caught_up=True, majority_connected=self.refuse_with is None,
-            members=self.members, peers=(), log_bytes=0, checkpoint_index=self.checkpoint_index,
+            members=self.members,
+            peers=tuple(PeerLag(name, True, 0) for name in self.members if name != self.node),
+            log_bytes=0, checkpoint_index=self.checkpoint_index,
             cluster_uuid=self.machine.cluster_uuid, waiting_for=None, fsync=False)
 
     async def checkpoint(self, deadline: Deadline) -> int:

@@ -35,6 +35,8 @@ from fluffy.gateways.native.reads import ReadGate
 from fluffy.gateways.native.routes import ROUTES
 from fluffy.gateways.native.table import Table
 from fluffy.gateways.native.version_cache import VersionCache
+from fluffy.services.about import AskingNodes
+from fluffy.services.doctor import Doctor
 from fluffy.services.downloads import Downloads
 from fluffy.services.locks import Locks
 from fluffy.services.passwords import Passwords
@@ -45,6 +47,7 @@ from fluffy.services.tokens import TokenMaker
 from fluffy.services.uploads import Uploads
 from tests.support.local_log import ADMIN_TOKEN, BornCluster, born_cluster, genesis_command
 from tests.support.memory_chunks import MemoryChunks
+from tests.support.planted_nodes import PlantedNodes
 
 CHUNK_SIZE = 64 * 1024
 INLINE_MAX = 1024
@@ -71,6 +74,7 @@ class Door:
     server: HttpServer[Call]
     cluster: BornCluster
     chunks: MemoryChunks
+    nodes: PlantedNodes
     client: aiohttp.ClientSession
     bugs: list[BaseException]
 
@@ -106,7 +110,8 @@ async def running_door(folder: Path, *, chunks: MemoryChunks | None = None, buff
     chunks = chunks or MemoryChunks()
     bugs: list[BaseException] = []
     with born_cluster(folder, genesis) as cluster, ThreadPoolExecutor(4) as threads:
-        desk = make_desk(cluster, chunks, BufferPool(CHUNK_SIZE, buffers), threads)
+        nodes = PlantedNodes()
+        desk = make_desk(cluster, chunks, BufferPool(CHUNK_SIZE, buffers), threads, nodes)
         server = HttpServer(desk, threads, bugs.append)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(desk.gate.run()), group.create_task(desk.pulse.run()),
@@ -117,7 +122,7 @@ async def running_door(folder: Path, *, chunks: MemoryChunks | None = None, buff
             headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
             try:
                 async with aiohttp.ClientSession(headers=headers) as client:
-                    yield Door("127.0.0.1", port, desk, server, cluster, chunks, client, bugs)
+                    yield Door("127.0.0.1", port, desk, server, cluster, chunks, nodes, client, bugs)
             finally:
                 listener.close()
                 await server.drain(1.0)
@@ -127,7 +132,8 @@ async def running_door(folder: Path, *, chunks: MemoryChunks | None = None, buff
     assert chunks.held == 0, "every chunk lease was given back"
 
 
-def make_desk(cluster: BornCluster, chunks: MemoryChunks, buffers: BufferPool, threads: ThreadPoolExecutor) -> Desk:
+def make_desk(cluster: BornCluster, chunks: MemoryChunks, buffers: BufferPool, threads: ThreadPoolExecutor,
+              nodes: PlantedNodes) -> Desk:
     clock = TestClock()
     pulse = Pulse(cluster.log, clock)
     requests, uploading, downloading, waiting = new_slots()
@@ -138,12 +144,17 @@ def make_desk(cluster: BornCluster, chunks: MemoryChunks, buffers: BufferPool, t
     people = People(
         Passwords(cluster.reader, clock, threads), Locks(cluster.log, cluster.reader, clock, NodeNo(1)),
         TokenMaker(CLUSTER_SECRET), UrlSigner(CLUSTER_SECRET), RefusalReporter(cluster.log, clock, NodeNo(1)))
+
+    async def own() -> dict[str, int | str]:
+        return nodes.said(NodeNo(1))
+
+    doctor = Doctor("one", cluster.reader, AskingNodes(NodeNo(1), own, nodes, clock))
     return Desk(
         node="one", table=Table(ROUTES), log=cluster.log, reader=cluster.reader,
         names=SearchReader(cluster.node_dir), clock=clock,
         gate=ReadGate(cluster.log, cluster.reader, clock, pulse.majority_seen), pulse=pulse,
         tokens=Tokens(cluster.reader, clock), metrics=Metrics("one", 0, dict), access_log=AccessLog(),
         consistency="strong", versions=VersionCache(),
-        data=DataPath(NodeNo(1), state.settings, uploads, Downloads(chunks), patches, people), requests=requests,
-        uploading=uploading, downloading=downloading, waiting=waiting,
+        data=DataPath(NodeNo(1), state.settings, uploads, Downloads(chunks), patches, people, doctor),
+        requests=requests, uploading=uploading, downloading=downloading, waiting=waiting,
         keepsakes=Keepsakes(BackupFiles(cluster.node_dir, "one"), threads))

@@ -118,20 +118,6 @@ def jobs(session: Session) -> None:
     _show_document(session, session.client.jobs())
 
 
-@row("cluster", takes="remote", params=(click.Argument(["path"], type=REMOTE),),
-     examples=(("explain big.iso", "where each copy is, and why there"),))
-def explain(session: Session, path: str) -> None:
-    """Say where each copy of a file is, and why."""
-    _show_document(session, session.client.explain(session.single(path)))
-
-
-@row("cluster", params=(click.Option(["--stop"], metavar="NODE", help="What stopping this node would cost."),),
-     examples=(("doctor", "what is wrong, and what to do"), ("doctor --stop two", "before you stop it")))
-def doctor(session: Session, stop: str | None) -> None:
-    """Look for trouble."""
-    _show_document(session, session.client.doctor(stop=stop))
-
-
 @row("cluster", params=(click.Argument(["node"]),), examples=(("recover two", "after its disk was replaced"),))
 def recover(session: Session, node: str) -> None:
     """Copy back to a node what it lost."""
@@ -207,4 +193,4 @@ def _part(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 SPECS: tuple[Spec, ...] = (
-    status, nodes, jobs, explain, doctor, peer, checkpoint, recover, drain, scrub, watch)
+    status, nodes, jobs, peer, checkpoint, recover, drain, scrub, watch)

@@ -20,6 +20,7 @@ from fluffy.base.errors import FluffyError, QuerySyntax, StartRefused
 from fluffy.client.shell import (
     admin,
     cluster,
+    doctor,
     files,
     folders,
     people,
@@ -47,7 +48,8 @@ from fluffy.client.shell.words import split_pipeline, unmask
 
 SPECS: tuple[Spec, ...] = (
     *transfers.SPECS, *files.SPECS, *writing.SPECS, *folders.SPECS, *search.SPECS, *trees.SPECS,
-    *sync.SPECS, *safety.SPECS, *verify.SPECS, *people.SPECS, *cluster.SPECS, *admin.SPECS, *LATER, *HELP_SPECS)
+    *sync.SPECS, *safety.SPECS, *verify.SPECS, *people.SPECS, *cluster.SPECS, *doctor.SPECS, *admin.SPECS,
+    *LATER, *HELP_SPECS)
 
 
 def build_cli(context_factory: ContextFactory) -> ShellGroup:

@@ -7,11 +7,14 @@ from typing import Any
 from urllib.parse import quote
 
 from fluffy.base.paths import parse_path
+from fluffy.client.results_cluster import DoctorReport, Explanation, doctor_report_of, explanation_of
 from fluffy.client.upload import remote_url
 from fluffy.client.verbs.asking import Asking
 
 # A million files are copied and synced in 10 s; the server's own deadline is 60 s.
 CHECKPOINT_S = 65.0
+# Counting the copies of some million chunks; the server's own bound is 20 s.
+DOCTOR_S = 30.0
 
 
 class ClusterVerbs(Asking):
@@ -29,13 +32,18 @@ class ClusterVerbs(Asking):
         """Repairs and other work of the cluster."""
         return await self._read("/v1/jobs")
 
-    async def explain(self, path: str) -> Mapping[str, Any]:
-        """Where each copy of a file is, and why."""
-        return await self._read(remote_url("explain", parse_path(path).text))
+    async def explain(self, path: str, *, generation: int | None = None, chunk: int | None = None,
+                      after: int | None = None, limit: int | None = None) -> Explanation:
+        """Where each copy of a file is, and why. `chunk`: of this one only, counted from 0.
 
-    async def doctor(self, *, stop: str | None = None) -> Mapping[str, Any]:
-        """What is wrong; with `stop` what stopping that node would cost."""
-        return await self._read("/v1/doctor", stop=stop)
+        Chunks that are alike are put together; `limit` groups a page, the next one begins `after` what the last said.
+        """
+        return explanation_of(await self._read(remote_url("explain", parse_path(path).text), generation=generation,
+                                               chunk=chunk, after=after, limit=limit))
+
+    async def doctor(self, *, stop: str | None = None) -> DoctorReport:
+        """What is wrong and what to do; with `stop` also what stopping that node now would cost."""
+        return doctor_report_of(await self._read("/v1/doctor", answer_s=DOCTOR_S, stop=stop))
 
     async def recover(self, node: str) -> Mapping[str, Any]:
         """Copy back to a node what it lost."""

@@ -55,6 +55,7 @@ from fluffy.gateways.native.signed import signed_path, split_signature
 from fluffy.gateways.native.table import Match, Route, Table
 from fluffy.gateways.native.version_cache import VersionCache
 from fluffy.ports import Backups, Clock, MetadataLog, MetadataReader, NameSearch
+from fluffy.services.doctor import Doctor
 from fluffy.services.downloads import Downloads
 from fluffy.services.locks import Locks
 from fluffy.services.passwords import Passwords
@@ -106,6 +107,7 @@ class DataPath:
     downloads: Downloads
     patches: Patches
     people: People
+    doctor: Doctor
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from fluffy.gateways.native import changes, cluster, search
 from fluffy.gateways.native.parameters import AFTER, LIMIT
 from fluffy.gateways.native.routes_disaster import DISASTER
 from fluffy.gateways.native.routes_federation import FEDERATION
+from fluffy.gateways.native.routes_health import HEALTH
 from fluffy.gateways.native.routes_people import PEOPLE
 from fluffy.gateways.native.routes_tree import TREE
 from fluffy.gateways.native.routes_uploads import UPLOADS
@@ -20,6 +21,7 @@ BUILT: tuple[Route, ...] = (
     *TREE,
     *PEOPLE,
     *UPLOADS,
+    *HEALTH,
     *FEDERATION,
     *DISASTER,
     Route("GET", "/v1/search", search.search_names, "Files and folders by name, type, tag, size, time.", Act.READ,
@@ -55,9 +57,6 @@ def _later(method: str, pattern: str, doc: str, act: Act = Act.SEE_CLUSTER,
 
 LATER: tuple[Route, ...] = (
     _later("GET", "/v1/jobs", "Repair jobs."),
-    _later("GET", "/v1/explain/{path}", "Where each copy is, and why."),
-    _later("GET", "/v1/doctor", "What is wrong, and what stopping a node would cost.",
-           query=(Parameter("stop", "text", "the node that might be stopped"),)),
     _later("GET", "/", "The dashboard."),
     _later("POST", "/v1/admin/recover/{node}", "Copy back to a node what it lost.", Act.OPERATE),
     _later("POST", "/v1/admin/scrub", "Check all copies now.", Act.OPERATE),
