@@ -54,6 +54,7 @@ from fluffy.services.passwords import Passwords
 from fluffy.services.patches import Patches
 from fluffy.services.refusals import RefusalReporter
 from fluffy.services.replica_reports import ReplicaReporter
+from fluffy.services.s3_keys import S3Keys
 from fluffy.services.signed_urls import UrlSigner
 from fluffy.services.throttle import Throttle
 from fluffy.services.tokens import TokenMaker
@@ -212,7 +213,8 @@ def _people(settings: Settings, front: Front, own_no: NodeNo, threads: ThreadPoo
     secret = settings.secret()
     return People(
         Passwords(front.reader, front.clock, threads), Locks(front.log, front.reader, front.clock, own_no),
-        TokenMaker(secret), UrlSigner(secret), RefusalReporter(front.log, front.clock, own_no))
+        TokenMaker(secret), UrlSigner(secret), RefusalReporter(front.log, front.clock, own_no),
+        S3Keys(secret))
 
 
 def _cache(settings: Settings, chunk_size: int) -> ChunkCache:

@@ -27,6 +27,7 @@ from fluffy.base.errors import BodyIncomplete, DigestMismatch, QuotaExceeded, To
 from fluffy.base.hashing import etag_of
 from fluffy.base.units import KIB
 from fluffy.core.metadata.commands import Header, PutFile
+from fluffy.core.metadata.commands_s3 import PutObject
 from fluffy.core.metadata.outcomes import Accepted
 from fluffy.core.repair.retention import UPLOAD_LIFETIME_MAX_MS
 from fluffy.ports import Buffer, Buffers, ChunkSink, MetadataLog, WrittenChunk
@@ -69,12 +70,31 @@ class BodySource(Protocol):
         """
 
 
+class BodyWatch(Protocol):
+    """Sees a body besides us: for the hashes of S3."""
+
+    def update(self, data: memoryview) -> None:
+        """The next bytes; in a thread where there are many. One call at a time, in order."""
+
+    def seal(self) -> Sealed:
+        """The body has ended. Raises for a promise about it that does not hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What a watch knows at the end: the entity tag, and metadata to add to what the order says."""
+
+    etag: str
+    meta: dict[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class PutOrder:
     """What the client wants, apart from the bytes. `md5`, `blake3`: what it promises about them; None: nothing.
 
     `lock`: BLAKE3 of the lock token that it brings, or empty. `bytes_max`: what the quotas have room for, as far as the
-    door knows (the log decides); a larger body is refused as soon as that is seen. None: any size.
+    door knows (the log decides); a larger body is refused as soon as that is seen. None: any size. `watch`: makes it an
+    object of S3, with what the watch says at the end.
     """
 
     path: str
@@ -87,6 +107,7 @@ class PutOrder:
     blake3: bytes | None = None
     lock: bytes = b""
     bytes_max: int | None = None
+    watch: BodyWatch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +123,15 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """What a client promises about a body beside its length; None: nothing. `bytes_max`: as in PutOrder."""
+    """What a client promises about a body beside its length; None: nothing. `bytes_max`: as in PutOrder.
+
+    `watch`: sees the body; whoever gave it here seals it.
+    """
 
     md5: bytes | None = None
     blake3: bytes | None = None
     bytes_max: int | None = None
+    watch: BodyWatch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,14 +217,16 @@ class Uploads:
     async def _put_inline(self, header: Header, order: PutOrder, data: bytes) -> StoredFile:
         digest = blake3(data).digest()
         _check_promises(order, digest, hashlib.md5(data).digest() if order.md5 is not None else None)
+        if order.watch is not None:
+            order.watch.update(memoryview(data))
         command = _command(header, order, len(data), digest, inline=data)
         outcome = await self._log.propose(command, Deadline.after(COMMIT_TIMEOUT_S))
-        return StoredFile(outcome, len(data), digest, etag_of(digest), 0)
+        return StoredFile(outcome, len(data), digest, command.etag, 0)
 
     async def _put_chunks(self, header: Header, order: PutOrder, sent: StoredBytes) -> StoredFile:
         command = _command(header, order, sent.size, sent.blake3, chunks=sent.chunks)
         outcome = await self._log.propose(command, Deadline.after(COMMIT_AFTER_CHUNKS_TIMEOUT_S))
-        return StoredFile(outcome, sent.size, sent.blake3, etag_of(sent.blake3), len(sent.chunks))
+        return StoredFile(outcome, sent.size, sent.blake3, command.etag, len(sent.chunks))
 
     async def _small_buffer(self, length: int | None) -> Buffer | None:
         """Memory of just the body's size, so that small uploads do not queue up behind large or slow ones."""
@@ -248,6 +275,7 @@ class _Transfer:
         self._slots = asyncio.Semaphore(CHUNKS_IN_FLIGHT)
         self._hash = blake3()
         self._md5 = hashlib.md5() if promise.md5 is not None else None
+        self._watch = promise.watch
         self._size = 0
 
     async def run(self, first: Buffer, count: int) -> StoredBytes:
@@ -306,18 +334,20 @@ class _Transfer:
         The only chunk of a file needs no BLAKE3 here: its id is the file's.
         """
         loop = asyncio.get_running_loop()
-        if len(data) >= HASH_IN_THREAD_BYTES and (self._md5 is not None or not is_only):
-            return loop.run_in_executor(self._uploads.hashers, self._hash_both, data, is_only)
-        self._hash_both(data, is_only)
+        if len(data) >= HASH_IN_THREAD_BYTES and (self._md5 is not None or self._watch is not None or not is_only):
+            return loop.run_in_executor(self._uploads.hashers, self._hash_all, data, is_only)
+        self._hash_all(data, is_only)
         done: asyncio.Future[None] = loop.create_future()
         done.set_result(None)
         return done
 
-    def _hash_both(self, data: memoryview, is_only: bool) -> None:
+    def _hash_all(self, data: memoryview, is_only: bool) -> None:
         if not is_only:
             self._hash.update(data)
         if self._md5 is not None:
             self._md5.update(data)
+        if self._watch is not None:
+            self._watch.update(data)
 
     async def _store(self, number: int, buffer: Buffer, data: memoryview, hashed: asyncio.Future[None]) -> None:
         try:
@@ -338,8 +368,12 @@ def check_room(size: int, bytes_max: int | None) -> None:
 
 def _command(header: Header, order: PutOrder, size: int, digest: bytes, *, inline: bytes | None = None,
              chunks: tuple[WrittenChunk, ...] = ()) -> PutFile:
-    return PutFile(
-        header, order.path, size, digest, etag_of(digest), order.content_type, order.meta, order.tags, inline,
+    kind, etag, meta = PutFile, etag_of(digest), order.meta
+    if order.watch is not None:
+        sealed = order.watch.seal()
+        kind, etag, meta = PutObject, sealed.etag, {**meta, **sealed.meta}
+    return kind(
+        header, order.path, size, digest, etag, order.content_type, meta, order.tags, inline,
         tuple((chunk.chunk_id, chunk.length) for chunk in chunks), tuple(chunk.replicas for chunk in chunks),
         if_match=order.if_match, if_none_match=order.if_none_match, parents=True,
         lock=order.lock)

@@ -43,6 +43,7 @@ from fluffy.services.locks import Locks
 from fluffy.services.passwords import Passwords
 from fluffy.services.patches import Patches
 from fluffy.services.refusals import RefusalReporter
+from fluffy.services.s3_keys import S3Keys
 from fluffy.services.signed_urls import UrlSigner
 from fluffy.services.tokens import TokenMaker
 from fluffy.services.uploads import Uploads
@@ -144,7 +145,8 @@ def make_desk(cluster: BornCluster, chunks: MemoryChunks, buffers: BufferPool, t
     patches = Patches(cluster.log, cluster.reader, uploads, chunks, inline_max=INLINE_MAX)
     people = People(
         Passwords(cluster.reader, clock, threads), Locks(cluster.log, cluster.reader, clock, NodeNo(1)),
-        TokenMaker(CLUSTER_SECRET), UrlSigner(CLUSTER_SECRET), RefusalReporter(cluster.log, clock, NodeNo(1)))
+        TokenMaker(CLUSTER_SECRET), UrlSigner(CLUSTER_SECRET), RefusalReporter(cluster.log, clock, NodeNo(1)),
+        S3Keys(CLUSTER_SECRET))
 
     async def own() -> dict[str, int | str]:
         return nodes.said(NodeNo(1))

@@ -10,7 +10,7 @@ from fluffy.core.metadata.files import Current
 from fluffy.core.metadata.folder_cache import Folder
 from fluffy.core.metadata.locks import refuse_locked
 from fluffy.core.metadata.outcomes import Rejected
-from fluffy.core.metadata.packing import unpack_etag
+from fluffy.core.metadata.packing import s3_etag
 from fluffy.core.metadata.refusals import refuse_writer, refused
 from fluffy.core.metadata.tree import Place
 from fluffy.core.metadata.working import Working
@@ -54,13 +54,13 @@ def refuse_target(work: Working, user_no: UserNo, place: Place, lock: bytes = b"
 
 
 def entry(work: Working, place: Place) -> Current | None:
-    """The object at a place; a folder of its name does not count."""
+    """The object at a place, its etag as S3 shows it; a folder of its name does not count."""
     if place.missing:
         return None
     row = work.db.execute(
         "SELECT no, version_no, generation, size, etag, owner_no FROM entries WHERE parent = ? AND key = ?",
         (place.folder.no, place.name)).fetchone()
-    return None if row is None else Current(row[0], row[1], row[2], row[3], unpack_etag(row[4]), row[5])
+    return None if row is None else Current(row[0], row[1], row[2], row[3], s3_etag(row[4]), row[5])
 
 
 def make_folders(work: Working, place: Place, user_no: UserNo) -> Place:

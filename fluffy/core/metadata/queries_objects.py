@@ -47,13 +47,18 @@ class KeyPair:
 
 @dataclass(frozen=True, slots=True)
 class BucketFacts:
-    """What the door needs to know of a bucket in one look. `acl`: the document of that name."""
+    """What the door needs to know of a bucket in one look. `acl`, `versioning`: the documents of these names."""
 
     bucket_no: int
     owner: str
     owner_no: int
     created_ms: int
     acl: str
+    versioning: str
+
+    @property
+    def is_versioned(self) -> bool:
+        return self.versioning == "Enabled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +94,12 @@ def bucket_facts(db: sqlite3.Connection, bucket: str) -> BucketFacts | None:
         return None
     row = db.execute(
         "SELECT e.no, ifnull((SELECT name FROM users u WHERE u.user_no = f.owner_no), ''), f.owner_no, f.created_ms,"
-        " ifnull((SELECT body FROM bucket_documents d WHERE d.bucket_no = e.no AND d.name = 'acl'), x'')"
+        " ifnull((SELECT body FROM bucket_documents d WHERE d.bucket_no = e.no AND d.name = 'acl'), x''),"
+        " ifnull((SELECT body FROM bucket_documents d WHERE d.bucket_no = e.no AND d.name = 'versioning'), x'')"
         " FROM entries e JOIN folders f ON f.folder_no = e.no WHERE e.parent = ? AND e.key = ?",
         (ROOT_NO, bucket + "/")).fetchone()
-    return None if row is None else BucketFacts(row[0], row[1], row[2], row[3], row[4].decode("utf-8", "replace"))
+    return None if row is None else BucketFacts(
+        row[0], row[1], row[2], row[3], row[4].decode("utf-8", "replace"), row[5].decode("utf-8", "replace"))
 
 
 def bucket_document(db: sqlite3.Connection, bucket: str, name: str) -> bytes | None:

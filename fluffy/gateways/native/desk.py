@@ -62,6 +62,7 @@ from fluffy.services.locks import Locks
 from fluffy.services.passwords import Passwords
 from fluffy.services.patches import Patches
 from fluffy.services.refusals import RefusalReporter
+from fluffy.services.s3_keys import S3Keys
 from fluffy.services.signed_urls import UrlSigner
 from fluffy.services.tokens import TokenMaker, hash_of
 from fluffy.services.uploads import BodySource, Uploads
@@ -98,6 +99,7 @@ class People:
     tokens: TokenMaker
     signer: UrlSigner
     refusals: RefusalReporter
+    s3_keys: S3Keys
     logins: Slots = field(default_factory=lambda: Slots(LOGINS_MAX, "logins at once"))
 
 

@@ -97,13 +97,13 @@ async def get_file(desk: Desk, call: Call) -> Answer:
         headers.append(("Content-Disposition", f"attachment; filename*=UTF-8''{quote(found.path.name, safe='')}"))
     status, parts, length = _parts_of(call, conditions, version, headers)
     if call.method == "HEAD" or length == 0:
-        return Answer(status, headers, _Nothing(), length, prepared=found.lines)
+        return Answer(status, headers, Nothing(), length, prepared=found.lines)
     if version.inline is not None and len(parts) == 1:
-        return Answer(status, headers, _slice(version.inline, parts[0]), prepared=found.lines)
+        return Answer(status, headers, slice_of(version.inline, parts[0]), prepared=found.lines)
     with ExitStack() as stack:
         stack.enter_context(desk.downloading)
         download = await data.downloads.open(version, parts, sends_files=call.sends_files)
-        return Answer(status, headers, _Occupied(download, stack.pop_all()), length, prepared=found.lines)
+        return Answer(status, headers, Occupied(download, stack.pop_all()), length, prepared=found.lines)
 
 
 def _early(db: sqlite3.Connection, path: RemotePath, user_no: UserNo) -> Early:
@@ -265,13 +265,13 @@ def _conditions_of(call: Call) -> ReadConditions | None:
                           get("if-range"))
 
 
-def _slice(data: bytes, span: Span | bytes) -> bytes:
+def slice_of(data: bytes, span: Span | bytes) -> bytes:
     if isinstance(span, bytes) or span.count == len(data):
         return span if isinstance(span, bytes) else data
     return data[span.start:span.start + span.count]
 
 
-class _Nothing:
+class Nothing:
     """The body of a HEAD answer: it has a length, and no bytes."""
 
     async def send(self, out: BodyOut) -> None:
@@ -281,7 +281,7 @@ class _Nothing:
         """Nothing is held."""
 
 
-class _Occupied:
+class Occupied:
     """A download that keeps its place among the downloads until it is closed."""
 
     def __init__(self, download: Download, place: ExitStack) -> None:

@@ -1,0 +1,1 @@
+"""The S3 door: other words for the same files, over the same services."""

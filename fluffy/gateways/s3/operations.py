@@ -1,0 +1,108 @@
+"""All operations of S3: who answers them, and which nobody does. docs/S3.md is made from this list."""
+
+from __future__ import annotations
+
+from fluffy.gateways.s3.buckets import (
+    create_bucket,
+    delete_bucket,
+    get_location,
+    get_policy_status,
+    get_request_payment,
+    head_bucket,
+    list_buckets,
+)
+from fluffy.gateways.s3.copying import copy_object
+from fluffy.gateways.s3.deleting import delete_object, delete_objects
+from fluffy.gateways.s3.listing import list_objects_v1, list_objects_v2
+from fluffy.gateways.s3.operation import Level, Operation
+from fluffy.gateways.s3.reading import get_object
+from fluffy.gateways.s3.writing import put_object
+
+_BUILT: tuple[Operation, ...] = (
+    Operation("ListBuckets", "GET", "service", list_buckets, is_read=True),
+    Operation("CreateBucket", "PUT", "bucket", create_bucket),
+    Operation("HeadBucket", "HEAD", "bucket", head_bucket, is_read=True),
+    Operation("DeleteBucket", "DELETE", "bucket", delete_bucket),
+    Operation("GetBucketLocation", "GET", "bucket", get_location, ("location",), is_read=True),
+    Operation("GetBucketPolicyStatus", "GET", "bucket", get_policy_status, ("policyStatus",), is_read=True),
+    Operation("GetBucketRequestPayment", "GET", "bucket", get_request_payment, ("requestPayment",), is_read=True),
+    Operation("ListObjects", "GET", "bucket", list_objects_v1, is_read=True),
+    Operation("ListObjectsV2", "GET", "bucket", list_objects_v2, ("list-type",), is_read=True),
+    Operation("DeleteObjects", "POST", "bucket", delete_objects, ("delete",)),
+    Operation("PutObject", "PUT", "object", put_object),
+    Operation("CopyObject", "PUT", "object", copy_object, header="x-amz-copy-source"),
+    Operation("GetObject", "GET", "object", get_object, is_read=True),
+    Operation("HeadObject", "HEAD", "object", get_object, is_read=True),
+    Operation("DeleteObject", "DELETE", "object", delete_object),
+)
+
+
+def _missing(level: Level, *lines: tuple[str, str, str]) -> tuple[Operation, ...]:
+    """Operations that nobody answers: (name, method, names in the query)."""
+    return tuple(Operation(name, method, level, None, tuple(needs.split())) for name, method, needs in lines)
+
+
+_NOT_BUILT: tuple[Operation, ...] = (
+    *_missing(
+        "bucket",
+        ("GetBucketAcl", "GET", "acl"), ("PutBucketAcl", "PUT", "acl"),
+        ("GetBucketVersioning", "GET", "versioning"), ("PutBucketVersioning", "PUT", "versioning"),
+        ("ListObjectVersions", "GET", "versions"),
+        ("GetBucketTagging", "GET", "tagging"), ("PutBucketTagging", "PUT", "tagging"),
+        ("DeleteBucketTagging", "DELETE", "tagging"),
+        ("GetBucketCors", "GET", "cors"), ("PutBucketCors", "PUT", "cors"), ("DeleteBucketCors", "DELETE", "cors"),
+        ("GetBucketLifecycleConfiguration", "GET", "lifecycle"),
+        ("PutBucketLifecycleConfiguration", "PUT", "lifecycle"), ("DeleteBucketLifecycle", "DELETE", "lifecycle"),
+        ("ListMultipartUploads", "GET", "uploads"),
+        ("PostObject", "POST", ""),
+        ("GetBucketPolicy", "GET", "policy"), ("PutBucketPolicy", "PUT", "policy"),
+        ("DeleteBucketPolicy", "DELETE", "policy"),
+        ("GetBucketWebsite", "GET", "website"), ("PutBucketWebsite", "PUT", "website"),
+        ("DeleteBucketWebsite", "DELETE", "website"),
+        ("GetBucketEncryption", "GET", "encryption"), ("PutBucketEncryption", "PUT", "encryption"),
+        ("DeleteBucketEncryption", "DELETE", "encryption"),
+        ("GetBucketReplication", "GET", "replication"), ("PutBucketReplication", "PUT", "replication"),
+        ("DeleteBucketReplication", "DELETE", "replication"),
+        ("GetBucketLogging", "GET", "logging"), ("PutBucketLogging", "PUT", "logging"),
+        ("GetBucketNotificationConfiguration", "GET", "notification"),
+        ("PutBucketNotificationConfiguration", "PUT", "notification"),
+        ("GetBucketAccelerateConfiguration", "GET", "accelerate"),
+        ("PutBucketAccelerateConfiguration", "PUT", "accelerate"),
+        ("PutBucketRequestPayment", "PUT", "requestPayment"),
+        ("GetBucketInventoryConfiguration", "GET", "inventory"),
+        ("PutBucketInventoryConfiguration", "PUT", "inventory"),
+        ("DeleteBucketInventoryConfiguration", "DELETE", "inventory"),
+        ("GetBucketAnalyticsConfiguration", "GET", "analytics"),
+        ("PutBucketAnalyticsConfiguration", "PUT", "analytics"),
+        ("DeleteBucketAnalyticsConfiguration", "DELETE", "analytics"),
+        ("GetBucketMetricsConfiguration", "GET", "metrics"), ("PutBucketMetricsConfiguration", "PUT", "metrics"),
+        ("DeleteBucketMetricsConfiguration", "DELETE", "metrics"),
+        ("GetBucketIntelligentTieringConfiguration", "GET", "intelligent-tiering"),
+        ("PutBucketIntelligentTieringConfiguration", "PUT", "intelligent-tiering"),
+        ("DeleteBucketIntelligentTieringConfiguration", "DELETE", "intelligent-tiering"),
+        ("GetBucketOwnershipControls", "GET", "ownershipControls"),
+        ("PutBucketOwnershipControls", "PUT", "ownershipControls"),
+        ("DeleteBucketOwnershipControls", "DELETE", "ownershipControls"),
+        ("GetPublicAccessBlock", "GET", "publicAccessBlock"), ("PutPublicAccessBlock", "PUT", "publicAccessBlock"),
+        ("DeletePublicAccessBlock", "DELETE", "publicAccessBlock"),
+        ("GetObjectLockConfiguration", "GET", "object-lock"), ("PutObjectLockConfiguration", "PUT", "object-lock"),
+        ("CreateSession", "GET", "session"),
+        ("CreateBucketMetadataTableConfiguration", "POST", "metadataTable"),
+        ("GetBucketMetadataTableConfiguration", "GET", "metadataTable"),
+        ("DeleteBucketMetadataTableConfiguration", "DELETE", "metadataTable")),
+    *_missing(
+        "object",
+        ("GetObjectAcl", "GET", "acl"), ("PutObjectAcl", "PUT", "acl"),
+        ("GetObjectTagging", "GET", "tagging"), ("PutObjectTagging", "PUT", "tagging"),
+        ("DeleteObjectTagging", "DELETE", "tagging"),
+        ("GetObjectAttributes", "GET", "attributes"),
+        ("CreateMultipartUpload", "POST", "uploads"), ("CompleteMultipartUpload", "POST", "uploadId"),
+        ("AbortMultipartUpload", "DELETE", "uploadId"), ("ListParts", "GET", "uploadId"),
+        ("UploadPart", "PUT", "partNumber uploadId"),
+        ("SelectObjectContent", "POST", "select select-type"), ("RestoreObject", "POST", "restore"),
+        ("GetObjectTorrent", "GET", "torrent"),
+        ("GetObjectLegalHold", "GET", "legal-hold"), ("PutObjectLegalHold", "PUT", "legal-hold"),
+        ("GetObjectRetention", "GET", "retention"), ("PutObjectRetention", "PUT", "retention"),
+        ("RenameObject", "PUT", "renameObject")),
+)
+OPERATIONS: tuple[Operation, ...] = (*_BUILT, *_NOT_BUILT)
