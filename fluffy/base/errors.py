@@ -169,6 +169,10 @@ class UploadNotFound(NotFound):
     sentence = "there is no such upload (any more): it was ended, or its time was over; begin it again"
 
 
+class ClusterNotFound(NotFound):
+    sentence = "the supernode has joined no cluster of that name"
+
+
 class NodeNotFound(NotFound):
     sentence = "there is no such node"
 
@@ -295,6 +299,14 @@ class DiskFull(Unavailable):
 
 class DiskFailed(Unavailable):
     sentence = "a disk reports that it cannot read or write; look at that machine"
+
+
+class CatalogFailed(Unavailable):
+    sentence = "the supernode's catalog cannot be read or written now"
+
+
+class ClusterUnreachable(Unavailable):
+    sentence = "that cluster does not answer the supernode now"
 
 
 class OutcomeUnknown(FluffyError):

@@ -16,8 +16,8 @@ FUNCTION_LINES_MAX = 60
 ENTRY_LINES_MAX = 30
 ENTRY_FILES = ("server.py", "supernode.py", "client.py")
 
-FLOORS = {"base": 0, "core": 1, "wire": 2, "ports": 3, "services": 4, "drivers": 5, "sim": 5, "gateways": 6,
-          "client": 6, "apps": 7}
+FLOORS = {"base": 0, "core": 1, "wire": 2, "ports": 3, "ports_federation": 3, "services": 4, "drivers": 5, "sim": 5,
+          "gateways": 6, "client": 6, "apps": 7}
 # The simulation drives the real drivers; that is the only step sideways.
 SAME_FLOOR_ALLOWED = {("sim", "drivers")}
 CORE_ORDER = {"metadata": 0, "repair": 1, "data": 2, "placement": 3, "health": 4}

@@ -1,0 +1,273 @@
+"""A cluster over HTTP, as the supernode asks it: peer after peer until the deadline. Implements `ports.ClusterClient`.
+
+The supernode's home of aiohttp. An answer that makes no sense (no JSON, no fields, too long) is as none: the next peer
+is asked. A peer that failed is asked last for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+from yarl import URL
+
+from fluffy import __version__
+from fluffy.base.deadline import Deadline
+from fluffy.base.errors import (
+    AccessDenied,
+    ClusterUnreachable,
+    Conflict,
+    FluffyError,
+    NotFound,
+    Overloaded,
+    RequestError,
+    Unauthenticated,
+    Unavailable,
+    error_for,
+)
+from fluffy.base.units import KIB, MIB
+from fluffy.core.metadata.queries_federation import Place
+from fluffy.ports_federation import FeedAnswer, HashAnswer, RowsAnswer, Seen, SightAnswer
+from fluffy.wire.catalog_rows import PageIllegal, Reject, parse_piece, parse_place, parse_rows, place_text
+
+T = TypeVar("T")
+
+CONNECT_S = 2.0
+# A peer that says nothing for so long (beyond the wait that it was asked for) is left for the next.
+SILENT_S = 1.5
+ASK_PEER_S = 3.0
+DOWN_FOR_S = 5.0
+# A page of 5,000 rows with the longest names, types and tags of real use; a normal one has 0.7 MB.
+PAGE_BYTES_MAX = 32 * MIB
+SMALL_BYTES_MAX = 4 * MIB
+ERROR_BYTES_MAX = 64 * KIB
+PEERS_MAX = 64
+_BY_STATUS: dict[int, type[FluffyError]] = {400: RequestError, 401: Unauthenticated, 403: AccessDenied, 404: NotFound,
+                                            409: Conflict, 429: Overloaded}
+
+
+class ClusterHttp:
+    """`peers`: URLs to begin with; those that the cluster names are learned. Used on one loop; `close` it."""
+
+    def __init__(self, name: str, peers: Iterable[str], token: Callable[[], str],
+                 context: ssl.SSLContext | None = None) -> None:
+        self.name = name
+        self._token = token
+        self._context = context
+        self._peers = list(peers)
+        self._down_until_s: dict[str, float] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def peers(self) -> tuple[str, ...]:
+        """The known ones, best first."""
+        now_s = time.monotonic()
+        return tuple(sorted(self._peers, key=lambda peer: self._down_until_s.get(peer, 0.0) > now_s))
+
+    def learn(self, peers: Iterable[str]) -> None:
+        for peer in peers:
+            if peer not in self._peers and len(self._peers) < PEERS_MAX:
+                self._peers.append(peer)
+
+    async def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    # What a follower asks
+
+    async def feed(self, since: int, epoch: str, wait_s: int, deadline: Deadline) -> FeedAnswer:
+        target = f"/v1/federation/feed?since={since}&epoch={epoch}&wait_s={wait_s}"
+
+        def parse(document: Mapping[str, Any], seen: Seen) -> FeedAnswer:
+            parsed = parse_piece(document)
+            facts = document.get("state")
+            return FeedAnswer(seen, parsed.piece, _pairs(parsed.rejects), facts if isinstance(facts, dict) else {})
+
+        answer = await self._page(target, deadline, parse, silent_s=wait_s + SILENT_S)
+        self._learn_from(answer.facts)
+        return answer
+
+    async def rows(self, after: Place, deadline: Deadline) -> RowsAnswer:
+        return await self._page(f"/v1/federation/rows?after={_encoded(place_text(after))}", deadline, _rows_answer)
+
+    async def folder(self, folder_no: int, after: str, deadline: Deadline) -> RowsAnswer:
+        def parse(document: Mapping[str, Any], seen: Seen) -> RowsAnswer:
+            rows, rejects = parse_rows(document.get("rows"))
+            end = document.get("after")
+            return RowsAnswer(seen, rows, _pairs(rejects), (folder_no, end) if isinstance(end, str) else None)
+
+        return await self._page(f"/v1/federation/folders/{folder_no}?after={_encoded(after)}", deadline, parse)
+
+    async def row_hash(self, after: Place, deadline: Deadline) -> HashAnswer:
+        def parse(document: Mapping[str, Any], seen: Seen) -> HashAnswer:
+            count, digest = document.get("rows"), document.get("hash")
+            if not isinstance(count, int) or not isinstance(digest, str):
+                raise PageIllegal("a hash has a count and a text")
+            return HashAnswer(seen, count, digest, _place(document.get("after")))
+
+        return await self._page(f"/v1/federation/hash?after={_encoded(place_text(after))}", deadline, parse)
+
+    async def sight(self, asker: str, deadline: Deadline) -> SightAnswer:
+        document = await self.ask("GET", "/v1/federation/sight", deadline, asker=asker)
+        buckets = document.get("buckets")
+        if not (buckets is None or (isinstance(buckets, list) and all(isinstance(one, str) for one in buckets))):
+            raise ClusterUnreachable(f"cluster {self.name} answers what makes no sense")
+        return SightAnswer(str(document.get("user")), str(document.get("role")),
+                           None if buckets is None else frozenset(buckets))
+
+    async def ask(self, method: str, target: str, deadline: Deadline, *, asker: str,
+                  document: Mapping[str, Any] | None = None, request_id: str | None = None) -> Mapping[str, Any]:
+        headers = {"Fluffy-Asker": asker} if asker else {}
+        if request_id is not None:
+            headers["Fluffy-Request-Id"] = request_id
+
+        async def once(peer: str) -> Mapping[str, Any]:
+            async with self.open(peer, method, target, deadline.at_most(ASK_PEER_S), headers=headers,
+                                 document=document) as answer:
+                return await _document(answer, SMALL_BYTES_MAX, self.name)
+
+        return await self.try_peers(once, deadline)
+
+    # How
+
+    async def _page(self, target: str, deadline: Deadline, parse: Callable[[Mapping[str, Any], Seen], T], *,
+                    silent_s: float = SILENT_S) -> T:
+        async def once(peer: str) -> T:
+            async with self.open(peer, "GET", target, deadline, head_s=max(silent_s, deadline.left_s / 2)) as answer:
+                document = await _document(answer, PAGE_BYTES_MAX, self.name)
+            epoch, seq = document.get("epoch"), document.get("at_seq")
+            if not isinstance(epoch, str) or not isinstance(seq, int):
+                raise ClusterUnreachable(f"cluster {self.name} answers what makes no sense")
+            seen = Seen(epoch, seq, answer.headers.get("Fluffy-Stale", "") == "true")
+            try:
+                return parse(document, seen)
+            except (PageIllegal, ValueError) as error:
+                raise ClusterUnreachable(f"cluster {self.name} answers what makes no sense: {error}") from error
+
+        return await self.try_peers(once, deadline)
+
+    async def try_peers(self, once: Callable[[str], Awaitable[T]], deadline: Deadline) -> T:
+        """Run `once(peer)` on one peer after the other. A refusal that would be the same everywhere ends it."""
+        trouble: FluffyError = ClusterUnreachable(f"no peer of cluster {self.name} is known")
+        for peer in self.peers:
+            try:
+                result = await once(peer)
+            except Unavailable as error:
+                self._down_until_s[peer] = time.monotonic() + DOWN_FOR_S
+                trouble = error
+            else:
+                self._prefer(peer)
+                return result
+            if deadline.passed:
+                break
+        raise trouble
+
+    def _prefer(self, peer: str) -> None:
+        self._down_until_s.pop(peer, None)
+        if self._peers[0] != peer:
+            self._peers.remove(peer)
+            self._peers.insert(0, peer)
+
+    @asynccontextmanager
+    async def open(self, peer: str, method: str, target: str, deadline: Deadline, *,
+                   headers: Mapping[str, str] | None = None, document: Mapping[str, Any] | None = None,
+                   body: AsyncIterator[bytes] | None = None, head_s: float | None = None,
+                   signed: bool = False) -> AsyncIterator[aiohttp.ClientResponse]:
+        """One request to one peer; the context holds the answer's head, its body unread. Refusals are raised.
+
+        `signed`: the target is its own credential. The deadline is for the head (within `head_s`) and the body.
+        """
+        sent = {"Accept-Encoding": "identity", "User-Agent": f"fluffy-supernode/{__version__}", **(headers or {})}
+        if not signed:
+            sent["Authorization"] = f"Bearer {self._token()}"
+        data: Any = body
+        if document is not None:
+            data = json.dumps(document).encode()
+            sent["Content-Type"] = "application/json"
+        timeout = aiohttp.ClientTimeout(total=max(deadline.left_s, 0.05), sock_connect=CONNECT_S,
+                                        sock_read=None if head_s is None else min(head_s, max(deadline.left_s, 0.05)))
+        try:
+            async with self._session_now().request(method, URL(peer + target, encoded=True), headers=sent, data=data,
+                                                   allow_redirects=False, timeout=timeout,
+                                                   skip_auto_headers=("Content-Type",)) as answer:
+                if answer.status >= 300:
+                    raise _error_of(answer.status, await answer.content.read(ERROR_BYTES_MAX), self.name)
+                yield answer
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise ClusterUnreachable(f"cluster {self.name}: {peer} does not answer ({_reason(error)})") from error
+
+    def _learn_from(self, facts: Mapping[str, Any]) -> None:
+        peers, scheme = facts.get("peers"), facts.get("scheme")
+        if isinstance(peers, list) and scheme in ("http", "https"):
+            self.learn(f"{scheme}://{peer}" for peer in peers if isinstance(peer, str))
+
+    def _session_now(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(ssl=self._context or True, limit=0)
+            self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False, trust_env=False,
+                                                  cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=1 * MIB)
+        return self._session
+
+
+def _rows_answer(document: Mapping[str, Any], seen: Seen) -> RowsAnswer:
+    rows, rejects = parse_rows(document.get("rows"))
+    return RowsAnswer(seen, rows, _pairs(rejects), _place(document.get("after")))
+
+
+def _place(value: Any) -> Place | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise PageIllegal("a place is a text")
+    return parse_place(value)
+
+
+def _pairs(rejects: Iterable[Reject]) -> tuple[tuple[str, str], ...]:
+    return tuple((reject.reason, reject.text) for reject in rejects)
+
+
+async def _document(answer: aiohttp.ClientResponse, bytes_max: int, name: str) -> dict[str, Any]:
+    body = bytearray()
+    async for block in answer.content.iter_any():
+        body += block
+        if len(body) > bytes_max:
+            raise ClusterUnreachable(f"cluster {name} sends an answer of more than {bytes_max} bytes")
+    try:
+        document = await asyncio.to_thread(json.loads, body) if len(body) > 256 * KIB else json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ClusterUnreachable(f"cluster {name} answers what is not JSON") from error
+    if not isinstance(document, dict):
+        raise ClusterUnreachable(f"cluster {name} answers what makes no sense")
+    return document
+
+
+def _error_of(status: int, body: bytes, name: str) -> FluffyError:
+    """A peer's refusal as our error; what is none of a Fluffy peer's is as no answer."""
+    try:
+        told = json.loads(body)["error"]
+        code, message = str(told.pop("code")), str(told.pop("message"))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        if status in _BY_STATUS:
+            return _BY_STATUS[status](f"cluster {name} refuses (HTTP {status})")
+        return ClusterUnreachable(f"cluster {name} answers what makes no sense (HTTP {status})")
+    facts = {key: value for key, value in told.items() if isinstance(key, str) and key not in ("self", "request_id")}
+    return error_for(code, message, **facts)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "not in time"
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    return (getattr(cause, "strerror", None) or str(cause) or type(cause).__name__).lower()
+
+
+def _encoded(text: str) -> str:
+    return quote(text, safe="")
