@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Protocol, TypeVar
 
@@ -22,7 +21,6 @@ from fluffy.core.metadata.outcomes import Accepted
 from fluffy.core.metadata.queries_search import IndexChanges, Indexed
 from fluffy.core.search.plan import SearchPage, SearchStatus
 from fluffy.core.search.query import SearchQuery
-from fluffy.wire.chunk_messages import Urgency
 
 T = TypeVar("T")
 
@@ -88,6 +86,21 @@ class MetadataLog(Protocol):
         """Make a checkpoint now; returns its log index once it is durable."""
 
 
+class VotersLog(Protocol):
+    """What the leader's keeper may ask of its own log process about voters."""
+
+    async def change_voters(self, deadline: Deadline, *, term: int, add: str | None = None,
+                            remove: str | None = None) -> None:
+        """Give a member its vote, or take it away: one at a time, committed and applied when this returns.
+
+        Raises PreconditionFailed with why not: not the leader of that term, another change under way, too few
+        connected.
+        """
+
+    async def hand_over(self, deadline: Deadline) -> None:
+        """Let another node lead. Raises NotReady when none could take over."""
+
+
 class MetadataReader(Protocol):
     """Read-only access to this node's `meta.db`."""
 
@@ -145,24 +158,6 @@ class VerifiedFile:
             os.close(fd)
 
 
-@dataclass(frozen=True, slots=True)
-class QuarantinedChunk:
-    """A bad copy, set aside at that wall time."""
-
-    chunk_id: ChunkId
-    reason: str
-    at_ms: int
-    bytes: int
-    path: Path
-
-
-class QuarantineStore(Protocol):
-    """What this node has set aside. Blocking."""
-
-    def list(self) -> list[QuarantinedChunk]: ...
-    def purge(self, chunk_id: ChunkId | None) -> int: ...
-
-
 class ChunkStore(Protocol):
     """This node's chunk files. All calls block; run them in the disk pool."""
 
@@ -201,15 +196,6 @@ class ChunkStore(Protocol):
 
     def scan(self) -> Iterator[StoredChunk]:
         """Every chunk here, in no order, one folder at a time; files without a good record go to quarantine."""
-
-    def names(self, start: bytes = b"") -> Iterator[ChunkId]:
-        """Ids of the chunk files here that come after `start`, ascending; nothing is read or checked."""
-
-    def reread(self, chunk_id: ChunkId, out: memoryview) -> int:
-        """Fill the beginning of `out` with the whole chunk as the disk has it now, not the page cache; its length.
-
-        Raises like `read`: what fails its checks is in quarantine then.
-        """
 
     def free_bytes(self) -> int:
         """Room for chunks: what the file system would give, minus the reserve."""
@@ -261,24 +247,14 @@ class ChunkSink(Protocol):
         """
 
 
-class BackgroundGate(Protocol):
-    """What a node's background bytes pass before they are read or fetched (services/throttle.py)."""
-
-    def reserve(self, amount: int, deadline: Deadline, *,
-                endangered: bool = False) -> AbstractAsyncContextManager[None]:
-        """A slot and bytes, held inside the context. Raises Overloaded when they are not free before the deadline."""
-
-
 class NodeClient(Protocol):
     """The data port of the other nodes."""
 
     async def put_chunk(self, node: NodeNo, chunk_id: ChunkId, xxh3: bytes, data: memoryview,
                         deadline: Deadline) -> None: ...
     async def get_chunk(self, node: NodeNo, chunk_id: ChunkId, out: memoryview, deadline: Deadline, *,
-                        offset: int = 0, urgency: Urgency = Urgency.USER) -> bytes:
+                        offset: int = 0) -> bytes:
         """Fill `out` with the chunk's bytes from `offset`; returns their xxh3, already checked.
-
-        Background work waits at the other node's gate; Overloaded: not there, or not now.
 
         `out` is not written any more once this returned, raised or was cancelled.
         """

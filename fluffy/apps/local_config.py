@@ -6,9 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from fluffy.apps.settings import CONFIG_NAME, IPTABLE_NAME, VOTERS_MAX, Settings, find_config, load
+from fluffy.apps.settings import CONFIG_NAME, IPTABLE_NAME, Settings, find_config, load
 from fluffy.base.checks import invariant
 from fluffy.base.errors import ConfigIllegal
+from fluffy.core.health.membership_plan import VOTERS_MAX
 
 NAMES = ("one", "two", "three", "four", "five", "six", "seven")
 invariant(len(NAMES) == VOTERS_MAX, "every voter that a cluster may have is named")

@@ -19,6 +19,7 @@ from fluffy.apps.birth_facts import check_birth_facts
 from fluffy.apps.genesis import Birth
 from fluffy.apps.identity import load_or_create_identity, record_cluster_uuid
 from fluffy.apps.process import run_process
+from fluffy.apps.seed import Seed, read_seed
 from fluffy.apps.settings import NodeSettings, Settings
 from fluffy.base.checks import EXIT_DISK_FAILED
 from fluffy.base.ids import ClusterUuid
@@ -29,10 +30,11 @@ from fluffy.drivers.raft.checkpoints import CheckpointPolicy, Checkpoints, recov
 from fluffy.drivers.raft.disk import RealDisk
 from fluffy.drivers.raft.jobs import ThreadJobs, WalKeeper
 from fluffy.drivers.raft.journal import SegmentedJournal
-from fluffy.drivers.raft.library import RaftTimes
 from fluffy.drivers.raft.links import LinkSettings, TcpLinks
 from fluffy.drivers.raft.log_server import LogServer
+from fluffy.drivers.raft.membership import FirstMembers, voters_of_genesis
 from fluffy.drivers.raft.node import NodeParts, RaftNode
+from fluffy.drivers.raft.parts import RaftTimes
 from fluffy.drivers.raft.poller import EpollPoller
 from fluffy.drivers.raft.state_store import StateStore, state_digest
 from fluffy.wire.handshake import PeerIdentity, derive_key
@@ -61,6 +63,7 @@ class LogProcess:
         self.cluster_uuid = self.identity.cluster_uuid or ""
         self.stopping = False
         self._jobs = ThreadJobs()
+        self._seed = read_seed(node.dir) or Seed({}, ())
         self._poller = EpollPoller()
         self._rng = random.Random(secrets.randbits(64))
         library.install(boottime, self._rng)
@@ -113,7 +116,7 @@ class LogProcess:
         self.server.draining = True
         until = boottime() + HANDOVER_S
         asked = False
-        while boottime() < until and self.raft.raft.is_leader and len(self.raft.members) > 1:
+        while boottime() < until and self.raft.raft.is_leader and self.raft.membership.other_voters:
             asked = asked or self.raft.transfer_leadership()
             self._turn()
         for _ in range(5):
@@ -127,18 +130,28 @@ class LogProcess:
     # -- parts
 
     def _link_settings(self) -> LinkSettings:
-        nodes = self.settings.nodes
         return LinkSettings(
             me=lambda: PeerIdentity(self.node.name, self.identity.disk_uuid, self.cluster_uuid),
             key=derive_key(self.settings.secret(), "raft"), bind=(self.node.host, self.node.raft),
-            address_of=lambda name: next((node.host, node.raft) for node in nodes.values() if node.name == name),
-            admit=self._admit, clock=boottime)
+            address_of=self._address_of, admit=self._admit, clock=boottime,
+            is_gone=lambda peer: queries.is_retired_disk(self.store.db, peer.disk_uuid))
+
+    def _address_of(self, name: str) -> tuple[str, int]:
+        """As the configuration says, else as the log knows it, else as this node was told when it joined."""
+        for node in self.settings.nodes.values():
+            if node.name == name:
+                return node.host, node.raft
+        for record in queries.node_records(self.store.db):
+            if record.name == name:
+                return record.host, record.raft
+        return next((node.host, node.raft) for node in self._seed.nodes if node.name == name)
 
     def _make_node(self) -> RaftNode:
         journal = SegmentedJournal(self._disk, retain_entries=RETAIN_ENTRIES)
         files = CheckpointFiles(self.node.dir / "checkpoints")
         recover_state(self.store, files, journal)
         check_birth_facts(self.settings, self.store.db)
+        members = self._first_members(journal)
         cluster = self.settings.cluster
         policy = CheckpointPolicy(entries_max=cluster.checkpoint_entries, every_s=cluster.checkpoint_every_ms / 1000)
         election_s = cluster.election_ms / 1000
@@ -148,10 +161,22 @@ class LogProcess:
                                counters=counters, policy=policy)
 
         return RaftNode(NodeParts(
-            me=self.node.name, members=tuple(self.settings.nodes), links=self.links, poller=self._poller,
+            me=self.node.name, disk=self.identity.disk_uuid, members=members, links=self.links, poller=self._poller,
             journal=journal, store=self.store, checkpoints=checkpoints, clock=boottime, rng=self._rng,
             times=RaftTimes(heartbeat=min(0.05, election_s / 5), election_min=election_s, election_max=2 * election_s,
                             fallback=1.5 * election_s)))
+
+    def _first_members(self, journal: SegmentedJournal) -> FirstMembers:
+        """Before the state knows: by the genesis in the log, by what this node was told when it joined, else by the
+        configuration, with which a cluster is born.
+        """
+        if queries.cluster_state(self.store.db) is None and self.cluster_uuid:
+            born_with = voters_of_genesis(journal, library.COMMAND)
+            if born_with is not None:
+                return FirstMembers(born_with)
+        if self._seed.nodes:
+            return FirstMembers(self._seed.voters, tuple(node.name for node in self._seed.nodes))
+        return FirstMembers(dict.fromkeys(map(str, self.settings.nodes), ""))
 
     def _admit(self, peer: PeerIdentity) -> str | None:
         """A sentence why `peer` may not talk to this node, or None. A disk that was emptied has forgotten what it
@@ -159,11 +184,20 @@ class LogProcess:
         """
         if self.cluster_uuid and peer.cluster_uuid and peer.cluster_uuid != self.cluster_uuid:
             return f"{peer.name} belongs to another cluster ({peer.cluster_uuid}, not {self.cluster_uuid})"
-        known = {record.name: record.disk_uuid for record in queries.node_records(self.store.db)}
-        if known and known.get(peer.name) != peer.disk_uuid:
-            return (f"the disk of node {peer.name} is not the one this cluster knows: it was emptied or exchanged, and "
-                    "must be admitted again as a new member")
-        return None
+        if queries.is_retired_disk(self.store.db, peer.disk_uuid):
+            return (f"node {peer.name} was removed from this cluster, and its disk cannot come back: empty its folder "
+                    f"and let it join as a new one: server.py {peer.name} --join HOST:PORT")
+        membership = self.raft.membership
+        if peer.name not in membership.peers and not self.cluster_uuid:
+            return f"{peer.name} is not among the nodes with which this cluster is to be born"
+        expected = membership.disk_of(peer.name)
+        if not self.cluster_uuid or expected == peer.disk_uuid or peer.cluster_uuid == self.cluster_uuid:
+            return None  # who knows the cluster was let in by it once, even if this node has not heard of it yet
+        if expected is None:
+            return f"{peer.name} is not a member of this cluster: start it with: server.py {peer.name} --join HOST:PORT"
+        return (f"the disk of node {peer.name} is not the one this cluster knows: it was emptied or exchanged. An "
+                f"admin lets it be admitted again with: recover {peer.name}; then start: server.py {peer.name} "
+                "--join HOST:PORT")
 
     def _adopt_cluster(self) -> None:
         """Once the state has a cluster: write it to node.json, for good."""
@@ -189,7 +223,8 @@ class LogProcess:
             "node": self.node.name, "leader": leader, "term": raft.term, "commit_index": raft.commit_index,
             "applied_index": raft.last_applied, "seq": self.store.machine.seq,
             "caught_up": self.raft.caught_up and bool(self.cluster_uuid) and leader is not None,
-            "majority_connected": self.raft.majority_connected(), "members": list(self.raft.members), "peers": peers,
+            "majority_connected": self.raft.majority_connected(),
+            "members": sorted(self.raft.membership.voters), "peers": peers,
             "log_bytes": self.raft.journal.log_bytes, "checkpoint_index": self.raft.checkpoints.newest_index,
             "cluster_uuid": self.cluster_uuid or None, "waiting_for": self._waiting_for(),
             "fsync": self.settings.cluster.fsync,

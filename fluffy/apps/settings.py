@@ -19,14 +19,13 @@ from fluffy.apps.config_tree import Consistency, RepairMode, Section, nearest, r
 from fluffy.base.errors import ConfigIllegal
 from fluffy.base.ids import NodeName
 from fluffy.base.units import KIB, MIB, MINUTE_MS, SECOND_MS, TIB
+from fluffy.core.health.membership_plan import VOTERS_MAX
 from fluffy.wire.frames import CHUNK_PAYLOAD_BYTES_MAX
 from fluffy.wire.iptable import NODE_NAME, PORT_MAX, Address, check_host, format_host, parse_iptable
 
 CONFIG_ENV = "FLUFFY_CONFIG"
 CONFIG_NAME = "config.yaml"
 IPTABLE_NAME = "iptable.txt"
-# More voters make every write wait for more disks and save nobody; further machines become storage nodes.
-VOTERS_MAX = 7
 REPLICATION_MAX = 5
 # An inlined file travels through the log in a command: far below the 1 MiB group, so that one cannot fill it.
 INLINE_BYTES_MAX = 64 * KIB

@@ -210,6 +210,15 @@ class LogClient:
     async def checkpoint(self, deadline: Deadline) -> int:
         return int(_checked(await self._once({"op": "checkpoint"}, b"", deadline)).header["index"])
 
+    async def change_voters(self, deadline: Deadline, *, term: int, add: str | None = None,
+                            remove: str | None = None) -> None:
+        """See `ports.VotersLog`."""
+        _checked(await self._once({"op": "change_voters", "term": term, "add": add, "remove": remove}, b"", deadline))
+
+    async def hand_over(self, deadline: Deadline) -> None:
+        """See `ports.VotersLog`."""
+        _checked(await self._once({"op": "hand_over"}, b"", deadline))
+
     async def digest(self, deadline: Deadline) -> tuple[int, str]:
         """(log index, digest of the whole state at it): for comparing nodes."""
         header = _checked(await self._once({"op": "digest"}, b"", deadline)).header

@@ -23,7 +23,7 @@ from fluffy.core.metadata.model import Change, FileVersion
 from fluffy.core.metadata.outcomes import Rejected
 from fluffy.drivers.raft import library
 from fluffy.drivers.raft.checkpoints import CheckpointPolicy
-from fluffy.drivers.raft.library import RaftTimes
+from fluffy.drivers.raft.parts import RaftTimes
 from fluffy.sim.checkers import Checks
 from fluffy.sim.clients import Clients, Workload
 from fluffy.sim.clock import RunsInCircles, Trace, World

@@ -22,8 +22,9 @@ from fluffy.core.metadata.outcomes import Outcome
 from fluffy.drivers.raft.checkpoint_files import CheckpointFiles, Copied
 from fluffy.drivers.raft.checkpoints import CheckpointPolicy, Checkpoints, recover_state
 from fluffy.drivers.raft.journal import SegmentedJournal
-from fluffy.drivers.raft.library import RaftTimes
+from fluffy.drivers.raft.membership import FirstMembers
 from fluffy.drivers.raft.node import NodeParts, RaftNode
+from fluffy.drivers.raft.parts import RaftTimes
 from fluffy.drivers.raft.state_store import StateStore
 from fluffy.sim.checkers import DIGEST_EVERY_ENTRIES, Checks
 from fluffy.sim.clock import World
@@ -176,7 +177,8 @@ class Member:
                         counters=counters, policy=self.options.policy)
 
         return RaftNode(NodeParts(
-            me=self.name, members=self.members, links=links, poller=SimPoller(links), journal=journal, store=store,
+            me=self.name, members=FirstMembers(dict.fromkeys(self.members, "")), links=links,
+            poller=SimPoller(links), journal=journal, store=store,
             checkpoints=checkpoints, clock=self.world.clock, rng=self.world.rng, times=self.options.times))
 
     def _make_journal(self) -> SegmentedJournal:

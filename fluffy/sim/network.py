@@ -95,6 +95,9 @@ class SimLinks:
         self._network.send(stream, self._me, self._network.encode(message))
         return True
 
+    def disk_of(self, name: str) -> str:
+        return self._network.disks.get(name, "") if name in self.current else ""
+
     def backlog_bytes(self, name: str) -> int:
         stream = self.current.get(name)
         return stream.ways[self._me].bytes if stream is not None else 0
@@ -158,6 +161,8 @@ class SimNetwork:
         self._wake = wake
         self.counters: Counter[str] = Counter()
         self.cut: set[tuple[str, str]] = set()  # (from, to): nothing passes
+        self.disks: dict[str, str] = {}  # of each machine that was started
+        self.admits: Callable[[str, str], bool] = lambda _one, _other: True  # the first lets the second in
         self._links: dict[str, SimLinks] = {}
         self._streams: list[Stream] = []
         self._made = 0
@@ -282,7 +287,8 @@ class SimNetwork:
         """The greater name dials, when it has no stream; the other side takes a new stream in place of an old."""
         pair = (one, other)
         passable = (one, other) not in self.cut and (other, one) not in self.cut
-        known = other in self._links[one].peers and one in self._links[other].peers
+        known = other in self._links[one].peers or one in self._links[other].peers
+        known = known and self.admits(one, other) and self.admits(other, one)
         needless = one in self._links[other].current or self._links[one].paused or self._links[other].paused
         if not passable or not known or needless or self._world.now_s < self._dialing.get(pair, 0.0):
             return

@@ -19,8 +19,9 @@ from pysyncobj.journal import Journal
 from fluffy.drivers.raft import node as node_module
 from fluffy.drivers.raft.checkpoints import Checkpoints, PartTuple
 from fluffy.drivers.raft.journal import Entry, JournalStats
-from fluffy.drivers.raft.library import HardenedSyncObj, Parts
+from fluffy.drivers.raft.library import HardenedSyncObj
 from fluffy.drivers.raft.messages import Message
+from fluffy.drivers.raft.parts import Parts
 from fluffy.drivers.raft.peers import RaftPeer
 from fluffy.drivers.raft.transport import RaftTransport
 from fluffy.sim.disk import SimDisk
@@ -71,8 +72,8 @@ class StockTransport(RaftTransport):
 class StockSyncObj(HardenedSyncObj):
     """Sending, truncating and becoming leader as the library does it."""
 
-    def __init__(self, me: str, others: list[str], parts: Parts) -> None:
-        super().__init__(me, others, parts)
+    def __init__(self, me: str, parts: Parts) -> None:
+        super().__init__(me, parts)
         self.conf.appendEntriesBatchSizeBytes = STOCK_BATCH_BYTES
 
     def _SyncObj__sendAppendEntries(self) -> None:

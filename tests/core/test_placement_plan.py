@@ -57,9 +57,12 @@ def test_weights_alone_wait_for_their_turn_but_travel_with_a_verdict() -> None:
 
 def test_an_operators_intent_is_not_overwritten_by_a_verdict() -> None:
     draining = published(one="up", two="draining", three="up")
-    assert next_nodes(draining, MEMBERS, reports()) is None
-    assert states(next_nodes(draining, MEMBERS, reports(two="down", three="down"))) == [
+    assert next_nodes(draining, MEMBERS, reports(), draining={2}) is None
+    assert states(next_nodes(draining, MEMBERS, reports(three="down"), draining={2})) == [
         (1, "up"), (2, "draining"), (3, "down")]
+    assert states(next_nodes(draining, MEMBERS, reports(two="down"), draining={2})) == [
+        (1, "up"), (2, "down"), (3, "up")]
+    assert states(next_nodes(draining, MEMBERS, reports())) == [(1, "up"), (2, "up"), (3, "up")]
 
 
 def test_members_that_came_or_went_make_a_new_map() -> None:

@@ -24,9 +24,10 @@ from fluffy.drivers.raft.checkpoint_files import CheckpointFiles
 from fluffy.drivers.raft.checkpoints import Checkpoints, recover_state
 from fluffy.drivers.raft.group_commit import Answered
 from fluffy.drivers.raft.journal import SegmentedJournal
-from fluffy.drivers.raft.library import RaftTimes
+from fluffy.drivers.raft.membership import FirstMembers
 from fluffy.drivers.raft.messages import Message, decode_message, encode_message
 from fluffy.drivers.raft.node import NodeParts, RaftNode
+from fluffy.drivers.raft.parts import RaftTimes
 from fluffy.drivers.raft.peers import RaftPeer
 from fluffy.drivers.raft.state_store import StateStore
 from fluffy.sim.disk import SimDisk
@@ -177,6 +178,9 @@ class _PlayedLinks:
     def backlog_bytes(self, _name: str) -> int:
         return 0
 
+    def disk_of(self, _name: str) -> str:
+        return ""
+
 
 class Ours:
     """The hardened node, named `one`, on a simulated disk."""
@@ -196,7 +200,8 @@ class Ours:
             return Checkpoints(files, self.store, journal, start_job=InlineJob, clock=clock, counters=counters)
 
         self.node = RaftNode(NodeParts(
-            me="one", members=("one", *peers), links=self.links, poller=NoPoller(), journal=journal, store=self.store,
+            me="one", members=FirstMembers(dict.fromkeys(("one", *peers), "")), links=self.links,
+            poller=NoPoller(), journal=journal, store=self.store,
             checkpoints=checkpoints, clock=clock, rng=random.Random(0), times=RaftTimes()))
         self.raft = self.node.raft
         for name in peers:
@@ -249,7 +254,7 @@ def append(first: int, last: int, *, term: int = 1, commit: int = 1,
 def lead_alone(clock: Clock, folder: Path) -> Ours:
     node = Ours(clock, folder, peers=())
     win_election(node)
-    assert isinstance(propose(node, encode_command(genesis())), Accepted)
+    assert isinstance(propose(node, encode_command(genesis(("one",)))), Accepted)
     return node
 
 

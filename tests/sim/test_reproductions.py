@@ -15,6 +15,7 @@ from pysyncobj.config import FAIL_REASON
 
 from fluffy.base.checks import InvariantBroken
 from fluffy.core.metadata.commands import MakeFolder
+from fluffy.core.metadata.commands_members import AdmitNode, SetVoters
 from fluffy.core.metadata.outcomes import Accepted, Rejected
 from fluffy.drivers.raft.group_commit import Answered
 from fluffy.drivers.raft.peers import RaftPeer
@@ -218,9 +219,15 @@ def test_the_library_takes_two_membership_changes_at_once(clock: Clock) -> None:
 
 def test_a_second_membership_change_waits_for_the_first(clock: Clock, tmp_path: Path) -> None:
     node = lead_alone(clock, tmp_path)
-    answers: list[int] = []
     for name in ("two", "three"):
-        node.raft.addNodeToCluster(RaftPeer(name), lambda _result, reason: answers.append(reason))
+        admitted = propose(node, encode_command(AdmitNode(header(), name, f"disk-{name}", "z", "h", 1, 2, 3, 4)))
+        assert isinstance(admitted, Accepted)
+        node.node.transport.link_up(name)
+    answers: list[int] = []
+    voters = (("one", "disk-one"), ("two", "disk-two"))
+    for number in (2, 3):
+        more = SetVoters(header(), node.raft.term, (*voters, ("three", "disk-three"))[:number])
+        node.raft.change_voters(more, lambda _result, reason: answers.append(reason))
     node.turn()
     assert [peer.id for peer in node.raft.otherNodes] == ["two"] and answers == [FAIL_REASON.REQUEST_DENIED]
     node.store.close()

@@ -7,7 +7,7 @@ alone not more often than once a minute: disks fill and empty quickly when large
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from fluffy.base.ids import NodeNo
@@ -16,8 +16,6 @@ from fluffy.core.health.failure_detector import Verdict
 from fluffy.core.metadata.commands import NodeRecord, NodeState
 from fluffy.core.metadata.model import PlacementMap
 
-# An operator's intent, not a verdict: the detector never overwrites these.
-OPERATOR_STATES = frozenset({"draining", "joining"})
 WEIGHT_MIN = 1
 WEIGHTS_EVERY_MS = 1 * MINUTE_MS
 
@@ -36,27 +34,27 @@ def weight_of(free_bytes: int) -> int:
 
 
 def next_nodes(current: PlacementMap, members: Sequence[NodeRecord], reports: Mapping[NodeNo, Report], *,
-               weights_due: bool = True) -> tuple[NodeState, ...] | None:
+               draining: Container[NodeNo] = (), weights_due: bool = True) -> tuple[NodeState, ...] | None:
     """The nodes of the next map, ascending by number, or None when the current map is good enough.
 
     `weights_due`: whether moved weights alone are reason enough. A map made for another reason carries new weights too.
     A member without a report keeps its published line; one that is in no map yet begins as *suspect* until it answers.
+    `draining`: nodes that an operator wants emptied; the map says so as long as they are alive.
     """
     published = {node.node_no: node for node in current.nodes}
-    lines = tuple(_line(member, published.get(member.node_no), reports.get(member.node_no))
-                  for member in sorted(members, key=lambda member: member.node_no))
+    lines = tuple(_line(member, published.get(member.node_no), reports.get(member.node_no),
+                        member.node_no in draining) for member in sorted(members, key=lambda member: member.node_no))
     same_nodes = [line.node_no for line in lines] == sorted(published)
     if same_nodes and not any(_matters(published[line.node_no], line, weights_due) for line in lines):
         return None
     return lines
 
 
-def _line(member: NodeRecord, old: NodeState | None, report: Report | None) -> NodeState:
+def _line(member: NodeRecord, old: NodeState | None, report: Report | None, is_draining: bool) -> NodeState:
     state = "suspect" if old is None else old.state
     weight = WEIGHT_MIN if old is None else old.weight
     if report is not None:
-        if state not in OPERATOR_STATES:
-            state = report.verdict
+        state = "draining" if is_draining and report.verdict != "down" else report.verdict
         if report.free_bytes is not None:
             weight = weight_of(report.free_bytes)
     return NodeState(member.node_no, state, member.zone, weight)

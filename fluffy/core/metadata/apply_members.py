@@ -10,6 +10,7 @@ from fluffy.base.ids import NodeNo
 from fluffy.base.units import DAY_MS
 from fluffy.core.metadata import chunk_table, health_table, job_table
 from fluffy.core.metadata.apply_cluster import NODES_MAX
+from fluffy.core.metadata.commands import NodeState
 from fluffy.core.metadata.commands_members import (
     AdmitNode,
     DrainNode,
@@ -29,7 +30,6 @@ from fluffy.core.metadata.working import Working
 STRIP_CHUNKS_MAX = 2_000
 # A name whose next disk is welcome is a door left open; nobody needs longer to bring one.
 WELCOME_MS_MAX = 7 * DAY_MS
-WELCOMED_NAMES_MAX = 256
 
 
 def admit_node(work: Working, command: AdmitNode) -> Outcome:
@@ -123,11 +123,18 @@ def drain_node(work: Working, command: DrainNode) -> Outcome:
     if bool(draining) == command.on:
         return Accepted(work.seq, {"node_no": node_no})
     _set_intent(work, node_no, "draining_ms", work.clock_ms if command.on else None)
-    before, after = (("up", "suspect"), "draining") if command.on else (("draining", "draining"), "up")
-    moved = work.db.execute("UPDATE placement SET state = ? WHERE node_no = ? AND state IN (?, ?)",
-                            (after, node_no, *before))
-    work.epoch += moved.rowcount > 0
+    _publish_draining(work, node_no, command.on)
     return _changed(work, {"node_no": node_no})
+
+
+def _publish_draining(work: Working, node_no: NodeNo, on: bool) -> None:
+    """The placement map says it from now on; the leader's next one goes on from there."""
+    before, after = (("up", "suspect"), "draining") if on else (("draining",), "up")
+    row = work.db.execute("SELECT state, zone, weight FROM placement WHERE node_no = ?", (node_no,)).fetchone()
+    if row is not None and row[0] in before:
+        health_table.note(work, [NodeState(node_no, after, row[1], row[2])])
+        work.db.execute("UPDATE placement SET state = ? WHERE node_no = ?", (after, node_no))
+        work.epoch += 1
 
 
 def remove_node(work: Working, command: RemoveNode) -> Outcome:

@@ -43,6 +43,9 @@ class Elections:
         """Turn a passed election deadline into a round of pre-votes."""
         raft = self._raft
         called, self._called = self._called, False
+        if not raft.is_voter:  # a learner calls no elections: the library's own deadline never passes
+            raft.election_deadline_s = self._clock() + raft.random_election_timeout_s()
+            return
         if called or raft.is_leader or raft.transferring or self._clock() <= raft.election_deadline_s:
             return
         raft.election_deadline_s = self._clock() + raft.random_election_timeout_s()
@@ -53,7 +56,7 @@ class Elections:
             self._call_election()
             return
         index, term = raft.last_entry()
-        for name in self._transport.peer_names():
+        for name in raft.membership.other_voters:
             self._transport.send_to(name, {"type": "pre_vote", "term": self._asked_term, "last_log_index": index,
                                            "last_log_term": term})
 
@@ -62,7 +65,8 @@ class Elections:
         newer = (message["last_log_term"], message["last_log_index"]) >= tuple(reversed(raft.last_entry()))
         if message["term"] <= raft.term:
             self._transport.send_to(name, {"type": "higher_term", "term": raft.term})
-        if message["term"] > raft.term and newer and not self._transport.heard_leader_lately():
+        if (raft.is_voter and message["term"] > raft.term and newer
+                and not self._transport.heard_leader_lately()):
             self._transport.send_to(name, {"type": "pre_vote_granted", "term": message["term"]})
         else:
             self.counters["pre_vote_refused"] += 1
@@ -71,7 +75,8 @@ class Elections:
         raft = self._raft
         if message["term"] != self._asked_term or raft.term != self._asked_term - 1 or raft.is_leader:
             return
-        self._granted.add(name)
+        if raft.votes(name):
+            self._granted.add(name)
         if len(self._granted) + 1 >= raft.majority:
             self._call_election()
 

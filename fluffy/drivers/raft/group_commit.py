@@ -59,6 +59,7 @@ class GroupCommit:
         self._waiting: deque[tuple[bytes, Reply]] = deque()
         self._waiting_bytes = 0
         self._flying: list[_Group] = []
+        self.is_held = False  # while leadership is handed over nothing new is submitted
         self.counters: Counter[str] = raft.counters
 
     def offer(self, command: bytes, reply: Reply) -> None:
@@ -80,7 +81,7 @@ class GroupCommit:
             if not group.done and group.deadline_s < now:
                 self._finish(group, None, FAIL_REASON.UNKNOWN_OUTCOME)
         self._flying = [group for group in self._flying if not group.done]
-        while self._waiting and len(self._flying) < GROUPS_IN_FLIGHT_MAX:
+        while self._waiting and len(self._flying) < GROUPS_IN_FLIGHT_MAX and not self.is_held:
             self._submit(now)
 
     def _submit(self, now_s: float) -> None:

@@ -11,8 +11,7 @@ from __future__ import annotations
 import logging
 import random as random_module
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import pysyncobj.pickle as library_pickle
 import pysyncobj.syncobj as library
@@ -23,11 +22,11 @@ from pysyncobj.version import VERSION
 from fluffy.base.checks import InvariantBroken, invariant
 from fluffy.base.errors import JournalCorrupt, StartRefused
 from fluffy.base.units import MIB
-from fluffy.core.metadata.outcomes import Outcome
-from fluffy.drivers.raft.journal import SegmentedJournal
-from fluffy.drivers.raft.membership import decode_membership, encode_membership
+from fluffy.core.metadata.commands_members import SetVoters
+from fluffy.drivers.raft.membership import Disks, decode_membership, encode_membership
+from fluffy.drivers.raft.parts import Parts, RaftTimes
 from fluffy.drivers.raft.peers import RaftPeer
-from fluffy.drivers.raft.transport import WINDOW_BYTES, RaftTransport
+from fluffy.drivers.raft.transport import WINDOW_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -49,55 +48,6 @@ FORWARDED_MAX = 1024
 Answer = Callable[[Any, int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class RaftTimes:
-    """Seconds. A follower hears a heartbeat every `heartbeat`; it calls an election between `election_min` and
-    `election_max`
-    of silence; a leader that hears no majority for `fallback` stops leading."""
-
-    heartbeat: float = 0.05
-    election_min: float = 0.6
-    election_max: float = 1.2
-    fallback: float = 1.0
-
-
-class Applier(Protocol):
-    """What the log is applied to (state_store.py)."""
-
-    @property
-    def applied_index(self) -> int: ...
-    def apply(self, entries: list[tuple[int, int, bytes]]) -> list[list[Outcome]]:
-        """Apply `(index, term, group)` in one transaction; an empty group marks an entry without commands.
-        Returns the outcomes of each."""
-
-
-class Snapshots(Protocol):
-    """Checkpoints on their way to and from other nodes (checkpoints.py); the library's `Serializer` in its place."""
-
-    def getTransmissionData(self, peer: RaftPeer) -> tuple[bytes, bool, bool] | None: ...
-    def setTransmissionData(self, part: tuple[bytes, bool, bool] | None) -> bool: ...
-    def cancelTransmisstion(self, peer: RaftPeer) -> None: ...
-    def sending_index(self, peer: RaftPeer) -> int: ...
-    def install(self) -> tuple[tuple[bytes, int, int], tuple[bytes, int, int]]:
-        """Put the received checkpoint durably in place (not yet as the state); gives its last two entries."""
-    def adopt(self) -> None:
-        """Make the installed checkpoint the state."""
-    def step(self) -> None:
-        """Once a turn: begin, finish and announce checkpoints."""
-
-
-@dataclass(slots=True)
-class Parts:
-    """What one node is made of; handed to the library's factories while it is constructed."""
-
-    journal: SegmentedJournal
-    transport: RaftTransport
-    applier: Applier
-    snapshots: Snapshots
-    poller: Any
-    times: RaftTimes
-
-
 def check_version() -> None:
     if VERSION != LIBRARY_VERSION:
         raise StartRefused(f"pysyncobj {VERSION} is installed, but the log is proven only on {LIBRARY_VERSION}: "
@@ -115,12 +65,11 @@ def install(clock: Callable[[], float], rng: random_module.Random) -> None:
 
 
 def _encode_private(value: Any, protocol: int | None = None) -> bytes:
-    """What the library pickles and we still use: membership requests `[kind, id, node]`, nothing else."""
-    return encode_membership(value)
+    raise InvariantBroken("nothing of the library's is pickled")
 
 
 def _decode_private(data: bytes) -> Any:
-    return decode_membership(data)
+    raise InvariantBroken("nothing of the library's is unpickled")
 
 
 def _configuration(times: RaftTimes) -> SyncObjConf:
@@ -136,8 +85,10 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
     `__x`.
     """
 
-    def __init__(self, me: str, others: list[str], parts: Parts) -> None:
+    def __init__(self, me: str, parts: Parts) -> None:
         self.parts = parts
+        self.membership = parts.membership
+        self._members_seen = -1
         self.before_commands: Callable[[], None] = lambda: None
         self.before_sync: Callable[[], None] = lambda: None
         self._announced_commit = 0
@@ -146,11 +97,12 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
         library.createJournal = lambda _file: parts.journal
         library.createPoller = lambda _kind: parts.poller
         library.Serializer = lambda *_: parts.snapshots
-        super().__init__(RaftPeer(me), [RaftPeer(name) for name in others], _configuration(parts.times),
-                         transport=parts.transport)
+        super().__init__(RaftPeer(me), [], _configuration(parts.times), transport=parts.transport)
         self._align_applied()
-        for node in sorted(self._SyncObj__otherNodes, key=str):
-            parts.transport.addNode(node)
+        for command, index, _term in self.journal.entries(self.last_applied + 1, self.journal.last_index + 1):
+            if command[0] == MEMBERSHIP:
+                self.membership.appended(index, decode_membership(command[1:]))
+        self._look_at_members()
         parts.transport.bind(self)
         self.addOnTickCallback(self._before_poll)
 
@@ -222,6 +174,23 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
     def term_at(self, index: int) -> int | None:
         return self.journal.term_at(index)
 
+    @property
+    def is_voter(self) -> bool:
+        return self.membership.is_voter
+
+    def votes(self, name: str) -> bool:
+        """Whether a peer's vote counts here."""
+        return RaftPeer(name) in self._SyncObj__otherNodes and self._is_the_one(name)
+
+    def follows(self, name: str) -> bool:
+        """Whether a peer gets the log from a leader here, and its answers count."""
+        return RaftPeer(name) in self._SyncObj__raftMatchIndex and self._is_the_one(name)
+
+    def _is_the_one(self, name: str) -> bool:
+        """Not a new disk under an old name, which this node has not heard of yet: it has promised nothing."""
+        expected, found = self.membership.disk_of(name), self.parts.transport.links.disk_of(name)
+        return not expected or not found or expected == found
+
     def next_index(self, name: str) -> int:
         return int(self._SyncObj__raftNextIndex.get(RaftPeer(name), 0))
 
@@ -268,6 +237,35 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
         """
         self._applyCommand(group, _safe(answer), COMMAND)
 
+    def change_voters(self, command: SetVoters, answer: Answer) -> None:
+        """Append a membership entry; the caller leads, and has asked `membership.refusal`, which is asked again then.
+        """
+        self._applyCommand(encode_membership(command), _safe(answer), MEMBERSHIP)
+
+    # -- members
+
+    def _look_at_members(self) -> None:
+        """Let the library count and serve those that the log and the state say are there."""
+        if self._members_seen != self.parts.applier.members_changed:
+            self._members_seen = self.parts.applier.members_changed
+            self.membership.state_is(*self.parts.applier.members(), self.last_applied)
+        voters = {RaftPeer(name) for name in self.membership.other_voters}
+        learners = {RaftPeer(name) for name in self.membership.learners}
+        for node in sorted((voters | learners) - set(self._SyncObj__raftMatchIndex), key=str):
+            self._SyncObj__raftNextIndex[node] = self.journal.last_index + 1
+            self._SyncObj__raftMatchIndex[node] = 0
+            self._SyncObj__lastResponseTime[node] = library.monotonicTime()
+        for node in sorted(set(self._SyncObj__raftMatchIndex) - voters - learners, key=str):
+            self.parts.snapshots.cancelTransmisstion(node)
+            for table in (self._SyncObj__raftNextIndex, self._SyncObj__raftMatchIndex, self._SyncObj__lastResponseTime):
+                table.pop(node, None)
+        self._SyncObj__otherNodes, self._SyncObj__readonlyNodes = voters, learners
+        self.parts.transport.set_peers(self.membership.peers)
+
+    @property
+    def _followers(self) -> list[RaftPeer]:
+        return sorted(self._SyncObj__otherNodes | self._SyncObj__readonlyNodes, key=str)
+
     # -- overrides: submitting
 
     def _checkCommandsToApply(self) -> None:
@@ -282,7 +280,7 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
     def _SyncObj__onBecomeLeader(self) -> None:
         self.counters["became_leader"] += 1
         self.parts.transport.forget_acks()
-        for node in sorted(self._SyncObj__otherNodes, key=str):
+        for node in self._followers:
             self.parts.snapshots.cancelTransmisstion(node)  # begun when this node led before; its answers were dropped
         super()._SyncObj__onBecomeLeader()
         self.journal.sync()  # the library counts the leader's own copy in this very tick
@@ -292,7 +290,7 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
         """Entries or snapshot parts to every connected peer, bounded by what it has not taken yet."""
         self._SyncObj__newAppendEntriesTime = library.monotonicTime() + self.parts.times.heartbeat
         self._announced_commit = self.commit_index
-        for node in sorted(self._SyncObj__otherNodes, key=str):
+        for node in self._followers:
             if not self.isNodeConnected(node):
                 self.parts.snapshots.cancelTransmisstion(node)
             elif min(self.next_index(node.id), self.journal.last_index + 1) > self.journal.first_index:
@@ -351,12 +349,11 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
         # this turn is counted already: nothing that is not synced here can be in it.
         self._checkCommandsToApply()
         entries = self.journal.entries(first, min(end, first + APPLY_ENTRIES_PER_TURN), APPLY_BYTES_PER_TURN)
-        groups = [(index, term, command[1:] if command[0] == COMMAND else b"") for command, index, term in entries]
+        groups = [(index, term, command[1:] if command[0] != NO_OP else b"") for command, index, term in entries]
         outcomes = self.parts.applier.apply(groups)
-        for command, _index, _term in entries:
-            if command[0] == MEMBERSHIP:
-                self._SyncObj__doChangeCluster(decode_membership(command[1:]))
         self._SyncObj__raftLastApplied = entries[-1][1]
+        if self._members_seen != self.parts.applier.members_changed:
+            self._look_at_members()
         for (_command, index, term), results in zip(entries, outcomes, strict=True):
             for waiting_term, answer in self._SyncObj__commandsWaitingCommit.pop(index, []):
                 if waiting_term == term:
@@ -373,6 +370,9 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
         invariant(from_index > self.last_applied, "an applied entry is never truncated")
         self.counters["entries_truncated"] += 1
         super()._SyncObj__deleteEntriesFrom(from_index)
+        if self.membership.truncated(from_index):
+            self.counters["membership_truncated"] += 1
+            self._look_at_members()
 
     # -- overrides: compaction and snapshots
 
@@ -401,6 +401,8 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
             self.journal.reset(before_last, last)
         self.parts.snapshots.adopt()
         self._SyncObj__raftLastApplied = index
+        self._members_seen = -1
+        self._look_at_members()
         self._SyncObj__raftCommitIndex = max(self.commit_index, index)
         for covered in [at for at in self._SyncObj__commandsWaitingCommit if at <= index]:
             for _waiting_term, answer in self._SyncObj__commandsWaitingCommit.pop(covered):
@@ -408,12 +410,32 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
 
     # -- overrides: membership
 
-    def _SyncObj__changeCluster(self, request: Any) -> bool:
-        """One change at a time: the library checks this guard, but never sets it."""
-        accepted = bool(super()._SyncObj__changeCluster(request))
-        if accepted:
-            self._SyncObj__changeClusterIDx = self.journal.last_index + 1
-        return accepted
+    def _SyncObj__parseChangeClusterRequest(self, command: bytes) -> Disks | None:
+        return decode_membership(command[1:]) if command[0] == MEMBERSHIP else None
+
+    def _SyncObj__changeCluster(self, request: Disks) -> bool:
+        """The leader is about to append a membership entry: the last look, and from here on it holds."""
+        connected = [name for name in self.membership.peers if self.isNodeConnected(RaftPeer(name))]
+        refused = not self.leads_with_authority or self.membership.refusal(request, connected) is not None
+        self.counters["membership_refused" if refused else "membership_changed"] += 1
+        if not refused:
+            self.membership.appended(self.journal.last_index + 1, request)
+            self._look_at_members()
+        return not refused
+
+    def _SyncObj__doChangeCluster(self, request: Disks, reverse: bool = False) -> bool:
+        """The library would keep lists of its own; ours follow the log (`_SyncObj__onMessageReceived`)."""
+        return True
+
+    def _SyncObj__onMessageReceived(self, node: RaftPeer, message: Any) -> None:
+        """What a follower has appended counts at once."""
+        super()._SyncObj__onMessageReceived(node, message)
+        changes = [entry for entry in message.get("entries") or () if entry[0][0] == MEMBERSHIP]
+        for command, index, term in changes:
+            if index > self.last_applied and self.journal.term_at(index) == term:
+                self.membership.appended(index, decode_membership(command[1:]))
+        if changes:
+            self._look_at_members()
 
 
 def _safe(answer: Answer) -> Answer:

@@ -1,6 +1,7 @@
 """The connections between the log processes of a cluster: one authenticated TCP stream per pair of nodes.
 
-The node with the greater name dials. After the handshake (`wire/handshake.py`) every frame is
+The node with the greater name dials; the other one too when it waits in vain. After the handshake
+(`wire/handshake.py`) every frame is
 
     u32le body length | mac (16) | body
 
@@ -36,6 +37,8 @@ log = logging.getLogger(__name__)
 MAC_BYTES = 16
 FRAME_HEAD = struct.Struct("<I16s")
 DIAL_RETRY_S = 0.2
+# How long the lesser name waits to be dialed before it dials itself.
+STRANGER_DIAL_S = 2.0
 HANDSHAKE_DEADLINE_S = 5.0
 KEEPALIVE_S = 1.0
 LOOK_EVERY_S = 0.02
@@ -69,13 +72,17 @@ class Links(Protocol):
     def drop_peer(self, name: str) -> None: ...
     def send(self, name: str, message: Message) -> bool: ...
     def backlog_bytes(self, name: str) -> int: ...
+    def disk_of(self, name: str) -> str:
+        """The disk at the other end of a link, as proven; '' while it is down, or where nobody tells disks apart."""
     def tick(self) -> None: ...
     def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
-    """`admit` looks at a proven identity and gives a sentence why it may not talk to us, or None."""
+    """`admit` looks at a proven identity and gives a sentence why it may not talk to us, or None. `is_gone`: whether
+    it is refused for ever, and should end itself.
+    """
 
     me: Callable[[], PeerIdentity]
     key: bytes
@@ -83,6 +90,7 @@ class LinkSettings:
     address_of: Callable[[str], tuple[str, int]]
     admit: Callable[[PeerIdentity], str | None]
     clock: Callable[[], float]
+    is_gone: Callable[[PeerIdentity], bool] = lambda _peer: False
 
 
 class _Stream:
@@ -229,11 +237,13 @@ class TcpLinks:
         self.settings = settings
         self.poller = poller
         self.refusals: dict[str, str] = {}
+        self.gone: str | None = None  # a member's word that this node was removed, and may never come back
         self._events: LinkEvents | None = None
         self._peers: set[str] = set()
         self._streams: set[_Stream] = set()
         self._up: dict[str, _Stream] = {}
         self._dialed_s: dict[str, float] = {}
+        self._missed_s: dict[str, float] = {}
         self._complained_s: dict[str, float] = {}
         self._next_look_s = 0.0
         self._listener = _listen(settings.bind)
@@ -248,6 +258,8 @@ class TcpLinks:
 
     def drop_peer(self, name: str) -> None:
         self._peers.discard(name)
+        self._missed_s.pop(name, None)
+        self.refusals.pop(name, None)
         stream = self._up.get(name)
         if stream is not None:
             self.lose(stream, "no longer a member")
@@ -266,6 +278,10 @@ class TcpLinks:
         stream = self._up.get(name)
         return stream.out_bytes if stream is not None else 0
 
+    def disk_of(self, name: str) -> str:
+        peer = self.identity_of(name)
+        return peer.disk_uuid if peer is not None else ""
+
     def identity_of(self, name: str) -> PeerIdentity | None:
         """Who is at the other end of the link, as proven; None while it is down."""
         stream = self._up.get(name)
@@ -277,10 +293,8 @@ class TcpLinks:
         if now < self._next_look_s:
             return
         self._next_look_s = now + LOOK_EVERY_S
-        me = self.settings.me().name
         for name in sorted(self._peers):
-            wanted = me > name and name not in self._up and now - self._dialed_s.get(name, -1e9) > DIAL_RETRY_S
-            if wanted and not any(stream.dialed == name for stream in self._streams):
+            if self._should_dial(name, now) and not any(stream.dialed == name for stream in self._streams):
                 self._dialed_s[name] = now
                 self._dial(name)
         for stream in sorted(self._streams, key=lambda item: item.fd):
@@ -291,6 +305,17 @@ class TcpLinks:
                 self.lose(stream, "silent")
             elif now - stream.spoke_s > KEEPALIVE_S:
                 stream.send(b"")
+
+    def _should_dial(self, name: str, now: float) -> bool:
+        """The greater name dials. The other one does when nothing has come for a while: it may not be known there yet.
+        """
+        if name in self._up:
+            self._missed_s.pop(name, None)
+            return False
+        missed_s = self._missed_s.setdefault(name, now)
+        if self.settings.me().name < name and now - missed_s < STRANGER_DIAL_S:
+            return False
+        return now - self._dialed_s.get(name, -1e9) > DIAL_RETRY_S
 
     def close(self) -> None:
         self._events = None
@@ -307,10 +332,9 @@ class TcpLinks:
         reason = self.settings.admit(peer)
         if stream.dialed is not None and peer.name != stream.dialed:
             reason = f"dialed {stream.dialed}, but {peer.name} answered: check the addresses"
-        elif peer.name not in self._peers:
-            reason = f"{peer.name} is not a member of this cluster"
         if reason is not None:
-            stream.send(encode_message({"type": "refused", "reason": reason}))
+            gone = {"gone": True} if self.settings.is_gone(peer) else {}
+            stream.send(encode_message({"type": "refused", "reason": reason} | gone))
             self.lose(stream, reason, suspicious=True)
             return
         old = self._up.get(peer.name)
@@ -327,6 +351,8 @@ class TcpLinks:
         if message["type"] == "refused":
             name = stream.name or stream.dialed or "?"
             self.refusals[name] = message["reason"]
+            if message.get("gone"):
+                self.gone = message["reason"]
             self.lose(stream, f"refused by {name}: {message['reason']}", suspicious=True)
         elif stream.name is not None and self._events is not None:
             self._events.link_message(stream.name, message)

@@ -9,6 +9,8 @@ class}`.
     wait_seq  seq, wait_ms                             -> seq
     status                                             -> the fields of ports.LogStatus
     checkpoint                                         -> index
+    change_voters  term, add or remove (a name)        -> {}; only a leader of that term, one change at a time
+    hand_over                                          -> {}; another node leads
     digest                                             -> index, digest (of the whole state, made beside the loop)
 
 File permissions guard it: the folder is 0700. What arrives is still checked; garbage closes the connection.
@@ -31,12 +33,14 @@ from fluffy.base.errors import (
     NoLeader,
     NotReady,
     Overloaded,
+    PreconditionFailed,
     QuerySyntax,
     QuorumLost,
     TooLarge,
     Unavailable,
 )
 from fluffy.base.units import MIB
+from fluffy.core.metadata.commands_members import SetVoters
 from fluffy.drivers.raft.group_commit import Answered
 from fluffy.drivers.raft.node import RaftNode
 from fluffy.drivers.raft.poller import ERROR, READ, WRITE, EpollPoller
@@ -52,6 +56,7 @@ UNSENT_BYTES_MAX = 32 * MIB
 RECEIVE_BYTES = 256 * 1024
 WAIT_MS_MAX = 60_000
 WAITERS_MAX = 4096
+MEMBERS_LEVEL = 3  # the feature level that knows membership entries
 
 
 class _Client:
@@ -130,6 +135,7 @@ class LogServer:
         node.raft.before_sync = self._send_answers
         self._operations: dict[str, Callable[[Frame, _Reply], None]] = {
             "propose": self._propose, "barrier": self._barrier, "wait_seq": self._wait_seq,
+            "change_voters": self._change_voters, "hand_over": self._hand_over,
             "status": lambda _frame, reply: reply(self._status()), "checkpoint": self._checkpoint,
             "digest": lambda _frame, reply: self._digest(
                 lambda index, text: reply({"index": index, "digest": text})),
@@ -194,6 +200,8 @@ class LogServer:
         if 0 < self.node.store.machine.feature_level < level_of(command):
             raise Unavailable("the cluster is being upgraded: this works once every node runs this version of Fluffy",
                               level=self.node.store.machine.feature_level)
+        if isinstance(command, SetVoters):
+            raise QuerySyntax("who votes is changed by change_voters")
         if not self.node.majority_connected():
             raise QuorumLost()
         self.node.proposals.offer(frame.payload, lambda answered: _answer_proposal(reply, answered))
@@ -235,6 +243,30 @@ class LogServer:
                 reply({"index": index})
 
         self.node.checkpoints.request(done)
+
+    def _change_voters(self, frame: Frame, reply: _Reply) -> None:
+        term, add, remove = (frame.header.get(name) for name in ("term", "add", "remove"))
+        if type(term) is not int or not isinstance(add, str | None) or not isinstance(remove, str | None):
+            raise QuerySyntax("change_voters needs term, and add or remove")
+        if self.node.store.machine.feature_level < MEMBERS_LEVEL:
+            raise Unavailable("the cluster is being upgraded: this works once every node runs this version of Fluffy")
+
+        def done(refusal: str | None) -> None:
+            if refusal is None:
+                reply({})
+            else:
+                reply.refuse(PreconditionFailed(refusal))
+
+        self.node.change_voters(term, add=add, remove=remove, done=done)
+
+    def _hand_over(self, _frame: Frame, reply: _Reply) -> None:
+        def done(handed: bool) -> None:
+            if handed:
+                reply({})
+            else:
+                reply.refuse(NotReady("no other node could take over the lead"))
+
+        self.node.hand_over(done)
 
     def _on_accept(self, _fd: int, _events: int) -> None:
         try:

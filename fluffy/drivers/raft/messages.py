@@ -84,6 +84,7 @@ _OPTIONAL: dict[str, _Fields] = {
                        "snap": _pair},
     "next_node_idx": {"snap": _pair},
     "apply_command": {"request_id": _number},
+    "refused": {"gone": _flag},
     "apply_command_response": {"error": _number, "log_idx": _number, "log_term": _number},
 }
 

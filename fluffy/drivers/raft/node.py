@@ -19,18 +19,25 @@ from typing import Any
 
 from pysyncobj.config import FAIL_REASON
 
+from fluffy.base.ids import NodeNo, RequestId, UserNo
+from fluffy.core.metadata.commands import Header
+from fluffy.core.metadata.commands_members import SetVoters
 from fluffy.drivers.raft.checkpoints import Checkpoints
 from fluffy.drivers.raft.elections import Elections
 from fluffy.drivers.raft.group_commit import GroupCommit
 from fluffy.drivers.raft.journal import SegmentedJournal
-from fluffy.drivers.raft.library import HardenedSyncObj, Parts, RaftTimes
+from fluffy.drivers.raft.library import HardenedSyncObj
 from fluffy.drivers.raft.links import Links
+from fluffy.drivers.raft.membership import FirstMembers, Membership
+from fluffy.drivers.raft.parts import Parts, RaftTimes
 from fluffy.drivers.raft.reads import LinearizableReads
 from fluffy.drivers.raft.state_store import StateStore
 from fluffy.drivers.raft.transport import RaftTransport
 
 # The longest sleep of the loop: half a heartbeat, so that heartbeats and deadlines keep their time.
 POLL_MAX_S = 0.02
+# A follower that cannot catch up in this time does not get the lead; meanwhile proposals wait.
+HAND_OVER_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +45,7 @@ class NodeParts:
     """The world of one member. `rng` and `clock` are the only sources of chance and time."""
 
     me: str
-    members: tuple[str, ...]
+    members: FirstMembers  # as far as the state does not know better
     links: Links
     poller: Any
     journal: SegmentedJournal
@@ -47,6 +54,7 @@ class NodeParts:
     clock: Callable[[], float]
     rng: Random
     times: RaftTimes = field(default_factory=RaftTimes)
+    disk: str = ""  # this node's disk UUID
 
 
 class RaftNode:
@@ -54,28 +62,30 @@ class RaftNode:
 
     def __init__(self, parts: NodeParts) -> None:
         self.name = parts.me
-        self.members = parts.members
+        self.membership = Membership(parts.me, parts.disk, parts.members)
         self.clock = parts.clock
         self.journal = parts.journal
         self.store = parts.store
         self.transport = RaftTransport(parts.links, parts.clock, sticky_s=parts.times.election_min)
         self.counters = self.transport.counters
         self.checkpoints = parts.checkpoints(self.counters)
-        others = [name for name in parts.members if name != parts.me]
-        self.raft = HardenedSyncObj(parts.me, others, Parts(
+        self.raft = HardenedSyncObj(parts.me, Parts(
             journal=parts.journal, transport=self.transport, applier=parts.store, snapshots=self.checkpoints,
-            poller=parts.poller, times=parts.times))
+            poller=parts.poller, times=parts.times, membership=self.membership))
         self.elections = Elections(self.raft, self.transport, parts.clock, parts.rng)
         self.reads = LinearizableReads(self.raft, self.transport, parts.clock)
         self.proposals = GroupCommit(self.raft, parts.clock)
         self.raft.before_commands = self.proposals.flush
         self.after_turn: list[Callable[[], None]] = []
+        self._handing_over: tuple[float, Callable[[bool], None]] | None = None  # until when; who is told
 
     def turn(self, timeout_s: float = POLL_MAX_S) -> None:
         """One turn of the loop; sleeps at most `timeout_s` for messages."""
         self.journal.sync()
         self.transport.release_acks()
         self.transport.links.tick()
+        if self._handing_over is not None:
+            self._go_on_handing_over(*self._handing_over)
         self.elections.step()
         self.reads.step()
         backlog = self.raft.last_applied < self.raft.commit_index or self.reads.busy
@@ -95,8 +105,32 @@ class RaftNode:
 
     def majority_connected(self) -> bool:
         """Whether links to a majority, this node included, are up: then a leader is there or will be soon."""
-        up = sum(self.transport.is_up(name) for name in self.transport.peer_names())
-        return 1 + up >= self.raft.majority
+        up = sum(self.transport.is_up(name) for name in self.membership.other_voters) + self.membership.is_voter
+        return 2 * up > len(self.membership.voters)
+
+    def change_voters(self, term: int, *, add: str | None = None, remove: str | None = None,
+                      done: Callable[[str | None], None]) -> None:
+        """Give a member its vote, or take it away; `done(None)` when that is committed and applied here, else why not.
+
+        `term`: in which the caller decided it; refused in another one.
+        """
+        voters = dict(self.membership.voters)
+        if add is not None:
+            voters[add] = self.membership.nodes.get(add, "")
+        if remove is not None:
+            voters.pop(remove, None)
+        up = [name for name in self.transport.peer_names() if self.transport.is_up(name)]
+        if not self.raft.leads_with_authority or self.raft.term != term:
+            done("this node does not lead")
+            return
+        refusal = self.membership.refusal(voters, up)
+        if refusal is not None:
+            done(refusal)
+            return
+        header = Header(RequestId(b""), 0, NodeNo(0), UserNo(0))
+        command = SetVoters(header, term, tuple(sorted(voters.items())))
+        self.raft.change_voters(command, lambda _outcomes, reason: done(
+            None if reason == FAIL_REASON.SUCCESS else "whether the members have changed is not known"))
 
     def transfer_leadership(self) -> bool:
         """Ask the most advanced follower to take over (before a clean stop). False when there is none."""
@@ -104,6 +138,26 @@ class RaftNode:
         if self.raft.is_leader:
             self.raft.transferLeadership(None, lambda _result, reason: sent.append(reason))
         return sent == [FAIL_REASON.SUCCESS]
+
+    def hand_over(self, done: Callable[[bool], None]) -> None:
+        """Let another node lead: hold new proposals until a follower has the whole log, then ask it to take over.
+
+        `done(True)` when this node no longer leads; at the latest after HAND_OVER_S.
+        """
+        if self._handing_over is not None or not self.membership.other_voters:
+            done(False)
+            return
+        self._handing_over = self.clock() + HAND_OVER_S, done
+        self.proposals.is_held = self.transport.is_handing_over = True
+
+    def _go_on_handing_over(self, until_s: float, done: Callable[[bool], None]) -> None:
+        leads = self.raft.is_leader
+        if leads and self.clock() < until_s:
+            self.transfer_leadership()
+            return
+        self._handing_over = None
+        self.proposals.is_held = self.transport.is_handing_over = False
+        done(not leads)
 
     def close(self) -> None:
         """Stop: links closed, journal synced."""

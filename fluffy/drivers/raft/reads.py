@@ -153,7 +153,7 @@ class LinearizableReads:
             self._finish_round(None)
             return
         confirmed = 1 + sum(self._transport.acked_sequence(name) > current.after_seq
-                            for name in self._transport.peer_names())
+                            for name in self._raft.membership.other_voters)
         if confirmed >= self._raft.majority:
             self._finish_round(current.index)
 

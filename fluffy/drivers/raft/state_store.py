@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fluffy.base.errors import JournalCorrupt
 from fluffy.base.units import KIB
+from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands import Command
 from fluffy.core.metadata.digest import digest_of
 from fluffy.core.metadata.machine import StateMachine, open_state
@@ -73,6 +74,14 @@ class StateStore:
     @property
     def applied_index(self) -> int:
         return self.machine.applied_index
+
+    @property
+    def members_changed(self) -> int:
+        return self.machine.members_changed
+
+    def members(self) -> tuple[dict[str, str], dict[str, str]]:
+        """(voters, all members), name -> disk; empty before genesis."""
+        return queries.voters(self.db), {node.name: node.disk_uuid for node in queries.node_records(self.db)}
 
     def check(self, command: bytes) -> Command:
         """A command that is about to be proposed, as `apply` will read it. Raises FrameCorrupt, FeatureTooNew."""

@@ -11,7 +11,7 @@ thesis,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Protocol
 
 from pysyncobj.transport import Transport
@@ -43,6 +43,10 @@ class RaftView(Protocol):
     def next_index(self, name: str) -> int: ...
     def set_next_index(self, name: str, index: int) -> None: ...
     def step_down(self, term: int) -> None: ...
+    @property
+    def is_voter(self) -> bool: ...
+    def votes(self, name: str) -> bool: ...
+    def follows(self, name: str) -> bool: ...
 
 
 class RaftTransport(Transport):  # type: ignore[misc]
@@ -53,6 +57,7 @@ class RaftTransport(Transport):  # type: ignore[misc]
         self.links = links
         self.counters: Counter[str] = Counter()
         self.extra: dict[str, Callable[[str, Message], None]] = {}
+        self.is_handing_over = False  # commands of others are sent back: a log that grows cannot be handed over
         self.on_leader_lost: Callable[[], None] = lambda: None
         self._clock = clock
         self._sticky_s = sticky_s
@@ -95,8 +100,16 @@ class RaftTransport(Transport):  # type: ignore[misc]
         self.links.add_peer(node.id)
 
     def dropNode(self, node: RaftPeer) -> None:
-        self._peers.pop(node.id, None)
         self.links.drop_peer(node.id)
+        self._peers.pop(node.id, None)
+
+    def set_peers(self, names: Iterable[str]) -> None:
+        """Keep links to these and no others."""
+        wanted = set(names)
+        for name in sorted(wanted - set(self._peers)):
+            self.addNode(RaftPeer(name))
+        for name in sorted(set(self._peers) - wanted):
+            self.dropNode(self._peers[name])
 
     def destroy(self) -> None:
         self.links.close()
@@ -171,25 +184,20 @@ class RaftTransport(Transport):  # type: ignore[misc]
     def link_up(self, name: str) -> None:
         for table in (self._part_sent, self._part_acked, self._part_expected):
             table.pop(name, None)
-        peer = self._peers.get(name)
-        if peer is not None:
-            self._up.add(name)
-            self._onNodeConnected(peer)
+        self._up.add(name)
+        self._onNodeConnected(RaftPeer(name))
 
     def link_down(self, name: str) -> None:
         was_leader = self.view.leader_name == name
         self._up.discard(name)
         self._held = [(peer, message) for peer, message in self._held if peer.id != name]
-        peer = self._peers.get(name)
-        if peer is not None:
-            self._onNodeDisconnected(peer)
+        self._onNodeDisconnected(RaftPeer(name))
         if was_leader and not self.view.is_leader:
             self.on_leader_lost()
 
     def link_message(self, name: str, message: Message) -> None:
-        peer = self._peers.get(name)
-        if peer is None:
-            return
+        """A message of a peer, or of a guest: one that this node does not know yet, perhaps its leader."""
+        peer = self._peers.get(name) or RaftPeer(name)
         kind = message["type"]
         handler = self._HANDLERS.get(kind)
         if handler is not None:
@@ -311,7 +319,7 @@ class RaftTransport(Transport):  # type: ignore[misc]
 
     def _on_ack(self, peer: RaftPeer, message: Message) -> None:
         view = self.view
-        if message["term"] != view.term or not view.is_leader:
+        if message["term"] != view.term or not view.is_leader or not view.follows(peer.id):
             self.counters["stale_ack_dropped"] += 1
             return
         self._acked_seq[peer.id] = max(self._acked_seq.get(peer.id, 0), message["seq"])
@@ -331,6 +339,9 @@ class RaftTransport(Transport):  # type: ignore[misc]
             view.set_next_index(peer.id, before)
 
     def _on_request_vote(self, peer: RaftPeer, message: Message) -> None:
+        if not self.view.is_voter:
+            self.counters["vote_refused_learner"] += 1
+            return
         if not message["transfer"] and self.heard_leader_lately():
             self.counters["vote_refused_sticky"] += 1
             if message["term"] > self.view.term and self.view.is_leader:
@@ -342,7 +353,7 @@ class RaftTransport(Transport):  # type: ignore[misc]
     def _on_response_vote(self, peer: RaftPeer, message: Message) -> None:
         """The library counts answers, not voters."""
         vote = (message["term"], peer.id)
-        if vote not in self._voters:
+        if vote not in self._voters and self.view.votes(peer.id):
             self._voters = {known for known in self._voters if known[0] >= self.view.term} | {vote}
             self._onMessageReceived(peer, message)
 
@@ -353,11 +364,13 @@ class RaftTransport(Transport):  # type: ignore[misc]
 
     def _on_timeout_now(self, peer: RaftPeer, message: Message) -> None:
         """The leader hands over: the election that follows may depose it, whatever the voters heard from it."""
+        if not self.view.is_voter:
+            return
         self._transfer_term = self.view.term + 1
         self._onMessageReceived(peer, message)
 
     def _on_command(self, peer: RaftPeer, message: Message) -> None:
-        if self.view.is_leader:
+        if self.view.is_leader and message["command"][0] == COMMAND and not self.is_handing_over:
             self._onMessageReceived(peer, message)
         elif "request_id" in message:
             self.links.send(peer.id, {"type": "apply_command_response", "request_id": message["request_id"],
@@ -376,3 +389,5 @@ class RaftTransport(Transport):  # type: ignore[misc]
 
 # pysyncobj.config.FAIL_REASON.NOT_LEADER: the command was certainly not appended.
 NOT_LEADER = 4
+# pysyncobj's type of ordinary commands. Others are a leader's own: nobody forwards them.
+COMMAND = 0

@@ -79,9 +79,11 @@ class Pulse:
 
 def quorum_lost(status: LogStatus) -> QuorumLost:
     """The refusal that names how many nodes of how many are alive."""
-    alive = 1 + sum(1 for peer in status.peers if peer.connected and peer.name != status.node)
-    gone = sorted(peer.name for peer in status.peers if not peer.connected and peer.name != status.node)
-    total = max(len(status.members), alive)
+    voters = {*status.members} or {status.node, *(peer.name for peer in status.peers)}
+    peers = [peer for peer in status.peers if peer.name in voters and peer.name != status.node]
+    alive = (status.node in voters) + sum(peer.connected for peer in peers)
+    gone = sorted(peer.name for peer in peers if not peer.connected)
+    total = len(voters)
     needed = total // 2 + 1
     away = f" ({', '.join(gone)} cannot be reached)" if gone else ""
     living = f"only {alive} of {total} nodes {'is' if alive == 1 else 'are'} alive{away}"

@@ -122,7 +122,9 @@ class NodeWatch:
                    for member in members}
         now_ms = self._now_ms()
         weights_due = self._published_ms is None or now_ms - self._published_ms >= WEIGHTS_EVERY_MS
-        nodes = next_nodes(current, members, reports, weights_due=weights_due)
+        intents = self._reader.read(queries.node_intents)
+        draining = {node for node, intent in intents.items() if intent.draining_ms is not None or intent.leaving_ms}
+        nodes = next_nodes(current, members, reports, draining=draining, weights_due=weights_due)
         if nodes is None:
             return
         header = Header(RequestId(b""), self._clock.now_ms(), self._own_no, UserNo(0))

@@ -19,9 +19,10 @@ from fluffy.drivers.raft.checkpoints import CheckpointPolicy, Checkpoints, recov
 from fluffy.drivers.raft.disk import RealDisk
 from fluffy.drivers.raft.group_commit import Answered
 from fluffy.drivers.raft.journal import SegmentedJournal
-from fluffy.drivers.raft.library import RaftTimes
 from fluffy.drivers.raft.links import LinkSettings, TcpLinks
+from fluffy.drivers.raft.membership import FirstMembers
 from fluffy.drivers.raft.node import NodeParts, RaftNode
+from fluffy.drivers.raft.parts import RaftTimes
 from fluffy.drivers.raft.poller import EpollPoller
 from fluffy.drivers.raft.state_store import StateStore
 from fluffy.wire.handshake import PeerIdentity, derive_key
@@ -53,7 +54,11 @@ class Lab:
         for name in NAMES:
             self.start(name)
 
-    def start(self, name: str) -> RaftNode:
+    def new_port(self, name: str) -> int:
+        return self.ports.setdefault(name, _free_port())
+
+    def start(self, name: str, seeds: tuple[str, ...] = ()) -> RaftNode:
+        """`seeds`: of a machine that joins."""
         folder = self.folder / name
         (folder / "log").mkdir(parents=True, exist_ok=True)
         poller = EpollPoller()
@@ -72,7 +77,8 @@ class Lab:
             return Checkpoints(files, store, journal, start_job=InlineJob, clock=time.monotonic, counters=counters,
                                policy=self.policy)
 
-        parts = NodeParts(me=name, members=NAMES, links=links, poller=poller, journal=journal, store=store,
+        parts = NodeParts(me=name, members=self._first(seeds), disk=f"disk-{name}", links=links, poller=poller,
+                          journal=journal, store=store,
                           checkpoints=checkpoints, clock=time.monotonic, rng=random.Random(name), times=TIMES)
         try:
             self.nodes[name] = RaftNode(parts)
@@ -82,6 +88,10 @@ class Lab:
             self.release(name)
             raise
         return self.nodes[name]
+
+    @staticmethod
+    def _first(seeds: tuple[str, ...]) -> FirstMembers:
+        return FirstMembers({name: f"disk-{name}" for name in seeds} or dict.fromkeys(NAMES, ""), seeds)
 
     def stop(self, name: str) -> None:
         self.nodes.pop(name).close()
@@ -134,11 +144,12 @@ def header(request_id: RequestId | None = None) -> Header:
     return Header(new_request_id() if request_id is None else request_id, 1_700_000_000_000, NodeNo(1), UserNo(1))
 
 
-def genesis() -> Genesis:
+def genesis(names: tuple[str, ...] = NAMES) -> Genesis:
     records = tuple(NodeRecord(NodeNo(number), name, f"disk-{name}", "z", "127.0.0.1", 1, 2, 3, 4)
-                    for number, name in enumerate(NAMES, start=1))
-    return Genesis(header(RequestId(b"")), ClusterUuid("uuid"), "lab", records, "admin", bytes(32), replication=3,
-                   write_quorum=2, chunk_size=8 << 20, inline_max=16384, trash_days=7, versions_max=100)
+                    for number, name in enumerate(names, start=1))
+    return Genesis(header(RequestId(b"")), ClusterUuid("uuid"), "lab", records, "admin", bytes(32),
+                   replication=min(3, len(names)), write_quorum=min(2, len(names)), chunk_size=8 << 20,
+                   inline_max=16384, trash_days=7, versions_max=100)
 
 
 def folder(name: str) -> MakeFolder:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import inspect
+import random
 import re
+import time
 from pathlib import Path
 
 import pysyncobj.pickle as library_pickle
@@ -15,9 +17,13 @@ from pysyncobj.config import FAIL_REASON
 
 from fluffy.base.checks import InvariantBroken
 from fluffy.base.errors import StartRefused
+from fluffy.core.metadata.commands import MakeFolder
+from fluffy.core.metadata.commands_members import SetVoters
 from fluffy.drivers.raft import library, transport
 from fluffy.drivers.raft.membership import decode_membership, encode_membership
 from fluffy.drivers.raft.peers import RaftPeer
+from fluffy.wire.log_entries import encode_command, encode_group
+from tests.drivers.raft.lab import header
 
 SOURCE = Path(library.__file__).read_text()
 OVERRIDDEN = sorted(set(re.findall(r"def (_SyncObj__\w+|_checkCommandsToApply)\(", SOURCE)))
@@ -65,12 +71,24 @@ def test_not_leader_is_the_librarys_number() -> None:
     assert transport.NOT_LEADER == FAIL_REASON.NOT_LEADER
 
 
-def test_only_membership_requests_can_be_stored_by_the_library() -> None:
-    peer = RaftPeer("four")
-    assert decode_membership(encode_membership(["add", "four", peer])) == ("add", "four", peer)
-    for value in (7, ["drop", "x", peer], {"a": 1}, ["add"]):
+def test_a_membership_entry_holds_the_whole_list_of_voters_and_nothing_else() -> None:
+    command = SetVoters(header(), 3, (("one", "disk-1"), ("two", "disk-2")))
+    assert decode_membership(encode_membership(command)) == {"one": "disk-1", "two": "disk-2"}
+    other = encode_command(MakeFolder(header(), "admin/x"))
+    for group in (b"", b"\x01", b"\x01garbage", encode_group([other]), encode_group([other, other])):
         with pytest.raises(InvariantBroken):
-            encode_membership(value)
+            decode_membership(group)
+
+
+def test_nothing_of_the_librarys_is_pickled() -> None:
+    library.install(time.monotonic, random.Random(1))
+    for call, value in ((library_pickle.dumps, ["add"]), (library_pickle.loads, b"")):
+        with pytest.raises(InvariantBroken):
+            call(value)
+
+
+def test_the_type_of_ordinary_commands_is_the_librarys_number() -> None:
+    assert transport.COMMAND == library_module._COMMAND_TYPE.REGULAR
 
 
 def test_peers_hash_the_same_in_every_process() -> None:

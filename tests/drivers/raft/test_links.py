@@ -51,7 +51,7 @@ class Pair:
             self.ports[name] = probe.getsockname()[1]
         settings = LinkSettings(
             me=lambda: PeerIdentity(name, f"disk-{name}", "cluster"), key=key, bind=("127.0.0.1", self.ports[name]),
-            address_of=lambda peer: ("127.0.0.1", self.ports[peer]), admit=admit, clock=self.clock)
+            address_of=lambda peer: ("127.0.0.1", self.ports.get(peer, 1)), admit=admit, clock=self.clock)
         self.links[name] = TcpLinks(settings, self.poller)
         self.links[name].start(self.seen[name])
         for other in {"one", "two"} - {name}:
