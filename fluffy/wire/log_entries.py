@@ -309,6 +309,16 @@ def _numbered(value: Any) -> tuple[tuple[int, bytes], ...]:
     return value  # type: ignore[no-any-return]
 
 
+def _named(value: Any) -> tuple[tuple[str, int], ...]:
+    """A text with a number."""
+    for pair in _tuple(value):
+        if type(pair) is not tuple or len(pair) != 2:
+            raise _Malformed
+        _text(pair[0])
+        _int(pair[1])
+    return value  # type: ignore[no-any-return]
+
+
 def _text_list(value: Any) -> tuple[str, ...]:
     for text in _tuple(value):
         _text(text)
@@ -388,6 +398,7 @@ _CHECK_BY_TYPE: dict[str, _Check] = {
     "tuple[Voter, ...]": _voters, "tuple[Refusal, ...]": _refusals, "tuple[JobOrder, ...]": _orders,
     "tuple[JobResult, ...]": _results, "tuple[int, ...]": _ints, "tuple[NodeNo, ...]": _ints,
     "bool | None": _bool_or_none,
+    "tuple[tuple[str, int], ...]": _named,
 }
 
 

@@ -36,6 +36,8 @@ from fluffy.core.metadata.commands_members import (
     StripCopies,
     WelcomeDisk,
 )
+from fluffy.core.metadata.commands_object_uploads import BeginObject, CompleteObject, PutObjectPart
+from fluffy.core.metadata.commands_object_versions import DeleteVersions, ExpireObjects, MarkObject
 from fluffy.core.metadata.commands_s3 import (
     AddKey,
     CopyObject,
@@ -279,6 +281,34 @@ S3 = OBJECT_PUTS | OBJECT_PUTS | st.one_of(
     st.builds(RemoveKey, header=headers(), user=st.just("admin") | WILD_TEXT, access_key=ACCESS_KEYS),
     st.builds(SetBucketDocument, header=headers(), bucket=mostly(st.sampled_from(["admin", "new"]), WILD_TEXT),
               name=mostly(st.sampled_from(["acl", "cors"]), WILD_TEXT), body=st.none() | st.binary(max_size=3)))
+ITEMS = mostly(st.lists(st.tuples(KEYS, st.integers(0, 60)), max_size=3).map(tuple),
+               st.lists(st.tuples(WILD_TEXT, WILD_INTS), max_size=2).map(tuple))
+BUCKETS = mostly(st.sampled_from(["admin", "new"]), WILD_TEXT)
+
+
+def _object_part(part: PutPart, sums: dict[str, str]) -> PutObjectPart:
+    return PutObjectPart(*(getattr(part, field.name) for field in fields(part)), sums)
+
+
+def _as_object(command: BeginUpload, path: str) -> BeginObject:
+    return replace(BeginObject(*(getattr(command, field.name) for field in fields(command))), path=path)
+
+
+def _object_complete(command: CompleteUpload, meta: dict[str, str] | None) -> CompleteObject:
+    return CompleteObject(*(getattr(command, field.name) for field in fields(command)), meta)
+
+
+OBJECT_UPLOADS = st.one_of(
+    st.builds(_as_object, BEGINS, OBJECT_PATHS), st.builds(_object_part, PARTS | WILD_PARTS, TEXTS),
+    st.builds(_object_complete, COMPLETES, OPTIONAL_TEXTS))
+OBJECT_VERSIONS = st.one_of(
+    st.builds(DeleteVersions, header=headers(), bucket=BUCKETS, items=ITEMS),
+    st.builds(MarkObject, header=headers(), path=OBJECT_PATHS, version_no=mostly(st.integers(0, 60), WILD_INTS),
+              tags=OPTIONAL_TEXTS, own=mostly(st.just({"@acl": "public-read"}), TEXTS)),
+    st.builds(ExpireObjects, header=headers(), term=TERMS, bucket=BUCKETS, items=ITEMS),
+    st.builds(SetBucketDocument, header=headers(), bucket=BUCKETS, name=st.just("versioning"),
+              body=st.sampled_from([b"Enabled", b"Suspended", None])))
+S3 = S3 | OBJECT_UPLOADS | OBJECT_VERSIONS
 JOBS = job_commands(headers(), chunk_ids=WILD_CHUNK_IDS, nodes=WILD_NODES, ints=WILD_INTS, texts=WILD_TEXT, terms=TERMS)
 COMMANDS: st.SearchStrategy[Command] = PUTS | NAMES | OTHERS | TREE | UPLOADS | KEEPER | MEMBERS | S3 | JOBS
 

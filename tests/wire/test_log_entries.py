@@ -49,6 +49,8 @@ from fluffy.wire.log_entries import (
 from tests.support.golden_jobs import JOBS_GOLDEN
 from tests.support.golden_keeper import KEEPER_GOLDEN
 from tests.support.golden_members import MEMBERS_GOLDEN
+from tests.support.golden_object_uploads import OBJECT_UPLOADS_GOLDEN
+from tests.support.golden_object_versions import OBJECT_VERSIONS_GOLDEN
 from tests.support.golden_people import PEOPLE_GOLDEN
 from tests.support.golden_rebuild import REBUILD_GOLDEN
 from tests.support.golden_s3 import S3_GOLDEN
@@ -103,6 +105,8 @@ GOLDEN: list[tuple[Command, str]] = [
     *S3_GOLDEN,
     *JOBS_GOLDEN,
     *REBUILD_GOLDEN,
+    *OBJECT_VERSIONS_GOLDEN,
+    *OBJECT_UPLOADS_GOLDEN,
 ]
 
 

@@ -16,12 +16,13 @@ from blake3 import blake3
 
 from fluffy.base.errors import DigestMismatch, PartsMissing, RequestError
 from fluffy.base.hashing import etag_of
-from fluffy.core.metadata import chunk_table, file_body, files, upload_table
+from fluffy.core.metadata import chunk_table, file_body, files, objects, upload_table, versioning
+from fluffy.core.metadata.commands_object_uploads import CompleteObject
 from fluffy.core.metadata.commands_uploads import CompleteUpload
 from fluffy.core.metadata.file_body import BLAKE3_BYTES
 from fluffy.core.metadata.locks import refuse_locked
 from fluffy.core.metadata.outcomes import Accepted, Outcome, Rejected
-from fluffy.core.metadata.packing import pack_etag
+from fluffy.core.metadata.packing import pack_etag, pack_texts, unpack_texts
 from fluffy.core.metadata.refusals import refused
 from fluffy.core.metadata.upload_rules import Target, refuse_stranger, refuse_unknown, target_of
 from fluffy.core.metadata.upload_table import PARTS_MAX, PartRow, UploadRow
@@ -31,6 +32,8 @@ from fluffy.core.metadata.working import Working
 # A refusal names so many numbers.
 PARTS_NAMED_MAX = 50
 FINGERPRINT_BYTES = 16
+# Names in the metadata of an object's session that are about the session, and end with it.
+SESSION_META = "@upload-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +57,10 @@ def complete(work: Working, command: CompleteUpload) -> Outcome:
     if row is None:
         return _again(work, command)
     user_no = command.header.user_no
-    refusal = refuse_stranger(work, user_no, row.path, row.user_no) or _refuse_values(command)
+    refusal = refuse_stranger(work, user_no, row.path, row.user_no) or _refuse_values(command, row)
     if refusal is not None:
         return refusal
-    target = target_of(work, user_no, row.path)
+    target = target_of(work, user_no, row.path, is_object=bool(row.is_object))
     if isinstance(target, Rejected):
         return target
     refusal = (refuse_locked(work, user_no, command.lock, target.place.path)
@@ -77,9 +80,14 @@ def _store(work: Working, command: CompleteUpload, row: UploadRow, target: Targe
     wanted = work.keeping(target.place.bucket).replication
     if wanted > row.wanted:
         chunk_table.want(work, manifest, wanted=wanted)
-    content = Content(whole.size, whole.blake3, pack_etag(whole.etag), row.content_type, row.meta, row.tags,
+    # An object's entity tag stays a text: a blob would mean that it is made of BLAKE3.
+    etag = whole.etag if row.is_object else pack_etag(whole.etag)
+    content = Content(whole.size, whole.blake3, etag, row.content_type, pack_texts(_meta(command, row)), row.tags,
                       manifest or None, None if manifest else b"")
-    stored = files.store(work, target.place, command.header.user_no, target.current, content)
+    place = objects.make_folders(work, target.place, command.header.user_no) if row.is_object else target.place
+    stored = files.store(work, place, command.header.user_no, target.current, content)
+    if row.is_object:
+        stored = versioning.told(work, place, stored)
     upload_table.take_parts(work, row.no, [part.number for part in whole.parts], are_all=whole.are_all)
     upload_table.end(work, row.no)
     upload_table.sweep(work, chunks_max=upload_table.SWEEP_CHUNKS_BY_END)
@@ -107,13 +115,23 @@ def _fingerprint(command: CompleteUpload) -> bytes:
     return hasher.digest()
 
 
-def _refuse_values(command: CompleteUpload) -> Rejected | None:
+def _refuse_values(command: CompleteUpload, row: UploadRow) -> Rejected | None:
+    if isinstance(command, CompleteObject) != bool(row.is_object):
+        return refused(RequestError, "an upload is completed by the door that began it")
     if len(command.blake3) not in (0, BLAKE3_BYTES):
         return refused(RequestError, "the file's hash must have 32 bytes, or none")
     numbers = [number for number, _ in command.parts]
     if len(numbers) > PARTS_MAX or any(later <= number for number, later in pairwise(numbers)):
         return refused(RequestError, f"parts are named once each, by ascending numbers, at most {PARTS_MAX}")
-    return file_body.refuse_texts(etag=command.etag)
+    return file_body.refuse_texts(etag=command.etag, meta=_meta(command, row))
+
+
+def _meta(command: CompleteUpload, row: UploadRow) -> dict[str, str]:
+    added = command.added_meta if isinstance(command, CompleteObject) else None
+    if added is None:
+        return unpack_texts(row.meta)
+    begun = {name: text for name, text in unpack_texts(row.meta).items() if not name.startswith(SESSION_META)}
+    return {**begun, **added}
 
 
 def _whole(work: Working, row: UploadRow, command: CompleteUpload) -> Whole | Rejected:

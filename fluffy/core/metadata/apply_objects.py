@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from fluffy.base.errors import FileNotFound, RequestError, VersionNotFound
 from fluffy.base.object_keys import KEY_BYTES_MAX
-from fluffy.core.metadata import changes, file_body, files, objects, versions
+from fluffy.core.metadata import file_body, files, object_history, objects, versioning, versions
 from fluffy.core.metadata.commands_s3 import CopyObject, DeleteObjects, PutObject
 from fluffy.core.metadata.file_body import ETAG_BYTES_MAX
 from fluffy.core.metadata.folder_cache import Folder
@@ -40,7 +40,8 @@ def put_object(work: Working, command: PutObject) -> Outcome:
     content = versions.Content(command.size, command.blake3, command.etag, command.content_type,
                                pack_texts(command.meta), pack_texts(command.tags), manifest,
                                None if manifest is not None else command.inline or b"")
-    return files.store(work, objects.make_folders(work, place, user_no), user_no, current, content)
+    home = objects.make_folders(work, place, user_no)
+    return versioning.told(work, home, files.store(work, home, user_no, current, content))
 
 
 def copy_object(work: Working, command: CopyObject) -> Outcome:
@@ -76,12 +77,15 @@ def copy_object(work: Working, command: CopyObject) -> Outcome:
     if command.content_type is not None:
         content = replace(content, content_type=command.content_type)
     versions.share(work, content, work.keeping(place.bucket))
-    return files.store(work, objects.make_folders(work, place, user_no), user_no, there,
-                       replace(content, meta_version=0))
+    home = objects.make_folders(work, place, user_no)
+    return versioning.told(work, home, files.store(work, home, user_no, there, replace(content, meta_version=0)))
 
 
 def delete_objects(work: Working, command: DeleteObjects) -> Outcome:
-    """Delete. facts: deleted (how many were there), refused ([place in `keys`, code] of each that could not be)."""
+    """Delete. facts: deleted (how many were there), refused ([place in `keys`, code] of each that could not be).
+
+    Also markers ([place, version number] of each delete marker made), where the bucket has versions.
+    """
     bucket = objects.bucket_at(work, command.bucket)
     if isinstance(bucket, Rejected):
         return bucket
@@ -89,14 +93,17 @@ def delete_objects(work: Working, command: DeleteObjects) -> Outcome:
     if refusal is not None:
         return refusal
     deleted = 0
+    markers: list[list[int]] = []
     not_deleted: list[list[object]] = []
     for at, key in enumerate(command.keys):
         outcome = _delete(work, command, bucket, key, command.etags[at] if command.etags else "")
         if isinstance(outcome, Rejected):
             not_deleted.append([at, outcome.code])
-        else:
-            deleted += outcome
-    return Accepted(work.seq, {"deleted": deleted, "refused": not_deleted})
+            continue
+        deleted += outcome.was_there
+        if outcome.marker_no:
+            markers.append([at, outcome.marker_no])
+    return Accepted(work.seq, {"deleted": deleted, "refused": not_deleted, **({"markers": markers} if markers else {})})
 
 
 def _refuse_lists(command: DeleteObjects) -> Rejected | None:
@@ -110,21 +117,25 @@ def _refuse_lists(command: DeleteObjects) -> Rejected | None:
     return refused(RequestError, "a key or an entity tag is too long") if too_long else None
 
 
-def _delete(work: Working, command: DeleteObjects, bucket: Folder, key: str, etag: str) -> int | Rejected:
+@dataclass(frozen=True, slots=True)
+class _Deleted:
+    was_there: bool
+    marker_no: int
+
+
+def _delete(work: Working, command: DeleteObjects, bucket: Folder, key: str, etag: str) -> _Deleted | Rejected:
     place = objects.locate(work, f"{command.bucket}/{key}")
     if isinstance(place, Rejected):
         return place
-    refusal = objects.refuse_target(work, command.header.user_no, place)
+    user_no = command.header.user_no
+    refusal = objects.refuse_target(work, user_no, place)
     if refusal is not None:
         return refusal
     current = objects.entry(work, place)
-    if current is None:
-        return refused(FileNotFound) if etag else 0
+    if current is None and etag:
+        return refused(FileNotFound)
     refusal = files.refuse_precondition(current, etag or None)
     if refusal is not None:
         return refusal
-    tomb = files.bury(work, place.folder, bucket, place.name, current)
-    changes.record(work, changes.FILE_DELETED, place.path, generation=tomb.generation, size=0,
-                   owner_no=current.owner_no)
-    objects.drop_empty_folders(work, place.folder, bucket)
-    return 1
+    marker_no = object_history.delete(work, object_history.home_of(work, place, bucket), user_no)
+    return _Deleted(current is not None, marker_no)

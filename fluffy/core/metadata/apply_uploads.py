@@ -14,6 +14,7 @@ from fluffy.base.errors import RequestError, TooLarge
 from fluffy.base.ids import UserNo
 from fluffy.base.units import DAY_MS, SECOND_MS
 from fluffy.core.metadata import apply_complete, chunk_table, file_body, files, quotas, upload_table
+from fluffy.core.metadata.commands_object_uploads import BeginObject, CompleteObject, PutObjectPart
 from fluffy.core.metadata.commands_uploads import AbortUpload, BeginUpload, CompleteUpload, ExpireUploads, PutPart
 from fluffy.core.metadata.file_body import BLAKE3_BYTES, FILE_CHUNKS_MAX
 from fluffy.core.metadata.locks import refuse_locked
@@ -40,7 +41,8 @@ def begin(work: Working, command: BeginUpload) -> Outcome:
     if refusal is not None:
         return refusal
     user_no = command.header.user_no
-    target = target_of(work, user_no, command.path)
+    is_object = isinstance(command, BeginObject)
+    target = target_of(work, user_no, command.path, is_object=is_object)
     if isinstance(target, Rejected):
         return target
     place = target.place
@@ -59,7 +61,7 @@ def begin(work: Working, command: BeginUpload) -> Outcome:
         user_no if bucket is None else bucket.owner_no, command.lease_ms, work.clock_ms + command.lease_ms,
         work.clock_ms, command.part_size, command.size, command.content_type, pack_texts(command.meta),
         pack_texts(command.tags), command.if_match, int(command.if_none_match), work.keeping(bucket).replication,
-        0, 0, 0)
+        0, 0, 0, int(is_object))
     upload_table.insert(work, row)
     work.seq += 1
     return Accepted(work.seq, {"upload_id": row.upload_id, "part_size": row.part_size, "expires_ms": row.expires_ms})
@@ -88,10 +90,10 @@ def put_part(work: Working, command: PutPart) -> Outcome:
     row = upload_table.living(work, command.upload_id)
     if row is None:
         return refuse_unknown(work, user_no, command.upload_id)
-    refusal = refuse_stranger(work, user_no, row.path, row.user_no) or _refuse_part(command)
+    refusal = refuse_stranger(work, user_no, row.path, row.user_no) or _refuse_part(command, row)
     if refusal is not None:
         return refusal
-    target = target_of(work, user_no, row.path)
+    target = target_of(work, user_no, row.path, is_object=bool(row.is_object))
     if isinstance(target, Rejected):
         return target
     old = upload_table.part(work, row.no, command.number)
@@ -106,7 +108,8 @@ def put_part(work: Working, command: PutPart) -> Outcome:
     if old is not None:
         chunk_table.release(work, old.manifest)
     upload_table.put_part(work, row.no, PartRow(
-        command.number, command.size, command.blake3, pack_etag(command.etag), work.clock_ms, manifest))
+        command.number, command.size, command.blake3, pack_etag(command.etag), work.clock_ms, manifest,
+        pack_texts(command.sums) if isinstance(command, PutObjectPart) else None))
     row.parts += old is None
     row.chunks += len(command.chunks) - (0 if old is None else old.chunks)
     row.bytes += command.size - (0 if old is None else old.size)
@@ -117,12 +120,15 @@ def put_part(work: Working, command: PutPart) -> Outcome:
     return Accepted(work.seq, {"expires_ms": row.expires_ms, "replaced": old is not None})
 
 
-def _refuse_part(command: PutPart) -> Rejected | None:
+def _refuse_part(command: PutPart, row: UploadRow) -> Rejected | None:
+    if isinstance(command, PutObjectPart) != bool(row.is_object):
+        return refused(RequestError, "an upload goes on through the door that began it")
     if not 1 <= command.number <= PARTS_MAX:
         return refused(RequestError, f"parts have numbers from 1 to {PARTS_MAX}")
     if len(command.blake3) != BLAKE3_BYTES:
         return refused(RequestError, "the part's hash must have 32 bytes")
-    return file_body.refuse_texts(etag=command.etag) or file_body.refuse_chunks(command, command.size)
+    sums = command.sums if isinstance(command, PutObjectPart) else None
+    return file_body.refuse_texts(etag=command.etag, meta=sums) or file_body.refuse_chunks(command, command.size)
 
 
 def _refuse_holding(work: Working, row: UploadRow, target: Target, command: PutPart,
@@ -175,8 +181,11 @@ def expire(work: Working, command: ExpireUploads) -> Outcome:
 
 HANDLERS: Mapping[int, Callable[[Working, Any], Outcome]] = {
     BeginUpload.KIND: begin,
+    BeginObject.KIND: begin,
     PutPart.KIND: put_part,
+    PutObjectPart.KIND: put_part,
     CompleteUpload.KIND: apply_complete.complete,
+    CompleteObject.KIND: apply_complete.complete,
     AbortUpload.KIND: abort,
     ExpireUploads.KIND: expire,
 }

@@ -21,6 +21,8 @@ from fluffy.core.metadata.commands_files import PutFile as PutFile  # part of th
 from fluffy.core.metadata.commands_jobs import JOB_COMMANDS, JobCommand
 from fluffy.core.metadata.commands_keeper import KEEPER_COMMANDS, KeeperCommand
 from fluffy.core.metadata.commands_members import MEMBER_COMMANDS, MemberCommand
+from fluffy.core.metadata.commands_object_uploads import OBJECT_UPLOAD_COMMANDS, ObjectUploadCommand
+from fluffy.core.metadata.commands_object_versions import OBJECT_VERSION_COMMANDS, ObjectVersionCommand
 from fluffy.core.metadata.commands_people import PEOPLE_COMMANDS, PeopleCommand
 from fluffy.core.metadata.commands_rebuild import REBUILD_COMMANDS, RebuildCommand
 from fluffy.core.metadata.commands_s3 import S3_COMMANDS, S3Command
@@ -187,7 +189,8 @@ class AddToken:
 
 Command = (Genesis | PutFile | DeleteFile | MakeFolder | RemoveFolder | PublishPlacement | ReplicasChanged
            | ForgetChunks | ExpireVersions | SetFeatureLevel | AddToken | PeopleCommand | TreeCommand | UploadCommand
-           | KeeperCommand | MemberCommand | S3Command | JobCommand | RebuildCommand)
+           | KeeperCommand | MemberCommand | S3Command | JobCommand | RebuildCommand
+           | ObjectUploadCommand | ObjectVersionCommand)
 
 # The level whose kinds this program knows: 1 to 11 are level 1, 20 to 69 level 2, 70 and above level 3. A kind that
 # comes after a release raises it.
@@ -200,5 +203,6 @@ COMMAND_KINDS: dict[int, type[Any]] = {
     cls.KIND: cls
     for cls in (Genesis, PutFile, DeleteFile, MakeFolder, RemoveFolder, PublishPlacement, ReplicasChanged,
                 ForgetChunks, ExpireVersions, SetFeatureLevel, AddToken, *PEOPLE_COMMANDS, *TREE_COMMANDS,
-                *UPLOAD_COMMANDS, *KEEPER_COMMANDS, *MEMBER_COMMANDS, *S3_COMMANDS, *JOB_COMMANDS, *REBUILD_COMMANDS)
+                *UPLOAD_COMMANDS, *KEEPER_COMMANDS, *MEMBER_COMMANDS, *S3_COMMANDS, *JOB_COMMANDS, *REBUILD_COMMANDS,
+                *OBJECT_UPLOAD_COMMANDS, *OBJECT_VERSION_COMMANDS)
 }

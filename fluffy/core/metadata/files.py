@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fluffy.base.errors import BucketNotFound, FileNotFound, FolderNotFound, IsFolder, PreconditionFailed
 from fluffy.base.ids import UserNo
-from fluffy.core.metadata import changes, quotas, tree, versions
+from fluffy.core.metadata import changes, quotas, tree, versioning, versions
 from fluffy.core.metadata.bucket_rules import Keeping
 from fluffy.core.metadata.folder_cache import Folder
 from fluffy.core.metadata.locks import refuse_locked
@@ -116,6 +116,7 @@ def store(work: Working, place: Place, user_no: UserNo, current: Current | None,
     folder = tree.make_missing(work, place, user_no) if place.missing else place.folder
     bucket = place.bucket or tree.bucket_of(work, place.path)
     keeping = work.keeping(bucket)
+    content = versioning.stamped(work, bucket, content)
     if current is None:
         generation, owner_no = _insert(work, folder, place.name, user_no, content, keeping), user_no
     else:

@@ -26,6 +26,7 @@ from fluffy.core.metadata import (
     apply_jobs,
     apply_keeper,
     apply_members,
+    apply_object_versions,
     apply_people,
     apply_rebuild,
     apply_s3,
@@ -92,6 +93,7 @@ HANDLERS: Mapping[int, Handler] = {
     **apply_s3.HANDLERS,
     **apply_jobs.HANDLERS,
     **apply_rebuild.HANDLERS,
+    **apply_object_versions.HANDLERS,
 }
 
 

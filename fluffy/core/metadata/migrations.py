@@ -15,6 +15,7 @@ from fluffy.core.metadata import (
     schema_jobs,
     schema_keeper,
     schema_members,
+    schema_object_uploads,
     schema_people,
     schema_rebuild,
     schema_s3,
@@ -45,6 +46,7 @@ def _lift_to_3(db: sqlite3.Connection) -> None:
     schema_s3.lift(db)
     schema_jobs.lift(db)
     schema_rebuild.lift(db)
+    schema_object_uploads.lift(db)
 
 
 # STEPS[n] lifts format n to n + 1; 0 is the empty file.

@@ -12,6 +12,8 @@ OWN = "@"
 SUM = "@sum-"
 PARTS = "@parts"
 ACL = "@acl"
+# Of a version that has an id over S3 (versioning.py).
+STAMP = "@v"
 
 
 def said(meta: dict[str, str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from fluffy.core.metadata.model import ClusterSettings, TrashItem, TrashPage, Ve
 from fluffy.core.metadata.packing import unpack_etag
 from fluffy.core.metadata.queries_files import find_folder, owner_name
 from fluffy.core.metadata.schema import ROOT_NO
+from fluffy.core.metadata.versions import MARKER_ETAG
 
 # What one page of the trash looks at: other buckets' trash is passed over.
 EXAMINED_MAX = 10_000
@@ -37,8 +38,8 @@ def versions(db: sqlite3.Connection, path: RemotePath, limit: int) -> tuple[Vers
                " meta_version")
     rows = db.execute(
         f"SELECT {columns} FROM versions WHERE version_no = ? UNION ALL SELECT {columns} FROM (SELECT {columns} FROM"
-        " versions WHERE file_no = ? AND retired_ms IS NOT NULL AND expires_ms > 0 ORDER BY generation DESC LIMIT ?)",
-        (row[1], row[0], limit)).fetchall()
+        " versions WHERE file_no = ? AND retired_ms IS NOT NULL AND expires_ms > 0 AND etag IS NOT ?"
+        " ORDER BY generation DESC LIMIT ?)", (row[1], row[0], MARKER_ETAG, limit)).fetchall()
     return tuple(VersionLine(generation, size, blake3, unpack_etag(etag), content_type, owner_name(db, owner_no),
                              modified_ms, retired_ms, expires_ms, meta_version)
                  for (generation, size, blake3, etag, content_type, owner_no, modified_ms, retired_ms, expires_ms,
@@ -80,8 +81,8 @@ def _item(db: sqlite3.Connection, path: str, no: int, generation: int, deleted_m
                                            (no,)).fetchone()
         return TrashItem(no, path, "folder", 0, size, files, owner_name(db, owner_no), deleted_ms, expires_ms or 0)
     row = db.execute("SELECT generation, size, owner_no, expires_ms FROM versions WHERE file_no = ?"
-                     " AND retired_ms IS NOT NULL AND expires_ms > 0 ORDER BY generation DESC LIMIT 1",
-                     (no,)).fetchone()
+                     " AND retired_ms IS NOT NULL AND expires_ms > 0 AND etag IS NOT ? ORDER BY generation DESC"
+                     " LIMIT 1", (no, MARKER_ETAG)).fetchone()
     if row is None:
         return None
     return TrashItem(no, path, "file", row[0], row[1], 1, owner_name(db, row[2]), deleted_ms, row[3])

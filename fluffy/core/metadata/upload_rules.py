@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fluffy.base.errors import AccessDenied, UploadFinished, UploadNotFound
 from fluffy.base.ids import UserNo
-from fluffy.core.metadata import files, tree, upload_table
+from fluffy.core.metadata import files, objects, tree, upload_table
 from fluffy.core.metadata.files import Current
 from fluffy.core.metadata.outcomes import Rejected
 from fluffy.core.metadata.refusals import is_operator, refuse_writer, refused
@@ -22,8 +22,10 @@ class Target:
     current: Current | None
 
 
-def target_of(work: Working, user_no: UserNo, path: str) -> Target | Rejected:
+def target_of(work: Working, user_no: UserNo, path: str, *, is_object: bool) -> Target | Rejected:
     """Where a file could be put by this user; refused like a PutFile there, locks and conditions apart."""
+    if is_object:
+        return _object_target(work, user_no, path)
     place = tree.locate_file(work, path)
     if isinstance(place, Rejected):
         return place
@@ -32,6 +34,14 @@ def target_of(work: Working, user_no: UserNo, path: str) -> Target | Rejected:
         return refusal
     current = None if place.missing else files.entry(work, place.folder, place.name)
     return current if isinstance(current, Rejected) else Target(place, current)
+
+
+def _object_target(work: Working, user_no: UserNo, path: str) -> Target | Rejected:
+    place = objects.locate(work, path)
+    if isinstance(place, Rejected):
+        return place
+    refusal = refuse_writer(work, user_no, place.bucket)
+    return refusal or Target(place, objects.entry(work, place))
 
 
 def refuse_stranger(work: Working, user_no: UserNo, path: str, began_no: int) -> Rejected | None:

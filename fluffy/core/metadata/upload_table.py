@@ -55,11 +55,12 @@ class UploadRow:
     parts: int
     chunks: int
     bytes: int
+    is_object: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class PartRow:
-    """One row of `upload_parts`, without whose it is. `etag` and `manifest` are packed."""
+    """One row of `upload_parts`, without whose it is. `etag`, `manifest` and `sums` are packed."""
 
     number: int
     size: int
@@ -67,6 +68,7 @@ class PartRow:
     etag: str | bytes
     stored_ms: int
     manifest: bytes
+    sums: bytes | None = None
 
     @property
     def chunks(self) -> int:
@@ -98,10 +100,11 @@ def is_known(work: Working, upload_id: bytes) -> bool:
 
 
 def insert(work: Working, row: UploadRow) -> None:
-    work.db.execute(f"INSERT INTO uploads VALUES ({', '.join('?' * 20)})",
+    work.db.execute(f"INSERT INTO uploads VALUES ({', '.join('?' * 21)})",
                     (row.no, row.upload_id, row.path, row.user_no, row.bucket_no, row.payer_no, row.lease_ms,
                      row.expires_ms, row.begun_ms, row.part_size, row.size, row.content_type, row.meta, row.tags,
-                     row.if_match, row.if_none_match, row.wanted, row.parts, row.chunks, row.bytes))
+                     row.if_match, row.if_none_match, row.wanted, row.parts, row.chunks, row.bytes,
+                     row.is_object))
 
 
 def save(work: Working, row: UploadRow) -> None:
@@ -128,7 +131,7 @@ def held_by_others(work: Working, row: UploadRow) -> tuple[int, int]:
     return in_bucket, of_payer
 
 
-_PARTS = "SELECT number, size, blake3, etag, stored_ms, manifest FROM upload_parts WHERE upload_no = ?"
+_PARTS = "SELECT number, size, blake3, etag, stored_ms, manifest, sums FROM upload_parts WHERE upload_no = ?"
 
 
 def part(work: Working, upload_no: int, number: int) -> PartRow | None:
@@ -144,8 +147,8 @@ def parts(work: Working, upload_no: int) -> Iterator[PartRow]:
 
 def put_part(work: Working, upload_no: int, row: PartRow) -> None:
     """Add a part or put it in the place of the one with its number, whose chunks the caller has released."""
-    work.db.execute("INSERT OR REPLACE INTO upload_parts VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (upload_no, row.number, row.size, row.blake3, row.etag, row.stored_ms, row.manifest))
+    work.db.execute("INSERT OR REPLACE INTO upload_parts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (upload_no, row.number, row.size, row.blake3, row.etag, row.stored_ms, row.manifest, row.sums))
 
 
 def take_parts(work: Working, upload_no: int, numbers: list[int], *, are_all: bool) -> None:

@@ -15,6 +15,8 @@ from fluffy.core.metadata.bucket_rules import Keeping
 from fluffy.core.metadata.working import Working
 
 CONDEMNED_MS = 0
+# Of a version that only says that the object was deleted (object_history.py); no door gives it to anything else.
+MARKER_ETAG = "delete-marker"
 # A version of a 100 GiB file has 12,800 chunks, about 0.1 s to free; the log must not pause longer in one command.
 SWEEP_CHUNKS_MAX = 4_096
 # What one update pays: more than the one version it may condemn, so a backlog shrinks.
@@ -94,7 +96,8 @@ def keep_few(work: Working, file_no: int, generation: int, keeping: Keeping) -> 
 def kept_generation(work: Working, file_no: int) -> tuple[int, int] | None:
     """(version number, generation) of the newest retired version of a file that is not condemned."""
     row = work.db.execute("SELECT version_no, generation FROM versions WHERE file_no = ? AND retired_ms IS NOT NULL"
-                          " AND expires_ms > 0 ORDER BY generation DESC LIMIT 1", (file_no,)).fetchone()
+                          " AND expires_ms > 0 AND etag IS NOT ? ORDER BY generation DESC LIMIT 1",
+                          (file_no, MARKER_ETAG)).fetchone()
     return None if row is None else (row[0], row[1])
 
 
@@ -145,5 +148,6 @@ def number_of(work: Working, file_no: int, current_no: int, current_generation: 
 def kept_number(work: Working, file_no: int, generation: int) -> int | None:
     """The number of a retired version that is not condemned."""
     row = work.db.execute("SELECT version_no FROM versions WHERE file_no = ? AND generation = ?"
-                          " AND retired_ms IS NOT NULL AND expires_ms > 0", (file_no, generation)).fetchone()
+                          " AND retired_ms IS NOT NULL AND expires_ms > 0 AND etag IS NOT ?",
+                          (file_no, generation, MARKER_ETAG)).fetchone()
     return None if row is None else int(row[0])
