@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, TypeVar
 
@@ -21,6 +22,7 @@ from fluffy.core.metadata.outcomes import Accepted
 from fluffy.core.metadata.queries_search import IndexChanges, Indexed
 from fluffy.core.search.plan import SearchPage, SearchStatus
 from fluffy.core.search.query import SearchQuery
+from fluffy.wire.chunk_messages import Urgency
 
 T = TypeVar("T")
 
@@ -158,6 +160,24 @@ class VerifiedFile:
             os.close(fd)
 
 
+@dataclass(frozen=True, slots=True)
+class QuarantinedChunk:
+    """A bad copy, set aside at that wall time."""
+
+    chunk_id: ChunkId
+    reason: str
+    at_ms: int
+    bytes: int
+    path: Path
+
+
+class QuarantineStore(Protocol):
+    """What this node has set aside. Blocking."""
+
+    def list(self) -> list[QuarantinedChunk]: ...
+    def purge(self, chunk_id: ChunkId | None) -> int: ...
+
+
 class ChunkStore(Protocol):
     """This node's chunk files. All calls block; run them in the disk pool."""
 
@@ -196,6 +216,15 @@ class ChunkStore(Protocol):
 
     def scan(self) -> Iterator[StoredChunk]:
         """Every chunk here, in no order, one folder at a time; files without a good record go to quarantine."""
+
+    def names(self, start: bytes = b"") -> Iterator[ChunkId]:
+        """Ids of the chunk files here that come after `start`, ascending; nothing is read or checked."""
+
+    def reread(self, chunk_id: ChunkId, out: memoryview) -> int:
+        """Fill the beginning of `out` with the whole chunk as the disk has it now, not the page cache; its length.
+
+        Raises like `read`: what fails its checks is in quarantine then.
+        """
 
     def free_bytes(self) -> int:
         """Room for chunks: what the file system would give, minus the reserve."""
@@ -247,14 +276,24 @@ class ChunkSink(Protocol):
         """
 
 
+class BackgroundGate(Protocol):
+    """What a node's background bytes pass before they are read or fetched (services/throttle.py)."""
+
+    def reserve(self, amount: int, deadline: Deadline, *,
+                endangered: bool = False) -> AbstractAsyncContextManager[None]:
+        """A slot and bytes, held inside the context. Raises Overloaded when they are not free before the deadline."""
+
+
 class NodeClient(Protocol):
     """The data port of the other nodes."""
 
     async def put_chunk(self, node: NodeNo, chunk_id: ChunkId, xxh3: bytes, data: memoryview,
                         deadline: Deadline) -> None: ...
     async def get_chunk(self, node: NodeNo, chunk_id: ChunkId, out: memoryview, deadline: Deadline, *,
-                        offset: int = 0) -> bytes:
+                        offset: int = 0, urgency: Urgency = Urgency.USER) -> bytes:
         """Fill `out` with the chunk's bytes from `offset`; returns their xxh3, already checked.
+
+        Background work waits at the other node's gate; Overloaded: not there, or not now.
 
         `out` is not written any more once this returned, raised or was cancelled.
         """

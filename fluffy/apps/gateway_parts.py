@@ -12,17 +12,21 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
+from fluffy.apps.gateway_words import GatewayWords
 from fluffy.apps.identity import load_or_create_identity
 from fluffy.apps.known_nodes import NodeAddresses, wait_for_birth
 from fluffy.apps.settings import NodeSettings, Settings
 from fluffy.base.errors import ConfigIllegal, NotReady
 from fluffy.base.ids import NodeNo
+from fluffy.core.health.pacing import PACES
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.model import PlacementMap
 from fluffy.drivers.backup_files import BackupFiles
 from fluffy.drivers.buffers import BufferPool
 from fluffy.drivers.chunk_files import ChunkFiles
+from fluffy.drivers.chunk_quarantine import Quarantine
 from fluffy.drivers.clock import SystemClock
 from fluffy.drivers.data_port.client import DataPortClient
 from fluffy.drivers.data_port.server import DataPortServer
@@ -52,6 +56,7 @@ from fluffy.services.refusals import RefusalReporter
 from fluffy.services.replica_reports import ReplicaReporter
 from fluffy.services.s3_keys import S3Keys
 from fluffy.services.signed_urls import UrlSigner
+from fluffy.services.throttle import Throttle
 from fluffy.services.tokens import TokenMaker
 from fluffy.services.uploads import Uploads
 from fluffy.wire.handshake import PeerIdentity
@@ -68,6 +73,8 @@ CHUNK_THREADS = 4
 READ_THREADS = 4
 DATA_PORT_THREADS = 4
 SENDER_THREADS = DOWNLOADS_MAX
+# Chunks that are read for other nodes' repair at once: enough for a disk to be busy, few enough for it to stay quick.
+BACKGROUND_READS_MAX = 4
 # What services/passwords.py counts with: 32 MiB and a quarter of a CPU second for each login at once.
 PASSWORD_THREADS = 2
 # Backups, and looking at what disks hold after a disaster; asleep otherwise.
@@ -85,6 +92,7 @@ class Front:
     reader: MetaReader
     clock: SystemClock
     senders: ThreadPoolExecutor
+    words: GatewayWords
 
 
 def make_front(settings: Settings, node: NodeSettings, worker: int, connections: Callable[[], int]) -> Front:
@@ -101,6 +109,7 @@ def make_front(settings: Settings, node: NodeSettings, worker: int, connections:
         status = pulse.last.status
         return {
             **_index_gauges(reader, names, clock),
+            **_keeper_gauges(desk.keeper_word()),
             "gateway_connections": ("Open HTTP connections.", connections()),
             "gateway_requests": ("Requests being answered.", requests.taken),
             "gateway_uploads": ("Uploads on their way.", uploading.taken),
@@ -121,7 +130,9 @@ def make_front(settings: Settings, node: NodeSettings, worker: int, connections:
         scheme="http" if settings.tls.cert is None else "https",
         keepsakes=Keepsakes(BackupFiles(node.dir, node.name), ThreadPoolExecutor(
             KEEPSAKE_THREADS, thread_name_prefix="keepsakes")))
-    return Front(desk, log, reader, clock, ThreadPoolExecutor(SENDER_THREADS, thread_name_prefix="sendfile"))
+    words = GatewayWords(node.dir / "run", worker, desk.user_times)
+    desk.keeper_word = lambda: words.last
+    return Front(desk, log, reader, clock, ThreadPoolExecutor(SENDER_THREADS, thread_name_prefix="sendfile"), words)
 
 
 def _index_gauges(reader: MetaReader, names: SearchReader, clock: SystemClock) -> dict[str, tuple[str, float]]:
@@ -135,6 +146,22 @@ def _index_gauges(reader: MetaReader, names: SearchReader, clock: SystemClock) -
                          index.state == "ready"),
         "search_behind": ("Changes that the search index has not followed yet.", index.behind),
         "search_lag_seconds": ("Age of the oldest of them.", index.lag_ms / 1000)}
+
+
+def _keeper_gauges(word: dict[str, Any] | None) -> dict[str, tuple[str, float]]:
+    """Of the node's keeper; nothing while it is silent."""
+    if word is None:
+        return {}
+    scrub = word["scrub"]
+    return {
+        "repair_rate_bytes": ("Background bytes a second that this node may move now.", word["bytes_per_s"]),
+        "repair_rate_max_bytes": ("What the repair mode allows at most.", word["bytes_per_s_max"]),
+        "repair_moved_bytes": ("Background bytes moved since the keeper's start.", word["moved_bytes"]),
+        "repair_halvings": ("How often the rate was halved because users' requests were slow.", word["halvings"]),
+        "scrub_chunks": ("Copies read again since the keeper's start.", scrub["chunks_since_start"]),
+        "scrub_bytes": ("Bytes of them.", scrub["bytes_since_start"]),
+        "scrub_bad": ("Bad copies that scrubbing found since the keeper's start.", scrub["bad_since_start"]),
+        "scrub_done_ratio": ("How far the scheduled pass is: 1 when it has ended.", scrub["done"])}
 
 
 @asynccontextmanager
@@ -154,6 +181,7 @@ async def data_path(settings: Settings, node: NodeSettings, front: Front, *, own
                       lambda: len(store.quarantined()))
     doctor = Doctor(node.name, front.reader, AskingNodes(own_no, about.facts, peers, front.clock))
     cluster = state.settings
+    background = Throttle(front.clock, PACES[settings.cluster.repair_mode].bytes_per_s, BACKGROUND_READS_MAX)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(peers.close)
         threads = stack.enter_context(ThreadPoolExecutor(CHUNK_THREADS, thread_name_prefix="chunks"))
@@ -162,11 +190,13 @@ async def data_path(settings: Settings, node: NodeSettings, front: Front, *, own
             disk = stack.enter_context(ThreadPoolExecutor(DATA_PORT_THREADS, thread_name_prefix="data-port"))
             await stack.enter_async_context(DataPortServer(
                 store, node.host, node.data, settings.secret(), me, threads=disk, read_threads=reads,
-                buffers=BufferPool(state.settings.chunk_size, DATA_PORT_BUFFERS_MAX), about=about.facts))
+                buffers=BufferPool(state.settings.chunk_size, DATA_PORT_BUFFERS_MAX), about=about.facts,
+                background=background))
         group = await stack.enter_async_context(asyncio.TaskGroup())
         people = _people(settings, front, own_no, stack.enter_context(
             ThreadPoolExecutor(PASSWORD_THREADS, thread_name_prefix="passwords")))
-        for task in (group.create_task(reporter.run()), group.create_task(people.refusals.run())):
+        for task in (group.create_task(reporter.run()), group.create_task(people.refusals.run()),
+                     group.create_task(front.words.run(background))):
             stack.callback(task.cancel)
         writer = ChunkWriter(own_no, store, peers, placement.current, cluster.replication, cluster.write_quorum,
                              threads)
@@ -175,7 +205,8 @@ async def data_path(settings: Settings, node: NodeSettings, front: Front, *, own
         uploads = Uploads(front.log, writer, BufferPool(cluster.chunk_size, UPLOAD_BUFFERS_MAX), threads,
                           chunk_size=cluster.chunk_size, inline_max=cluster.inline_max)
         patches = Patches(front.log, front.reader, uploads, reader, inline_max=cluster.inline_max)
-        yield DataPath(own_no, cluster, uploads, Downloads(reader), patches, people, doctor)
+        yield DataPath(own_no, cluster, uploads, Downloads(reader), patches, people, doctor,
+                       Quarantine(node.dir / "quarantine"))
 
 
 def _people(settings: Settings, front: Front, own_no: NodeNo, threads: ThreadPoolExecutor) -> People:

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import uvloop
 
+from fluffy.apps.gateway_words import teller, users_of
 from fluffy.apps.identity import load_or_create_identity
 from fluffy.apps.known_nodes import NodeAddresses, wait_for_birth
 from fluffy.apps.process import run_process
@@ -21,7 +22,7 @@ from fluffy.apps.settings import NodeSettings, Settings
 from fluffy.base.ids import ChunkId, NodeNo
 from fluffy.base.units import parse_duration_ms
 from fluffy.core.health.failure_detector import patience_for
-from fluffy.core.health.pacing import PACES
+from fluffy.core.health.pacing import COPIES_AT_ONCE_MAX
 from fluffy.core.metadata.model import PlacementMap
 from fluffy.core.placement import place
 from fluffy.core.repair.retention import ORPHAN_GRACE_MS, OrphanRules
@@ -29,6 +30,7 @@ from fluffy.drivers.buffers import BufferPool
 from fluffy.drivers.chunk_files import ChunkFiles
 from fluffy.drivers.clock import SystemClock
 from fluffy.drivers.data_port.client import DataPortClient
+from fluffy.drivers.json_file import JsonFile
 from fluffy.drivers.log_client import LogClient
 from fluffy.drivers.meta_reader import MetaReader
 from fluffy.drivers.search_index import SearchIndexFile
@@ -86,7 +88,6 @@ async def _keep(settings: Settings, node: NodeSettings, arguments: argparse.Name
     peers = DataPortClient(
         addresses.address_of, settings.secret(), PeerIdentity(node.name, identity.disk_uuid, state.cluster_uuid),
         names=addresses.name_of)
-    pace = PACES[settings.cluster.repair_mode]
     log_client = LogClient(node.dir / "run" / "log.sock")
     search = SearchIndexFile(node.dir)
     with ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="keeper-disk") as disk:
@@ -94,9 +95,12 @@ async def _keep(settings: Settings, node: NodeSettings, arguments: argparse.Name
             own_no=own_no, own_name=node.name, log=log_client, voters=log_client, reader=reader,
             store=ChunkFiles(node.dir, settings.cluster.fsync), peers=peers, clock=SystemClock(),
             candidates=_candidates, disk=disk, search=search,
-            buffers=BufferPool(CHUNK_PAYLOAD_BYTES_MAX, pace.copies_max))
+            buffers=BufferPool(CHUNK_PAYLOAD_BYTES_MAX, COPIES_AT_ONCE_MAX),
+            scrub_memory=JsonFile(node.dir / "scrub.json"), users=lambda: users_of(node.dir / "run"),
+            tell=teller(node.dir / "run"))
         rules = KeeperRules(
-            patience=patience_for(settings.cluster.down_after_ms), pace=pace,
+            patience=patience_for(settings.cluster.down_after_ms),
+            repair_mode=settings.cluster.repair_mode, scrub_days=settings.cluster.scrub_days,
             orphans=OrphanRules(arguments.orphan_grace),
             forget_grace_ms=arguments.forget_grace, tidy_every_s=arguments.tidy_every / 1000,
             inventory_rest_s=arguments.inventory_rest / 1000)

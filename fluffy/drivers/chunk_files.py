@@ -24,10 +24,10 @@ from fluffy.base.errors import ChunkCorrupt, ChunkNotFound, DiskFailed, DiskFull
 from fluffy.base.ids import CHUNK_ID_BYTES, ChunkId
 from fluffy.base.units import MIB
 from fluffy.drivers import chunk_reads, direct_io
-from fluffy.drivers.chunk_quarantine import Quarantine, QuarantinedChunk
+from fluffy.drivers.chunk_quarantine import Quarantine
 from fluffy.drivers.folder_sync import FolderSync
 from fluffy.drivers.incoming_folder import IncomingFolder
-from fluffy.ports import StoredChunk, VerifiedFile
+from fluffy.ports import QuarantinedChunk, StoredChunk, VerifiedFile
 from fluffy.wire.chunk_record import ChunkRecord, encode_record, record_of
 
 # The log, the database and their checkpoints live on the same disk and must go on when chunks cannot: a full journal
@@ -160,6 +160,21 @@ class ChunkFiles:
         finally:
             os.close(fd)
 
+    def reread(self, chunk_id: ChunkId, out: memoryview) -> int:
+        """See `ChunkStore.reread`. The cached pages are given up first: not every file is read with O_DIRECT."""
+        fd = self._open(chunk_id)
+        try:
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            length = chunk_reads.read_record(fd, chunk_id).length
+            if length > len(out):
+                raise ChunkCorrupt("the chunk is longer than any of this cluster")
+            chunk_reads.read_part(fd, chunk_id, 0, out[:length], self._direct)
+            return length
+        except (ChunkCorrupt, OSError) as error:
+            raise self._set_aside(chunk_id, error) from error
+        finally:
+            os.close(fd)
+
     def open_verified(self, chunk_id: ChunkId, offset: int, length: int) -> VerifiedFile:
         """See `ChunkStore.open_verified`."""
         file = self._open_checked(chunk_id, offset, length, cached_only=False)
@@ -251,12 +266,22 @@ class ChunkFiles:
 
     def scan(self) -> Iterator[StoredChunk]:
         """See `ChunkStore.scan`."""
+        for chunk_id in self.names():
+            yield from self._stored(chunk_id)
+
+    def names(self, start: bytes = b"") -> Iterator[ChunkId]:
+        """See `ChunkStore.names`."""
+        start_text = start[:2].hex()
         for first in sorted(_names(self._chunks)):
+            if first < start_text[:2]:
+                continue
             for second in sorted(_names(self._chunks / first)):
-                for name in _names(self._chunks / first / second):
+                if first + second < start_text:
+                    continue
+                for name in sorted(_names(self._chunks / first / second)):
                     chunk_id = _chunk_id_of_name(name)
-                    if chunk_id is not None:
-                        yield from self._stored(chunk_id)
+                    if chunk_id is not None and chunk_id > start:
+                        yield chunk_id
 
     def _stored(self, chunk_id: ChunkId) -> Iterator[StoredChunk]:
         try:

@@ -10,24 +10,16 @@ import json
 import logging
 import os
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 
 from fluffy.base.ids import ChunkId
+from fluffy.ports import QuarantinedChunk
 
 log = logging.getLogger(__name__)
 
 _REASON = ".json"
 # Enough to see a pattern; at 8 MiB a chunk about 2 GiB. The oldest go first.
 QUARANTINED_MAX = 256
-
-
-@dataclass(frozen=True, slots=True)
-class QuarantinedChunk:
-    chunk_id: ChunkId
-    reason: str
-    at_ms: int
-    path: Path
 
 
 class Quarantine:
@@ -60,8 +52,19 @@ class Quarantine:
         for file in self._folder.iterdir():
             chunk, _, at_ms = file.name.partition(".")
             if at_ms.isdigit():
-                found.append(QuarantinedChunk(ChunkId(bytes.fromhex(chunk)), self._reason(file), int(at_ms), file))
+                found.append(QuarantinedChunk(
+                    ChunkId(bytes.fromhex(chunk)), self._reason(file), int(at_ms), file.stat().st_size, file))
         return sorted(found, key=lambda one: one.at_ms)
+
+    def purge(self, chunk_id: ChunkId | None) -> int:
+        """Remove the files of one chunk, or (None) all; returns how many."""
+        with self._lock:
+            gone = [file for file in self._folder.iterdir() if file.suffix != _REASON
+                    and (chunk_id is None or file.name.startswith(f"{chunk_id.hex()}."))]
+            for file in gone:
+                file.unlink(missing_ok=True)
+                file.with_name(file.name + _REASON).unlink(missing_ok=True)
+        return len(gone)
 
     def _reason(self, file: Path) -> str:
         try:

@@ -1,11 +1,14 @@
 """What is said on the data port: one frame asks, one frame answers, in any order, joined by a number.
 
     put   {op: "put",  i, c: chunk id, x: xxh3}              payload: the chunk     -> {i}
-    get   {op: "get",  i, c: chunk id, o: offset, n: bytes}                         -> {i, x: xxh3} payload: the bytes
+    get   {op: "get",  i, c: chunk id, o: offset, n: bytes, b?: urgency}            -> {i, x: xxh3} payload: the bytes
     has   {op: "has",  i, c: chunk id}                                              -> {i, h: 0 | 1}
     ping  {op: "ping", i}                                                           -> {i, f: free bytes, v: level}
     about {op: "about", i}                                                          -> {i, b: {name: number or text}}
     an error answers any of them:                                                   -> {i, e: code, m: message}
+
+A get is for a user unless `b` says otherwise: 1 background work, 2 the same for a chunk with one copy left; those wait
+at the node's gate for background bytes. Programs of level 2 do not know `b` and answer as to users.
 
 Everything is checked here; a frame that is not exactly one of these raises FrameCorrupt and ends its connection.
 """
@@ -13,6 +16,7 @@ Everything is checked here; a frame that is not exactly one of these raises Fram
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 from fluffy.base.errors import FluffyError, FrameCorrupt, error_for
@@ -29,6 +33,14 @@ ABOUT_TEXT_CHARS_MAX = 64
 _NUMBER_MAX = 1 << 53
 
 
+class Urgency(IntEnum):
+    """Whom a get is for. The numbers are on the wire."""
+
+    USER = 0
+    BACKGROUND = 1
+    ENDANGERED = 2
+
+
 @dataclass(frozen=True, slots=True)
 class PutChunk:
     number: int
@@ -42,6 +54,7 @@ class GetChunk:
     chunk_id: ChunkId
     offset: int
     length: int
+    urgency: Urgency = Urgency.USER
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +97,10 @@ def encode_request(request: Request, payload_bytes: int = 0) -> bytes:
     match request:
         case PutChunk(number, chunk_id, xxh3):
             header: dict[str, Any] = {"op": "put", "i": number, "c": chunk_id, "x": xxh3}
-        case GetChunk(number, chunk_id, offset, length):
+        case GetChunk(number, chunk_id, offset, length, urgency):
             header = {"op": "get", "i": number, "c": chunk_id, "o": offset, "n": length}
+            if urgency is not Urgency.USER:
+                header["b"] = int(urgency)
         case HasChunk(number, chunk_id):
             header = {"op": "has", "i": number, "c": chunk_id}
         case Ping(number):
@@ -108,7 +123,7 @@ def decode_request(header: dict[str, Any], payload_bytes: int) -> Request:
             length = _number(header, "n")
             if not 0 < length <= CHUNK_PAYLOAD_BYTES_MAX:
                 raise FrameCorrupt("a get asks for an impossible number of bytes")
-            return GetChunk(number, _chunk_id(header), _number(header, "o"), length)
+            return GetChunk(number, _chunk_id(header), _number(header, "o"), length, _urgency(header))
         case "has":
             return HasChunk(number, _chunk_id(header))
         case "ping":
@@ -168,6 +183,13 @@ def _number(header: dict[str, Any], key: str) -> int:
     if type(value) is not int or not 0 <= value < _NUMBER_MAX:
         raise FrameCorrupt(f"a frame on the data port has no proper {key!r}")
     return value
+
+
+def _urgency(header: dict[str, Any]) -> Urgency:
+    number = _number(header, "b") if "b" in header else 0
+    if number > max(Urgency):
+        raise FrameCorrupt("a get of an unknown urgency")
+    return Urgency(number)
 
 
 def _bytes(header: dict[str, Any], key: str, size: int) -> bytes:

@@ -181,6 +181,12 @@ def test_the_cluster_commands(shell: Shell) -> None:
     assert shell("nodes", "--json").json["nodes"][0]["name"] == "one"
     assert shell("peer", "--json").json["peer"] == shell.connection.peers[0]
     assert shell("checkpoint", "--json").code == 0
+    assert "quiet" in shell("repair", "quiet").out
+    assert shell("repair", "config", "--json").json["mode"] is None
+    assert shell("quarantine").code == 0
+    assert [sorted(node) for node in shell("quarantine", "--json").json["nodes"]] == [["error", "node"]] * 3
+    assert "error" in shell("quarantine", "--purge", "--yes", "--json").json["nodes"][0]
+    assert shell("quarantine", "--chunk", "ab").code == 2
     assert shell("pwd", "--json").json == {"path": "/admin"}
 
 

@@ -22,6 +22,7 @@ from fluffy.base.units import KIB, MIB
 from fluffy.core.metadata.commands import FEATURE_LEVEL
 from fluffy.drivers.data_port import limits
 from fluffy.drivers.data_port.client import DataPortClient
+from fluffy.wire.chunk_messages import Urgency
 from fluffy.wire.handshake import Handshake, derive_key
 from tests.support.data_nodes import (
     CHUNK_SIZE,
@@ -257,3 +258,21 @@ async def test_the_server_ends_with_requests_in_work_and_leaves_nothing(tmp_path
             await node(nodes).server.__aexit__(None, None, None)
         assert putting.result() == chunk_id_of(some_bytes(5000))  # drained, not dropped
         assert node(nodes).buffers.free_buffers == 4
+
+
+async def test_background_gets_wait_at_the_gate_and_users_do_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "BACKGROUND_WAIT_S", 0.1)
+    async with data_nodes(tmp_path, 1, background_slots=1) as nodes:
+        data = some_bytes(5000)
+        chunk_id = await put(nodes, data)
+        gate = node(nodes).server.background
+        for urgency in (Urgency.BACKGROUND, Urgency.ENDANGERED):
+            out = memoryview(bytearray(5000))
+            await nodes.client.get_chunk(1, chunk_id, out, Deadline.after(SOON), urgency=urgency)
+            assert out == data
+        assert gate.moved_bytes == 10_000
+        async with gate.reserve(1, Deadline.after(1)):
+            with pytest.raises(Overloaded):
+                await nodes.client.get_chunk(1, chunk_id, out, Deadline.after(SOON), urgency=Urgency.BACKGROUND)
+            await nodes.client.get_chunk(1, chunk_id, out, Deadline.after(SOON), urgency=Urgency.ENDANGERED)
+            assert await get(nodes, chunk_id, 5000) == data

@@ -13,13 +13,16 @@ from pathlib import Path
 from fluffy.base.deadline import Deadline
 from fluffy.base.hashing import chunk_id_of, xxh3_of
 from fluffy.base.ids import ChunkId, NodeNo
+from fluffy.base.units import MIB
 from fluffy.core.metadata.commands import NodeState
 from fluffy.core.metadata.model import PlacementMap
 from fluffy.drivers.buffers import BufferPool
 from fluffy.drivers.chunk_files import ChunkFiles
+from fluffy.drivers.clock import SystemClock
 from fluffy.drivers.data_port.client import DataPortClient
 from fluffy.drivers.data_port.server import DataPortServer
 from fluffy.ports import ChunkStore
+from fluffy.services.throttle import Throttle
 from fluffy.wire.handshake import PeerIdentity
 
 SECRET = b"s" * 32
@@ -66,7 +69,8 @@ async def _about() -> dict[str, int | str]:
 
 
 @asynccontextmanager
-async def data_nodes(folder: Path, count: int, buffers: int = 4) -> AsyncIterator[DataNodes]:
+async def data_nodes(folder: Path, count: int, buffers: int = 4,
+                     background_slots: int = 2) -> AsyncIterator[DataNodes]:
     async with AsyncExitStack() as stack:
         threads = stack.enter_context(ThreadPoolExecutor(4))
         nodes = {}
@@ -75,7 +79,8 @@ async def data_nodes(folder: Path, count: int, buffers: int = 4) -> AsyncIterato
             stack.callback(store.close)
             pool = BufferPool(CHUNK_SIZE, buffers)
             server = await stack.enter_async_context(DataPortServer(
-                store, "127.0.0.1", 0, SECRET, identity(f"node{no}"), buffers=pool, threads=threads, about=_about))
+                store, "127.0.0.1", 0, SECRET, identity(f"node{no}"), buffers=pool, threads=threads, about=_about,
+                background=Throttle(SystemClock(), 600 * MIB, background_slots)))
             nodes[no] = DataNode(no, store, pool, server)
         client = DataPortClient(lambda no: ("127.0.0.1", nodes[no].server.port), SECRET, identity("asker"),
                                 names=lambda no: f"node{no}")

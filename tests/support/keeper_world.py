@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fluffy.base.ids import ChunkId, NodeNo
-from fluffy.core.health.pacing import PACES
+from fluffy.base.units import MIB
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands import PutFile
 from fluffy.core.placement import place
@@ -18,6 +18,7 @@ from fluffy.drivers.buffers import BufferPool
 from fluffy.services.keeper.heal import Healer
 from fluffy.services.keeper.inventory import Inventory
 from fluffy.services.replica_reports import ReplicaReporter
+from fluffy.services.throttle import Throttle
 from tests.support.local_log import BornCluster, born_cluster, header
 from tests.support.node_stores import NodeStores, node_stores, put_bytes
 
@@ -53,8 +54,8 @@ class KeeperWorld:
 
     def healer(self, own: int) -> Healer:
         return Healer(NodeNo(own), self.cluster.reader, self.stores.stores[NodeNo(own)], self.stores, self.reports,
-                      lambda chunk_id, placement: place(chunk_id, placement, 1, None), self.clock, PACES["fast"],
-                      self.disk, BufferPool(BUFFER_BYTES, 2))
+                      lambda chunk_id, placement: place(chunk_id, placement, 1, None),
+                      Throttle(self.clock, 600 * MIB, 4), self.disk, BufferPool(BUFFER_BYTES, 2))
 
     def inventory(self, own: int) -> Inventory:
         return Inventory(NodeNo(own), self.cluster.log, self.cluster.reader, self.stores.stores[NodeNo(own)],

@@ -245,7 +245,7 @@ UPLOADS = BEGINS | PARTS | PARTS | WILD_PARTS | COMPLETES | st.one_of(
     st.builds(ExpireUploads, header=headers(), term=TERMS, limit=LIMITS))
 KEEPER = st.one_of(
     st.builds(SetRepairMode, header=headers(), mode=st.sampled_from(["quiet", "fast", "", "loud", "\ud800"])),
-    st.builds(AskKeepers, header=headers(), what=st.sampled_from(["scrub", "recover", "rest", "\ud800"]),
+    st.builds(AskKeepers, header=headers(), what=st.sampled_from(["recover", "recover", "rest", "\ud800"]),
               node_no=mostly(st.integers(0, 3), WILD_INTS)))
 NODE_NAMES = mostly(st.sampled_from(["one", "two", "three", "four"]), WILD_TEXT)
 DISKS = mostly(st.sampled_from(["disk-1", "disk-4", "disk-5"]), WILD_TEXT)

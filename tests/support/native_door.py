@@ -23,6 +23,7 @@ from fluffy.base.ids import NodeNo
 from fluffy.core.metadata import queries
 from fluffy.drivers.backup_files import BackupFiles
 from fluffy.drivers.buffers import BufferPool
+from fluffy.drivers.chunk_quarantine import Quarantine
 from fluffy.drivers.search_reader import SearchReader
 from fluffy.gateways.http.server import HttpServer
 from fluffy.gateways.native.access_log import AccessLog
@@ -157,6 +158,7 @@ def make_desk(cluster: BornCluster, chunks: MemoryChunks, buffers: BufferPool, t
         gate=ReadGate(cluster.log, cluster.reader, clock, pulse.majority_seen), pulse=pulse,
         tokens=Tokens(cluster.reader, clock), metrics=Metrics("one", 0, dict), access_log=AccessLog(),
         consistency="strong", versions=VersionCache(),
-        data=DataPath(NodeNo(1), state.settings, uploads, Downloads(chunks), patches, people, doctor),
+        data=DataPath(NodeNo(1), state.settings, uploads, Downloads(chunks), patches, people, doctor,
+                      Quarantine(cluster.node_dir / "quarantine")),
         requests=requests, uploading=uploading, downloading=downloading, waiting=waiting,
         keepsakes=Keepsakes(BackupFiles(cluster.node_dir, "one"), threads))

@@ -11,6 +11,7 @@ from fluffy.base.hashing import chunk_id_of, xxh3_of
 from fluffy.base.ids import ChunkId, NodeNo
 from fluffy.core.metadata.commands import FEATURE_LEVEL
 from fluffy.drivers.chunk_files import ChunkFiles
+from fluffy.wire.chunk_messages import Urgency
 
 
 @dataclass(slots=True)
@@ -35,7 +36,7 @@ class NodeStores:
         self._store(node).put(chunk_id, xxh3, data)
 
     async def get_chunk(self, node: NodeNo, chunk_id: ChunkId, out: memoryview, deadline: Deadline, *,
-                        offset: int = 0) -> bytes:
+                        offset: int = 0, urgency: Urgency = Urgency.USER) -> bytes:
         self._store(node).read(chunk_id, offset, out)
         if node in self.lying:
             out[0] ^= 1

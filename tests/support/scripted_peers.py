@@ -10,6 +10,7 @@ from fluffy.base.deadline import Deadline
 from fluffy.base.errors import ChunkNotFound, FluffyError
 from fluffy.base.hashing import xxh3_of
 from fluffy.base.ids import ChunkId, NodeNo
+from fluffy.wire.chunk_messages import Urgency
 
 
 @dataclass
@@ -40,7 +41,7 @@ class ScriptedPeers:
         self.chunks.setdefault(node, {})[chunk_id] = bytes(data)
 
     async def get_chunk(self, node: NodeNo, chunk_id: ChunkId, out: memoryview, deadline: Deadline, *,
-                        offset: int = 0) -> bytes:
+                        offset: int = 0, urgency: Urgency = Urgency.USER) -> bytes:
         self.gets.append((node, offset, len(out)))
         await self._behave(node)
         data = self.chunks.get(node, {}).get(chunk_id)

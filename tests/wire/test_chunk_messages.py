@@ -18,6 +18,7 @@ from fluffy.wire.chunk_messages import (
     HasChunk,
     Ping,
     PutChunk,
+    Urgency,
     decode_answer,
     decode_request,
     encode_answer,
@@ -30,7 +31,7 @@ ids = st.binary(min_size=32, max_size=32)
 hashes = st.binary(min_size=16, max_size=16)
 requests = st.one_of(
     st.builds(PutChunk, numbers, ids, hashes),
-    st.builds(GetChunk, numbers, ids, numbers, st.integers(1, 64 * MIB)),
+    st.builds(GetChunk, numbers, ids, numbers, st.integers(1, 64 * MIB), st.sampled_from(Urgency)),
     st.builds(HasChunk, numbers, ids), st.builds(Ping, numbers), st.builds(About, numbers))
 facts = st.dictionaries(st.text(max_size=20), st.one_of(st.integers(-(2**53) + 1, 2**53 - 1), st.text(max_size=20)),
                         max_size=20)
@@ -76,6 +77,8 @@ def test_golden_bytes_of_the_messages():
     golden = {
         PutChunk(1, chunk_id, bytes(16)): "84a26f70a3707574a16901a163c420" + chunk_id.hex() + "a178c410" + "00" * 16,
         GetChunk(2, chunk_id, 3, 4): "85a26f70a3676574a16902a163c420" + chunk_id.hex() + "a16f03a16e04",
+        GetChunk(2, chunk_id, 3, 4, Urgency.ENDANGERED):
+            "86a26f70a3676574a16902a163c420" + chunk_id.hex() + "a16f03a16e04a16202",
         HasChunk(3, chunk_id): "83a26f70a3686173a16903a163c420" + chunk_id.hex(),
         Ping(4): "82a26f70a470696e67a16904",
         About(5): "82a26f70a561626f7574a16905",

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from fluffy.base.errors import Unavailable
 from fluffy.base.paths import parse_path
+from fluffy.client.peers import peers_in_nodes
 from fluffy.client.results_cluster import DoctorReport, Explanation, doctor_report_of, explanation_of
-from fluffy.client.upload import remote_url
-from fluffy.client.verbs.asking import Asking
+from fluffy.client.transport import Call
+from fluffy.client.upload import new_request_id, remote_url
+from fluffy.client.verbs.asking import Asking, given
 
 # A million files are copied and synced in 10 s; the server's own deadline is 60 s.
 CHECKPOINT_S = 65.0
 # Counting the copies of some million chunks; the server's own bound is 20 s.
 DOCTOR_S = 30.0
+# Of one node among many; one that is down must not hold up the others' answers.
+NODE_ANSWER_S = 5.0
+QUARANTINE_URL = "/v1/admin/quarantine"
 
 
 class ClusterVerbs(Asking):
@@ -56,6 +62,30 @@ class ClusterVerbs(Asking):
     async def scrub(self) -> Mapping[str, Any]:
         """Check all copies now."""
         return await self._write("POST", "/v1/admin/scrub")
+
+    async def set_repair(self, mode: str | None) -> Mapping[str, Any]:
+        """How much repair may take: `quiet`, `balanced`, `fast`; None: what each node's config says."""
+        return await self._write("PUT", "/v1/admin/repair", document={"mode": mode})
+
+    async def quarantine(self) -> Mapping[str, Any]:
+        """`nodes`: what each node has set aside, or the `error` of one that does not answer."""
+        return {"nodes": await self._of_each_node(lambda: Call("GET", QUARANTINE_URL))}
+
+    async def purge_quarantine(self, chunk: str | None = None) -> Mapping[str, Any]:
+        """Remove what all nodes have set aside (of one chunk, or all) for good."""
+        return {"nodes": await self._of_each_node(lambda: Call(
+            "DELETE", QUARANTINE_URL, query=given(chunk=chunk), request_id=new_request_id()))}
+
+    async def _of_each_node(self, make: Callable[[], Call]) -> list[dict[str, Any]]:
+        """Ask every node itself, once, one after the other."""
+        document = await self.nodes()
+        answers: list[dict[str, Any]] = []
+        for node, url in zip(document["nodes"], peers_in_nodes(document, self._peers.current), strict=True):
+            try:
+                answers.append((await self._transport.ask_peer(url, make(), answer_s=NODE_ANSWER_S)).document)
+            except Unavailable as error:
+                answers.append({"node": node["name"], "error": error.message})
+        return answers
 
     async def checkpoint(self) -> Mapping[str, Any]:
         """Make a checkpoint of the metadata now."""

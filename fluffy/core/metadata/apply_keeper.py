@@ -12,7 +12,7 @@ from fluffy.core.metadata.refusals import refuse_operator, refused
 from fluffy.core.metadata.working import Working
 
 REPAIR_MODES = ("quiet", "balanced", "fast")
-ASKS = ("scrub", "recover")
+ASKS = ("recover",)
 
 
 def set_repair_mode(work: Working, command: SetRepairMode) -> Outcome:

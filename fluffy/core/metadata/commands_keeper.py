@@ -19,7 +19,7 @@ class SetRepairMode:
 
 @dataclass(frozen=True, slots=True)
 class AskKeepers:
-    """Let a node (0: every node) do something now: `scrub` re-reads all copies, `recover` compares disk and catalog.
+    """Let a node (0: every node) do something now. `recover`: compare its disk with the catalog, in both directions.
 
     A node that is away does it when it returns.
     """

@@ -7,7 +7,7 @@ import sqlite3
 TABLES: tuple[str, ...] = (
     """
 CREATE TABLE keeper_asks (               -- the newest wish of each kind for each node; a keeper remembers what it did
-    what            TEXT NOT NULL,       -- 'scrub' or 'recover'
+    what            TEXT NOT NULL,       -- 'recover'
     node_no         INTEGER NOT NULL,    -- 0: every node
     ask_seq         INTEGER NOT NULL,    -- position of the wish; a later one is larger
     at_ms           INTEGER NOT NULL,    -- log time

@@ -16,7 +16,7 @@ from fluffy.base.errors import DeadlineExceeded, PeerUnreachable
 from fluffy.base.ids import ChunkId, NodeNo
 from fluffy.drivers.data_port import limits
 from fluffy.drivers.data_port.client_connection import Asked, ClientConnection, ConnectionBroken
-from fluffy.wire.chunk_messages import About, AboutFacts, Answer, GetChunk, HasChunk, Ping, PutChunk
+from fluffy.wire.chunk_messages import About, AboutFacts, Answer, GetChunk, HasChunk, Ping, PutChunk, Urgency
 from fluffy.wire.handshake import Handshake, PeerIdentity, derive_key
 
 
@@ -59,8 +59,9 @@ class DataPortClient:
         await self._call(node, lambda number: PutChunk(number, chunk_id, xxh3), deadline, payload=data)
 
     async def get_chunk(self, node: NodeNo, chunk_id: ChunkId, out: memoryview, deadline: Deadline, *,
-                        offset: int = 0) -> bytes:
-        answer = await self._call(node, lambda number: GetChunk(number, chunk_id, offset, len(out)), deadline, out=out)
+                        offset: int = 0, urgency: Urgency = Urgency.USER) -> bytes:
+        answer = await self._call(
+            node, lambda number: GetChunk(number, chunk_id, offset, len(out), urgency), deadline, out=out)
         return answer.xxh3 or b""
 
     async def has_chunk(self, node: NodeNo, chunk_id: ChunkId, deadline: Deadline) -> bool:

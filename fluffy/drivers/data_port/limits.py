@@ -26,6 +26,8 @@ FRAME_S_PER_MIB = 1.0
 SEND_STALL_S = 20.0
 # How long a put waits for memory before it is told Overloaded; shorter than any client's patience.
 BUFFER_WAIT_S = 5.0
+# How long background work waits at this node's gate before it is told Overloaded: less than any keeper's patience.
+BACKGROUND_WAIT_S = 8.0
 SWEEP_EVERY_S = 1.0
 # Below this, an answer is read into plain memory of its own: a pooled buffer would be wasted on it.
 SMALL_READ_BYTES_MAX = MIB // 4

@@ -20,7 +20,7 @@ from fluffy.base.errors import StartRefused
 from fluffy.base.units import MIB
 from fluffy.drivers.data_port import limits
 from fluffy.drivers.data_port.server_connection import ServerConnection
-from fluffy.ports import Buffers, ChunkStore
+from fluffy.ports import BackgroundGate, Buffers, ChunkStore
 from fluffy.wire.chunk_messages import AboutFacts
 from fluffy.wire.handshake import Handshake, PeerIdentity, derive_key
 
@@ -36,18 +36,20 @@ class DataPortServer:
 
     `buffers` must be the server's own: work that waits for other nodes must not hold the memory that other nodes wait
     for (see drivers/buffers.py). `threads` run what waits for the disk to be durable, `read_threads` (the same when not
-    given) the rest, so that readers do not queue behind fsyncs. `port` 0 takes a free one. `about`: what this node says
-    of itself.
+    given) the rest, so that readers do not queue behind fsyncs. `background`: the gate of gets that are not for users;
+    None: there is none. `port` 0 takes a free one. `about`: what this node says of itself.
     """
 
     def __init__(self, store: ChunkStore, host: str, port: int, secret: bytes, identity: PeerIdentity, *,
                  buffers: Buffers, threads: Executor, read_threads: Executor | None = None,
                  connections_max: int = limits.CONNECTIONS_MAX,
-                 about: Callable[[], Awaitable[AboutFacts]] = _nothing_to_say) -> None:
+                 about: Callable[[], Awaitable[AboutFacts]] = _nothing_to_say,
+                 background: BackgroundGate | None = None) -> None:
         self.store = store
         self.buffers = buffers
         self.threads = threads
         self.read_threads = threads if read_threads is None else read_threads
+        self.background = background
         self.port = port
         self.about = about
         self._host = host

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Executor
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Protocol
 
 from fluffy.base.checks import invariant
@@ -18,7 +19,7 @@ from fluffy.base.threads import in_thread
 from fluffy.core.metadata.commands import FEATURE_LEVEL
 from fluffy.drivers.data_port import limits
 from fluffy.drivers.data_port.frame_protocol import FrameProtocol
-from fluffy.ports import Buffer, Buffers, ChunkStore, VerifiedFile
+from fluffy.ports import BackgroundGate, Buffer, Buffers, ChunkStore, VerifiedFile
 from fluffy.wire.chunk_messages import (
     About,
     AboutFacts,
@@ -28,6 +29,7 @@ from fluffy.wire.chunk_messages import (
     Ping,
     PutChunk,
     Request,
+    Urgency,
     decode_request,
     encode_answer,
 )
@@ -43,6 +45,7 @@ class ServedBy(Protocol):
     threads: Executor
     read_threads: Executor
     about: Callable[[], Awaitable[AboutFacts]]
+    background: BackgroundGate | None
 
     def welcome(self, connection: ServerConnection) -> bool:
         """May this now known peer stay? False when there are too many, or it is of another cluster."""
@@ -160,7 +163,7 @@ class ServerConnection(FrameProtocol):
         try:
             match request:
                 case GetChunk():
-                    async with self._reading:
+                    async with self._gate(request), self._reading:
                         await self._get(request)
                 case HasChunk(number, chunk_id):
                     await self._say(Answer(number, has=await self._has(chunk_id)))
@@ -181,6 +184,14 @@ class ServerConnection(FrameProtocol):
             return await in_thread(self._server.read_threads, self._server.store.length, chunk_id) > 0
         except FluffyError:
             return False
+
+    def _gate(self, request: GetChunk) -> AbstractAsyncContextManager[None]:
+        """Users' gets pass; background work waits its turn, so that many who repair cannot drown who has the copies."""
+        gate = self._server.background
+        if gate is None or request.urgency is Urgency.USER:
+            return nullcontext()
+        return gate.reserve(request.length, Deadline.after(limits.BACKGROUND_WAIT_S),
+                            endangered=request.urgency is Urgency.ENDANGERED)
 
     async def _get(self, request: GetChunk) -> None:
         """Warm parts go by sendfile; cold ones through a pooled buffer past the page cache; small ones as they come."""

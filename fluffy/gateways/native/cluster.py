@@ -59,6 +59,7 @@ async def get_status(desk: Desk, call: Call) -> Answer:
         "usage": {"files": usage.files, "bytes": usage.bytes, "chunks": usage.chunks,
                   "chunk_bytes": usage.chunk_bytes, "missing_chunks": usage.missing_chunks},
         "search": status_json(desk.reader.read(lambda db: desk.names.status(db, desk.clock.now_ms()))),
+        "keeper": desk.keeper_word(),
         "ready": readiness(status) is None, "age_s": call.point.age_s or 0, **_log_json(status),
         "nodes": _members_json(desk.reader.read(queries.members), status)}
     return json_answer(value)

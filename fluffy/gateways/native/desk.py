@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from typing import Any
 
 from fluffy.base.checks import InvariantBroken
 from fluffy.base.deadline import Deadline
@@ -54,7 +55,7 @@ from fluffy.gateways.native.reads import ReadGate, parse_consistency, parse_min_
 from fluffy.gateways.native.signed import signed_path, split_signature
 from fluffy.gateways.native.table import Match, Route, Table
 from fluffy.gateways.native.version_cache import VersionCache
-from fluffy.ports import Backups, Clock, MetadataLog, MetadataReader, NameSearch
+from fluffy.ports import Backups, Clock, MetadataLog, MetadataReader, NameSearch, QuarantineStore
 from fluffy.services.doctor import Doctor
 from fluffy.services.downloads import Downloads
 from fluffy.services.locks import Locks
@@ -65,6 +66,7 @@ from fluffy.services.s3_keys import S3Keys
 from fluffy.services.signed_urls import UrlSigner
 from fluffy.services.tokens import TokenMaker, hash_of
 from fluffy.services.uploads import BodySource, Uploads
+from fluffy.services.user_times import UserTimesTally
 
 log = logging.getLogger("fluffy.gateway")
 
@@ -74,6 +76,8 @@ REQUEST_TIMEOUT_S = 10.0
 PROPOSE_TIMEOUT_S = 2.5
 # One that touches thousands of rows: 0.3 s when nothing else runs (copying 10,000 files); a busy machine takes longer.
 PROPOSE_LARGE_TIMEOUT_S = 8.0
+# The requests whose times the keeper is told.
+FILES_PATTERN = "/v1/files"
 CLIENT_KEY_BYTES_MAX = 128
 LOCK_TOKEN_CHARS_MAX = 128
 # A stranger's token may cost the cluster a barrier this often, whatever the number of strangers.
@@ -110,6 +114,7 @@ class DataPath:
     patches: Patches
     people: People
     doctor: Doctor
+    quarantine: QuarantineStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +128,10 @@ class Keepsakes:
 
 @dataclass(slots=True)
 class Desk:
-    """The native API of one gateway process. `data` is None until the cluster is born."""
+    """The native API of one gateway process. `data` is None until the cluster is born.
+
+    `keeper_word`: the newest word of this node's keeper (run/keeper.json), None when it is silent.
+    """
 
     node: str
     table: Table
@@ -144,6 +152,8 @@ class Desk:
     downloading: Slots
     waiting: Slots
     scheme: str = "http"
+    user_times: UserTimesTally = field(default_factory=UserTimesTally)
+    keeper_word: Callable[[], dict[str, Any] | None] = lambda: None
     streaming: Slots = field(default_factory=lambda: Slots(STREAMS_MAX, "streams of changes"))
     keepsakes: Keepsakes | None = None
     look_again_at_s: float = 0.0
@@ -357,6 +367,8 @@ class Desk:
         """Count a request whose answer has been sent (or cut)."""
         self.metrics.count(call.method, call.pattern, status, seconds=seconds, sent_bytes=sent_bytes,
                            received_bytes=received_bytes)
+        if call.pattern.startswith(FILES_PATTERN):
+            self.user_times.note(seconds, sent_bytes + received_bytes)
         if status < 500 and seconds < 1.0 and not self.access_log.wants_visit:
             self.access_log.leave_out()
             return

@@ -12,6 +12,7 @@ from fluffy.gateways.native.parameters import AFTER, LIMIT
 from fluffy.gateways.native.routes_disaster import DISASTER
 from fluffy.gateways.native.routes_federation import FEDERATION
 from fluffy.gateways.native.routes_health import HEALTH
+from fluffy.gateways.native.routes_keeper import KEEPER
 from fluffy.gateways.native.routes_people import PEOPLE
 from fluffy.gateways.native.routes_tree import TREE
 from fluffy.gateways.native.routes_uploads import UPLOADS
@@ -22,6 +23,7 @@ BUILT: tuple[Route, ...] = (
     *PEOPLE,
     *UPLOADS,
     *HEALTH,
+    *KEEPER,
     *FEDERATION,
     *DISASTER,
     Route("GET", "/v1/search", search.search_names, "Files and folders by name, type, tag, size, time.", Act.READ,

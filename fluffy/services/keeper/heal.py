@@ -19,13 +19,14 @@ from fluffy.base.deadline import Deadline
 from fluffy.base.errors import ChunkCorrupt, ChunkNotFound, DiskFull, FluffyError
 from fluffy.base.hashing import chunk_id_of, xxh3_of
 from fluffy.base.ids import ChunkId, NodeNo
-from fluffy.core.health.pacing import Pace, TokenBucket
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.model import MissingChunk, PlacementMap
 from fluffy.core.repair.heal import healers, most_endangered_first, sources
-from fluffy.ports import Buffer, Buffers, ChunkStore, Clock, MetadataReader, NodeClient
+from fluffy.ports import Buffer, Buffers, ChunkStore, MetadataReader, NodeClient
 from fluffy.services.condition import Condition
 from fluffy.services.replica_reports import ReplicaReporter
+from fluffy.services.throttle import Throttle
+from fluffy.wire.chunk_messages import Urgency
 
 log = logging.getLogger("fluffy.keeper")
 R = TypeVar("R")
@@ -49,7 +50,7 @@ class Healer:
     """Call `one_round` every few seconds; True means that there is more to do at once."""
 
     def __init__(self, own_no: NodeNo, reader: MetadataReader, store: ChunkStore, peers: NodeClient,
-                 reports: ReplicaReporter, candidates: Candidates, clock: Clock, pace: Pace, disk: Executor,
+                 reports: ReplicaReporter, candidates: Candidates, throttle: Throttle, disk: Executor,
                  buffers: Buffers) -> None:
         self._own_no = own_no
         self._reader = reader
@@ -57,9 +58,8 @@ class Healer:
         self._peers = peers
         self._reports = reports
         self._candidates = candidates
-        self._clock = clock
         self._disk = disk
-        self._bucket = TokenBucket(pace.bytes_per_s, clock.monotonic_s())
+        self._throttle = throttle
         self._buffers = buffers
         self._after: ChunkId | None = None
         self._away: set[NodeNo] = set()
@@ -135,9 +135,10 @@ class Healer:
         for source in sources(chunk, self._own_no, alive):
             if source in self._away:
                 continue
-            await asyncio.sleep(self._bucket.take(chunk.length, self._clock.monotonic_s()))
-            if not await self._fetch_from(source, chunk, out):
-                continue
+            endangered = len(chunk.replicas) == 1
+            async with self._throttle.reserve(chunk.length, Deadline.after(SLOT_TIMEOUT_S), endangered=endangered):
+                if not await self._fetch_from(source, chunk, out):
+                    continue
             try:
                 await self._in_disk_thread(self._store_copy, chunk, out)
             except DiskFull as error:
@@ -149,7 +150,9 @@ class Healer:
 
     async def _fetch_from(self, source: NodeNo, chunk: MissingChunk, out: memoryview) -> bool:
         try:
-            await self._peers.get_chunk(source, chunk.chunk_id, out, Deadline.after(FETCH_TIMEOUT_S))
+            await self._peers.get_chunk(
+                source, chunk.chunk_id, out, Deadline.after(FETCH_TIMEOUT_S),
+                urgency=Urgency.ENDANGERED if len(chunk.replicas) == 1 else Urgency.BACKGROUND)
         except (ChunkNotFound, ChunkCorrupt):
             # That node's copy is not one: the catalog should know, and its own copy be made again.
             self._reports.lost(chunk.chunk_id, source)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from fluffy.base.ids import NodeNo
 from fluffy.core.health.failure_detector import PING_EVERY_MS, Patience
-from fluffy.core.health.pacing import Pace
+from fluffy.core.health.pacing import COPIES_AT_ONCE_MAX, PACES
+from fluffy.core.metadata import queries
 from fluffy.core.repair.retention import OrphanRules
 from fluffy.ports import Buffers, ChunkStore, Clock, MetadataLog, MetadataReader, NodeClient, SearchIndex, VotersLog
 from fluffy.services.keeper.heal import Candidates, Healer
@@ -17,15 +18,20 @@ from fluffy.services.keeper.leadership import Leadership
 from fluffy.services.keeper.lift import Lifter
 from fluffy.services.keeper.members import MemberKeeper
 from fluffy.services.keeper.rounds import run_rounds
+from fluffy.services.keeper.scrub import ScheduledScrub, Scrubber, ScrubMemory
 from fluffy.services.keeper.tidy import Tidier
+from fluffy.services.keeper.tuning import AskUsers, Tell, Tuner
 from fluffy.services.keeper.watch import NodeWatch
 from fluffy.services.replica_reports import ReplicaReporter
 from fluffy.services.search import FOLLOW_EVERY_S, SearchFollower
+from fluffy.services.throttle import Throttle
 
 WATCH_EVERY_S = PING_EVERY_MS / 1000
 # Missing copies are seen within seconds; a round that finds none is one short scan.
 HEAL_EVERY_S = 3.0
 INVENTORY_EVERY_S = 1.0
+SCRUB_EVERY_S = 1.0
+TUNE_EVERY_S = 1.0
 TIDY_EVERY_S = 60.0
 # After an upgrade people wait for what is new; asking all nodes costs a ping each.
 LIFT_EVERY_S = 5.0
@@ -35,10 +41,11 @@ MEMBERS_EVERY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class KeeperRules:
-    """What an operator or a test chooses. The defaults of `Pace` and `Patience` are the product's."""
+    """What an operator or a test chooses. The default of `Patience` is the product's."""
 
     patience: Patience
-    pace: Pace
+    repair_mode: str
+    scrub_days: int
     orphans: OrphanRules
     forget_grace_ms: int
     tidy_every_s: float = TIDY_EVERY_S
@@ -47,7 +54,10 @@ class KeeperRules:
 
 @dataclass(frozen=True, slots=True)
 class KeeperWorld:
-    """The ports of one node. `buffers` hold any chunk; their number is how many copies are made at a time."""
+    """The ports of one node. `buffers` hold any chunk; their number is how many copies are made at a time.
+
+    `users` and `tell`: what this node's gateways say and hear once a second.
+    """
 
     own_no: NodeNo
     own_name: str
@@ -61,6 +71,9 @@ class KeeperWorld:
     disk: Executor
     buffers: Buffers
     search: SearchIndex
+    scrub_memory: ScrubMemory
+    users: AskUsers
+    tell: Tell
 
 
 async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
@@ -70,8 +83,14 @@ async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
     watch = NodeWatch(
         world.own_no, leadership, world.log, world.reader, world.peers, world.clock, rules.patience)
     tidier = Tidier(world.own_no, leadership, world.log, world.reader, world.clock, rules.forget_grace_ms)
-    healer = Healer(world.own_no, world.reader, world.store, world.peers, reports, world.candidates, world.clock,
-                    rules.pace, world.disk, world.buffers)
+    throttle = Throttle(world.clock, PACES[rules.repair_mode].bytes_per_s, COPIES_AT_ONCE_MAX)
+    healer = Healer(world.own_no, world.reader, world.store, world.peers, reports, world.candidates, throttle,
+                    world.disk, world.buffers)
+    scrub = ScheduledScrub(
+        Scrubber(world.own_no, world.store, reports, world.disk, world.buffers, throttle),
+        world.clock, rules.scrub_days, world.scrub_memory, world.disk, lambda: _stored_bytes(world))
+    tuner = Tuner(rules.repair_mode, world.reader, world.clock, throttle, world.users, world.tell,
+                  {"scrub": scrub.word})
     inventory = Inventory(world.own_no, world.log, world.reader, world.store, reports, world.clock, world.disk,
                           rules.orphans, rules.inventory_rest_s)
     lifter = Lifter(world.own_no, leadership, world.log, world.reader, world.peers, world.clock)
@@ -85,4 +104,12 @@ async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
         group.create_task(run_rounds("inventory", INVENTORY_EVERY_S, inventory.one_round), name="inventory")
         group.create_task(run_rounds("lifting the feature level", LIFT_EVERY_S, lifter.one_round), name="lift")
         group.create_task(run_rounds("the members", MEMBERS_EVERY_S, members.one_round), name="members")
+        group.create_task(run_rounds("scrub", SCRUB_EVERY_S, scrub.one_round), name="scrub")
+        group.create_task(run_rounds("the pace", TUNE_EVERY_S, tuner.one_round), name="tune")
         group.create_task(run_rounds("the search index", FOLLOW_EVERY_S, search.one_round), name="search")
+
+
+def _stored_bytes(world: KeeperWorld) -> int:
+    """What the catalog says is on this node."""
+    members = world.reader.read(queries.members)
+    return next((member.bytes for member in members if member.record.node_no == world.own_no), 0)

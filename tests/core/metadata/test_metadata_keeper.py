@@ -30,14 +30,13 @@ def newest(state: MemoryState, what: str) -> list[int]:
 
 
 def test_a_wish_for_all_and_one_for_a_node_are_told_apart(state: MemoryState) -> None:
-    assert newest(state, "scrub") == [0, 0]
-    for_all = ask(state, "scrub", 0)
-    assert isinstance(for_all, Accepted)
-    assert newest(state, "scrub") == [for_all.facts["ask"]] * 2
-    for_two = ask(state, "scrub", 2)
-    assert isinstance(for_two, Accepted)
-    assert newest(state, "scrub") == [for_all.facts["ask"], for_two.facts["ask"]]
     assert newest(state, "recover") == [0, 0]
+    for_all = ask(state, "recover", 0)
+    assert isinstance(for_all, Accepted)
+    assert newest(state, "recover") == [for_all.facts["ask"]] * 2
+    for_two = ask(state, "recover", 2)
+    assert isinstance(for_two, Accepted)
+    assert newest(state, "recover") == [for_all.facts["ask"], for_two.facts["ask"]]
 
 
 def test_every_wish_is_a_new_one(state: MemoryState) -> None:
@@ -47,7 +46,7 @@ def test_every_wish_is_a_new_one(state: MemoryState) -> None:
 
 
 def test_what_nobody_can_do_is_refused(state: MemoryState) -> None:
-    refusals = [ask(state, "dance", 0), ask(state, "scrub", 99), state.run(SetRepairMode(header(), "loud"))[0]]
+    refusals = [ask(state, "dance", 0), ask(state, "recover", 99), state.run(SetRepairMode(header(), "loud"))[0]]
     assert [outcome.code for outcome in refusals if isinstance(outcome, Rejected)] == [
         "RequestError", "NodeNotFound", "RequestError"]
 
