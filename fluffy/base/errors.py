@@ -177,6 +177,10 @@ class NodeNotFound(NotFound):
     sentence = "there is no such node"
 
 
+class JobNotFound(NotFound):
+    sentence = "there is no such job (any more): it is done, or was not needed"
+
+
 class Conflict(FluffyError):
     http_status = 409
     sentence = "the request does not fit the present state; read it and try again"

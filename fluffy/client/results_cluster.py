@@ -58,10 +58,22 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
+class Pending:
+    """Jobs for a group of chunks that are alike: so many of a kind on a node."""
+
+    kind: str
+    node: str
+    state: str
+    jobs: int
+    done_in_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class ChunkGroup:
     """Chunks of a file that are alike: held by the same nodes, and wanted on the same. `spans`: (first, last) indexes.
 
     `covered`: whole, short, endangered, away or lost. `lacking`: nodes that should have a copy and have none.
+    `blocked`: why nothing happens; empty: it is whole, or jobs are on their way. `done_in_s`: their end, by estimate.
     """
 
     chunks: int
@@ -72,6 +84,9 @@ class ChunkGroup:
     covered: str
     copies: tuple[Copy, ...]
     lacking: tuple[Copy, ...]
+    pending: tuple[Pending, ...]
+    blocked: str
+    done_in_s: int | None
     document: Document = field(repr=False)
 
 
@@ -87,6 +102,102 @@ class Explanation:
     groups: tuple[ChunkGroup, ...]
     after: int | None
     document: Document = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A node's queue of background work. `rate`: bytes a second, None while it is not known."""
+
+    node: str
+    state: str
+    queued: int
+    leased: int
+    stuck: int
+    rate: int | None
+    wait_s: int
+    done: int
+    stolen_in: int
+    stolen_out: int
+    document: Document = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One piece of background work. `chunk` is None for a scrub; `done_in_s` None when it is stuck."""
+
+    job: int
+    kind: str
+    node: str
+    state: str
+    chunk: str | None
+    bytes: int
+    reason: str
+    done_in_s: int | None
+    blocked: str
+    document: Document = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class JobExplanation:
+    """A job with what it does and whom it serves: `files` of which `names` are those that the asker may see."""
+
+    job: Job
+    does: str
+    files: int
+    names: tuple[str, ...]
+    document: Document = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class JobsPage:
+    """The queues of all nodes and a page of jobs. `missing_copies`: None when they could not be counted.
+
+    `left_s`: until repair is done, by estimate; None: nothing is missing, or nobody works on it yet.
+    """
+
+    queues: tuple[Queue, ...]
+    jobs: tuple[Job, ...]
+    after: int | None
+    missing_copies: int | None
+    missing_bytes: int | None
+    rate: int | None
+    left_s: int | None
+    document: Document = field(repr=False)
+
+
+def jobs_page_of(document: Document) -> JobsPage:
+    repair = object_in(document, "repair")
+    copies = repair.get("copies")
+    counted: Document = copies if isinstance(copies, dict) else {}
+    return JobsPage(
+        queues=tuple(_queue_of(line) for line in objects_in(document, "queues")),
+        jobs=tuple(job_of(line) for line in objects_in(document, "jobs")), after=number_or_none(document, "after"),
+        missing_copies=number_or_none(counted, "missing_copies"),
+        missing_bytes=number_or_none(counted, "missing_bytes"),
+        rate=number_or_none(repair, "rate"), left_s=number_or_none(repair, "left_s"), document=document)
+
+
+def _queue_of(document: Document) -> Queue:
+    return Queue(
+        node=text_in(document, "node"), state=text_in(document, "state"), queued=number_in(document, "queued"),
+        leased=number_in(document, "leased"), stuck=number_in(document, "stuck"), rate=number_or_none(document, "rate"),
+        wait_s=number_in(document, "wait_s"), done=number_in(document, "done"),
+        stolen_in=number_in(document, "stolen_in"), stolen_out=number_in(document, "stolen_out"), document=document)
+
+
+def job_of(document: Document) -> Job:
+    chunk = document.get("chunk")
+    return Job(
+        job=number_in(document, "job"), kind=text_in(document, "kind"), node=text_in(document, "node"),
+        state=text_in(document, "state"), chunk=chunk if isinstance(chunk, str) else None,
+        bytes=number_in(document, "bytes"), reason=text_in(document, "reason", ""),
+        done_in_s=number_or_none(document, "done_in_s"), blocked=text_in(document, "blocked", ""), document=document)
+
+
+def job_explanation_of(document: Document) -> JobExplanation:
+    files = object_in(document, "files")
+    return JobExplanation(job=job_of(document), does=text_in(document, "does"), files=number_in(files, "files"),
+                          names=texts_in(files, "names"), document=document)
 
 
 def doctor_report_of(document: Document) -> DoctorReport:
@@ -129,12 +240,24 @@ def _group_of(document: Document) -> ChunkGroup:
         spans=tuple((int(first), int(last)) for first, last in pairs), wanted=number_in(document, "wanted"),
         living=number_in(document, "living"), covered=text_in(document, "covered"),
         copies=tuple(_copy_of(line) for line in objects_in(document, "copies")),
-        lacking=tuple(_copy_of(line) for line in objects_in(document, "lacking")), document=document)
+        lacking=tuple(_copy_of(line) for line in objects_in(document, "lacking")),
+        pending=tuple(Pending(text_in(line, "kind"), text_in(line, "node"), text_in(line, "state"),
+                              number_in(line, "jobs"), number_or_none(line, "done_in_s"))
+                      for line in objects_in(document, "pending")),
+        blocked=text_in(document, "blocked", ""), done_in_s=number_or_none(document, "done_in_s"), document=document)
 
 
 def _copy_of(document: Document) -> Copy:
     return Copy(node=text_in(document, "node"), state=text_in(document, "state"), zone=text_in(document, "zone", ""),
                 why=text_in(document, "why", ""))
+
+
+def object_in(document: Document, key: str) -> Document:
+    """The object under `key`."""
+    found = document.get(key)
+    if not isinstance(found, dict):
+        raise Unavailable(f"a peer's answer has no {key!r}; is it another version of Fluffy?")
+    return found
 
 
 def objects_in(document: Document, key: str) -> list[Document]:

@@ -253,6 +253,8 @@ class Fluffy:
     status = _waits(AsyncFluffy.status)
     nodes = _waits(AsyncFluffy.nodes)
     jobs = _waits(AsyncFluffy.jobs)
+    explain_job = _waits(AsyncFluffy.explain_job)
+    retry_jobs = _waits(AsyncFluffy.retry_jobs)
     explain = _waits(AsyncFluffy.explain)
     doctor = _waits(AsyncFluffy.doctor)
     recover = _waits(AsyncFluffy.recover)

@@ -7,7 +7,7 @@ chunks and, when something is wrong, of the files, in a thread.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 
 from fluffy.base.deadline import Deadline
@@ -29,6 +29,7 @@ from fluffy.core.repair.redundancy import (
 )
 from fluffy.ports import LogStatus, MetadataReader
 from fluffy.services.about import AskingNodes
+from fluffy.services.repair_progress import RepairProgress
 
 NAMES_MAX = 20
 # A million chunks take half a second, a million files with chunks two.
@@ -68,30 +69,32 @@ class Examined:
 
 
 class Doctor:
-    """One per gateway; keeps nothing between two questions."""
+    """One per gateway; keeps nothing between two questions. `progress`: how far repair is, for those who only watch."""
 
     def __init__(self, node: str, reader: MetadataReader, asking: AskingNodes) -> None:
         self._node = node
         self._reader = reader
         self._asking = asking
+        self.progress = RepairProgress(reader, asking.clock)
 
     async def examine(self, status: LogStatus | None, sees: Sees, stop: str | None = None) -> Examined:
         """Look at everything, and at what stopping node `stop` now would cost. `sees`: whose files may be named.
 
         Raises NodeNotFound; DeadlineExceeded when the cost cannot be counted in time.
         """
-        state, members = self._reader.read(lambda db: (queries.cluster_state(db), queries.members(db)))
+        state, members, voters, work = self._reader.read(lambda db: (
+            queries.cluster_state(db), queries.members(db), frozenset(queries.voters(db)), _jobs(db)))
         if state is None:
             raise NotReady
         stopped = None if stop is None else _member(members, stop)
         abouts = await self._asking.ask_all([member.record.node_no for member in members])
-        nodes = tuple(_node_facts(member, status, abouts[member.record.node_no]) for member in members)
+        nodes = tuple(_node_facts(member, voters, abouts[member.record.node_no]) for member in members)
         copies = await self._copies(nodes, None if stopped is None else stopped.record.node_no, sees)
-        facts = self._put_together(status, state, nodes, copies)
+        facts = self._put_together(status, state, nodes, copies, work)
         return Examined(facts, diagnose(facts), _stop(facts, copies, stop))
 
     def _put_together(self, status: LogStatus | None, state: ClusterState, nodes: tuple[NodeFacts, ...],
-                      copies: Copies | None) -> ClusterFacts:
+                      copies: Copies | None, work: JobFacts) -> ClusterFacts:
         alive = 0
         if status is not None:
             connected = {peer.name for peer in status.peers if peer.connected} | {status.node}
@@ -101,7 +104,7 @@ class Doctor:
             majority=None if status is None else status.majority_connected, voters_alive=alive,
             settings=state.settings, feature_level=state.feature_level, known_level=FEATURE_LEVEL, seq=state.seq,
             nodes=nodes, coverage=None if copies is None else copies.coverage,
-            unreadable=NO_FILES if copies is None else copies.unreadable, jobs=JobFacts())
+            unreadable=NO_FILES if copies is None else copies.unreadable, jobs=work)
 
     async def _copies(self, nodes: tuple[NodeFacts, ...], stopped: NodeNo | None, sees: Sees) -> Copies | None:
         """None: there was no time to count."""
@@ -131,10 +134,15 @@ def _member(members: Sequence[Member], name: str) -> Member:
     raise NodeNotFound(f"there is no node {name!r} in this cluster; its nodes are {names}", node=name)
 
 
-def _node_facts(member: Member, status: LogStatus | None, about: About | None) -> NodeFacts:
+def _node_facts(member: Member, voters: Set[str], about: About | None) -> NodeFacts:
     record = member.record
-    votes = status is None or record.name in status.members
-    return NodeFacts(record.node_no, record.name, record.zone, member.state, votes, about)
+    return NodeFacts(record.node_no, record.name, record.zone, member.state, record.name in voters, about)
+
+
+def _jobs(db: sqlite3.Connection) -> JobFacts:
+    queues = queries.queues(db)
+    return JobFacts(sum(queue.load.queued for queue in queues), sum(queue.load.leased for queue in queues),
+                    queries.stuck_reasons(db))
 
 
 def _seen(files: AffectedFiles, sees: Sees) -> AffectedFiles:

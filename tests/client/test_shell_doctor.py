@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 from fluffy.base.ids import NodeNo
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands import FEATURE_LEVEL, NodeState, PublishPlacement, SetFeatureLevel
+from fluffy.services import repair_progress
 from tests.client.shell_door import Shell
+from tests.support.jobs import assign_job, fail_job
 from tests.support.local_log import header
 from tests.support.native_door import CHUNK_SIZE
 
@@ -65,3 +69,30 @@ def test_where_the_copies_of_a_file_are(shell: Shell) -> None:
     shell.sdk.put("/admin/small", b"x")
     assert "every node has them" in shell("explain", "small").out
     assert shell("explain", "none").code == 1 and shell("explain", "/admin").code == 1
+
+
+def test_background_work_is_shown_explained_and_retried(shell: Shell) -> None:
+    in_order(shell)
+    assert shell("jobs").out == "all copies are there\n"
+    shell.sdk.put("/admin/big", b"x" * (2 * CHUNK_SIZE))
+    job = assign_job(shell.door, "/admin/big", 3)
+    said = shell("jobs").out
+    assert f"{job}  repair    queued  three" in said and "done in about 0 s" in said
+    assert said.splitlines()[1].split()[:6] == ["node", "state", "queued", "leased", "stuck", "rate"]
+    fail_job(shell.door, job, "PeerUnreachable", 5)
+    assert "stuck after 5 failures, the last one PeerUnreachable" in shell("jobs", "--stuck").out
+    assert "blocked   stuck after 5" in shell("explain", "job", str(job)).out
+    assert "files     1: /admin/big" in shell("explain", "job", str(job)).out
+    assert "pending: 1 repair job stuck on three" in shell("explain", "big").out
+    assert "its jobs failed so far: PeerUnreachable" in shell("explain", "big").out
+    assert shell("jobs", "--retry", str(job)).out == "1 job begins afresh\n"
+    assert shell("jobs", "--retry").out == "0 jobs begin afresh\n"
+    assert shell("explain", "job", "99999").code == 1 and shell("jobs", "17").code == 2
+    assert shell("explain", "a", "b").code == 2
+    page = shell.sdk.jobs(state="queued")
+    assert [each.job for each in page.jobs] == [job] and page.queues[0].queued == 1
+    assert shell.sdk.explain_job(job).names == ("/admin/big",)
+    assert shell("scrub", "--json").json == {"nodes": 3, "node": None}
+    assert "node two checks" in shell("scrub", "two").out
+    time.sleep(repair_progress.KEPT_S)
+    assert "1 copies (64.0 KiB) are missing" in shell("status").out

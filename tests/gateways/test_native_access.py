@@ -20,6 +20,7 @@ from fluffy.core.metadata.commands_people import ChangeUser, RemoveGrant
 from fluffy.gateways.native.routes import ROUTES
 from tests.gateways.access_examples import EXAMPLES, MARK, Row
 from tests.support.asking import Asker, Told, admin_of, grant, stranger_of, user_of
+from tests.support.jobs import assign_job
 from tests.support.local_log import header
 from tests.support.native_door import CHUNK_SIZE, Door
 
@@ -82,10 +83,13 @@ async def world(door: Door) -> World:
     lock = await alice.must("POST", "/v1/locks", {"path": f"/more/{MARK}-locked", "ttl_s": 3600})
     upload = await alice.must("POST", "/v1/uploads", {"path": "/alice/zq7-up"})
     await alice.must("PUT", f"/v1/uploads/{upload['id']}/parts/1", b"p" * CHUNK_SIZE)
+    await alice.must("PUT", "/v1/files/alice/zq7-large", b"l" * CHUNK_SIZE)
+    job = assign_job(door, "alice/zq7-large", 3)
     tokens = (await alice.must("GET", "/v1/tokens"))["tokens"]
     door.cluster.log.apply(ChangeUser(header(), "gone", disabled=True))
     return World(door, alice, bob, reader, gone, {
-        "lock": lock["token"], "upload": upload["id"], "token_id": tokens[0]["token_id"], "then": then})
+        "lock": lock["token"], "upload": upload["id"], "token_id": tokens[0]["token_id"], "then": then,
+        "job": str(job)})
 
 
 def test_every_route_has_an_example_and_every_example_a_route() -> None:

@@ -10,6 +10,7 @@ import click
 from fluffy.base.units import format_size
 from fluffy.client.results_history import Change
 from fluffy.client.shell.acts import YES, confirm
+from fluffy.client.shell.jobs import missing_text
 from fluffy.client.shell.output import safe
 from fluffy.client.shell.session import Session
 from fluffy.client.shell.table import REMOTE, Spec, row
@@ -42,8 +43,15 @@ def status(session: Session) -> None:
 
 
 def _copies(document: Mapping[str, Any], usage: Mapping[str, Any]) -> str:
-    wanted, missing = _part(document, "settings").get("replication", "?"), usage.get("missing_chunks", 0)
-    return f"{wanted} of each chunk" + (f"; {missing} chunks have fewer now" if missing else ", all there")
+    wanted = _part(document, "settings").get("replication", "?")
+    repair = _part(document, "repair")
+    counted = _part(repair, "copies")
+    if not counted:
+        missing = usage.get("missing_chunks", 0)
+        return f"{wanted} of each chunk" + (f"; {missing} chunks have fewer now" if missing else ", all there")
+    if not counted.get("missing_copies"):
+        return f"{wanted} of each chunk, all there"
+    return f"{wanted} of each chunk; {missing_text(counted, repair)}"
 
 
 def _log_line(document: Mapping[str, Any]) -> str:
@@ -112,12 +120,6 @@ def checkpoint(session: Session) -> None:
         session.output.line(f"node {node} has a checkpoint at position {index}")
 
 
-@row("cluster", examples=(("jobs", "what is being repaired"),))
-def jobs(session: Session) -> None:
-    """Show repairs and other work of the cluster."""
-    _show_document(session, session.client.jobs())
-
-
 @row("cluster", params=(click.Argument(["node"]),), examples=(("recover two", "after its disk was replaced"),))
 def recover(session: Session, node: str) -> None:
     """Copy back to a node what it lost."""
@@ -129,12 +131,6 @@ def drain(session: Session, node: str, yes: bool) -> None:
     """Empty a node before it leaves: its copies go to the others."""
     confirm(session, f"all copies on node {node} move to other nodes. Go on?", yes=yes)
     _show_document(session, session.client.drain(node))
-
-
-@row("cluster", examples=(("scrub", "reads every copy on every node"),))
-def scrub(session: Session) -> None:
-    """Check all stored bytes now."""
-    _show_document(session, session.client.scrub())
 
 
 @row("cluster", takes="remote", params=(
@@ -193,4 +189,4 @@ def _part(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 SPECS: tuple[Spec, ...] = (
-    status, nodes, jobs, peer, checkpoint, recover, drain, scrub, watch)
+    status, nodes, peer, checkpoint, recover, drain, watch)

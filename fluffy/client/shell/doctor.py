@@ -8,9 +8,11 @@ import click
 
 from fluffy.base.units import format_size
 from fluffy.client.results_cluster import ChunkGroup, Copy, DoctorReport, Explanation, StopCost
+from fluffy.client.shell.jobs import show_job, span
 from fluffy.client.shell.output import EXIT_REFUSED, counted, safe
 from fluffy.client.shell.session import Session
 from fluffy.client.shell.table import REMOTE, Spec, row
+from fluffy.client.shell.words import unmask
 
 _SEVERITY_COLOURS = {"critical": "red", "warning": "yellow", "note": "cyan"}
 _SPANS_SHOWN = 6
@@ -60,17 +62,23 @@ def _show_stop(session: Session, stop: StopCost) -> None:
 
 
 @row("cluster", takes="remote", params=(
-    click.Argument(["path"], type=REMOTE),
+    click.Argument(["words"], nargs=-1, required=True, type=REMOTE, metavar="PATH | job ID"),
     click.Option(["--chunk"], type=click.IntRange(0), metavar="N", help="Only this chunk, counted from 0."),
     click.Option(["--generation"], type=click.IntRange(1), metavar="N", help="An older version."),
 ), examples=(("explain big.iso", "where each copy is, and why there"),
-             ("explain big.iso --chunk 17", "one chunk, with its rank on each node")))
-def explain(session: Session, path: str, chunk: int | None, generation: int | None) -> None:
-    """Say where each copy of a file is, why there, and what is pending.
+             ("explain big.iso --chunk 17", "one chunk, with its rank on each node"),
+             ("explain job 17", "a job of 'jobs': what it does, for which files, what holds it up")))
+def explain(session: Session, words: tuple[str, ...], chunk: int | None, generation: int | None) -> None:
+    """Say where each copy of a file is, why there, and what is pending; or all about one job.
 
     Chunks that are alike (held by the same nodes, and wanted on the same) are shown as one group, the worst first.
     """
-    wanted = session.single(path)
+    if len(words) == 2 and unmask(words[0]) == "job" and unmask(words[1]).isdigit():
+        show_job(session, session.client.explain_job(int(unmask(words[1]))))
+        return
+    if len(words) != 1:
+        raise click.UsageError("name one file, or a job: 'explain job 17'", click.get_current_context())
+    wanted = session.single(words[0])
     page = session.client.explain(wanted, chunk=chunk, generation=generation)
     if session.output.json:
         session.output.document(page.document)
@@ -101,6 +109,12 @@ def _show_group(session: Session, group: ChunkGroup) -> None:
         output.line(f"  {_copy_text(copy)}  {safe(copy.why)}")
     for copy in group.lacking:
         output.line(f"  {_copy_text(copy)}  {output.style('should have a copy and has none yet', 'yellow')}")
+    for each in group.pending:
+        work = f"{counted(each.jobs, safe(each.kind) + ' job')} {safe(each.state)} on {safe(each.node)}"
+        end = "" if each.done_in_s is None else f", done in about {span(each.done_in_s)}"
+        output.line(f"  pending: {work}{end}")
+    if group.blocked:
+        output.line(f"  {output.style(safe(group.blocked), 'yellow')}")
 
 
 def _copy_text(copy: Copy) -> str:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from fluffy.base.errors import Unavailable
 from fluffy.base.paths import parse_path
 from fluffy.client.peers import peers_in_nodes
-from fluffy.client.results_cluster import DoctorReport, Explanation, doctor_report_of, explanation_of
+from fluffy.client.results import number_in
+from fluffy.client.results_cluster import (
+    DoctorReport,
+    Explanation,
+    JobExplanation,
+    JobsPage,
+    doctor_report_of,
+    explanation_of,
+    job_explanation_of,
+    jobs_page_of,
+)
 from fluffy.client.transport import Call
 from fluffy.client.upload import new_request_id, remote_url
 from fluffy.client.verbs.asking import Asking, given
@@ -34,9 +44,21 @@ class ClusterVerbs(Asking):
         """`nodes`: each node with its address, state and space."""
         return await self._read("/v1/nodes")
 
-    async def jobs(self) -> Mapping[str, Any]:
-        """Repairs and other work of the cluster."""
-        return await self._read("/v1/jobs")
+    async def jobs(self, *, node: str | None = None, state: str | None = None, limit: int | None = None,
+                   after: int | None = None) -> JobsPage:
+        """The queues of all nodes, how far repair is, and a page of jobs: of one `node`, or in one `state`, if given.
+
+        `state`: queued, leased or stuck.
+        """
+        return jobs_page_of(await self._read("/v1/jobs", node=node, state=state, limit=limit, after=after))
+
+    async def explain_job(self, job: int) -> JobExplanation:
+        """What a job does, for which files, what holds it up, when it will be done."""
+        return job_explanation_of(await self._read(f"/v1/jobs/{job}"))
+
+    async def retry_jobs(self, jobs: Sequence[int] = ()) -> int:
+        """Let stuck jobs begin afresh, these or all; returns how many there were."""
+        return number_in(await self._write("POST", "/v1/jobs/retry", document={"jobs": list(jobs)}), "retried")
 
     async def explain(self, path: str, *, generation: int | None = None, chunk: int | None = None,
                       after: int | None = None, limit: int | None = None) -> Explanation:
@@ -59,9 +81,9 @@ class ClusterVerbs(Asking):
         """Empty a node before it leaves."""
         return await self._write("POST", f"/v1/admin/nodes/{quote(node, safe='')}/drain")
 
-    async def scrub(self) -> Mapping[str, Any]:
-        """Check all copies now."""
-        return await self._write("POST", "/v1/admin/scrub")
+    async def scrub(self, node: str | None = None) -> Mapping[str, Any]:
+        """Let all nodes, or this one, re-read what they hold and check it, now."""
+        return await self._write("POST", "/v1/admin/scrub", node=node)
 
     async def set_repair(self, mode: str | None) -> Mapping[str, Any]:
         """How much repair may take: `quiet`, `balanced`, `fast`; None: what each node's config says."""

@@ -82,8 +82,10 @@ def places(facts: ClusterFacts) -> Iterator[Finding]:
 def jobs(facts: ClusterFacts) -> Iterator[Finding]:
     """Work that does not get on, with its reason."""
     for reason, count in facts.jobs.stuck:
-        yield Finding("jobs-stuck", "warning", f"{counted(count, 'job')} cannot get on: {reason}",
-                      "'jobs --stuck' lists them, 'explain job ID' tells of one", facts={"jobs": count})
+        yield Finding("jobs-stuck", "warning",
+                      f"{counted(count, 'job')} cannot get on: {reason or 'no error is known'}",
+                      "'jobs --stuck' lists them, 'explain job ID' tells of one, 'jobs --retry' tries again",
+                      facts={"jobs": count, "error": reason})
 
 
 def settings(facts: ClusterFacts) -> Iterator[Finding]:

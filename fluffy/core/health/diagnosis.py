@@ -66,12 +66,11 @@ class NodeFacts:
 
 @dataclass(frozen=True, slots=True)
 class JobFacts:
-    """The queues of repair. `stuck`: reasons with how many jobs each holds up."""
+    """The queues of repair. `stuck`: codes of errors with how many jobs each holds up."""
 
     waiting: int = 0
     running: int = 0
     stuck: tuple[tuple[str, int], ...] = ()
-    left_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,10 +37,12 @@ from fluffy.core.metadata.queries_jobs import (
     jobs,
     jobs_of_chunks,
     jobs_of_node,
+    jobs_where,
     node_healths,
     open_drops,
     queues,
     scrub_wishes,
+    stuck_reasons,
 )
 from fluffy.core.metadata.queries_lists import list_folder, list_owner, search_names
 from fluffy.core.metadata.queries_members import drain_report, is_retired_disk, node_intents, retired_nodes, voters
@@ -111,6 +113,7 @@ __all__ = [
     "jobs",
     "jobs_of_chunks",
     "jobs_of_node",
+    "jobs_where",
     "kind_at",
     "known_chunks",
     "list_at",
@@ -137,6 +140,7 @@ __all__ = [
     "scrub_wishes",
     "search_names",
     "standing",
+    "stuck_reasons",
     "tokens",
     "trash",
     "unreferenced_chunks",

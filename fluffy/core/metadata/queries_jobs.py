@@ -40,6 +40,21 @@ def jobs_of_node(db: sqlite3.Connection, node_no: NodeNo, state: str, limit: int
         f"{_SELECT_JOBS} WHERE node_no = ? AND state = ? ORDER BY priority, job_no LIMIT ?", (node_no, state, limit)))
 
 
+def jobs_where(db: sqlite3.Connection, *, after: int, limit: int, node_no: NodeNo | None = None,
+               state: str | None = None) -> tuple[Job, ...]:
+    """Like `jobs`, of one node's queue or in one state only, when these are given."""
+    return tuple(Job(*row) for row in db.execute(
+        f"{_SELECT_JOBS} WHERE job_no > ? AND (? IS NULL OR node_no = ?) AND (? IS NULL OR state = ?)"
+        " ORDER BY job_no LIMIT ?", (after, node_no, node_no, state, state, limit)))
+
+
+def stuck_reasons(db: sqlite3.Connection) -> tuple[tuple[str, int], ...]:
+    """The last errors of stuck jobs with how many jobs each holds up, most first."""
+    rows = db.execute("SELECT error, count(*) FROM jobs WHERE state = 'stuck'"
+                      " GROUP BY error ORDER BY count(*) DESC, error")
+    return tuple((error, count) for error, count in rows)
+
+
 def jobs_of_chunks(db: sqlite3.Connection, ids: Collection[ChunkId]) -> dict[ChunkId, tuple[Job, ...]]:
     """The jobs about each chunk, by node; chunks without any are absent."""
     found: dict[ChunkId, tuple[Job, ...]] = {}

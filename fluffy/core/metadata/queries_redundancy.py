@@ -85,6 +85,16 @@ def files_on(db: sqlite3.Connection, node_sets: Collection[tuple[NodeNo, ...]], 
         wanted.add(chunk_no)
         if len(wanted) >= CHUNKS_LOOKED_FOR_MAX:
             break
+    return _files_of(db, wanted, names_max)
+
+
+def files_with_chunk(db: sqlite3.Connection, chunk_id: ChunkId, *, names_max: int) -> AffectedFiles:
+    """The files that refer to a chunk. A scan of files and old generations."""
+    row = db.execute("SELECT chunk_no FROM chunks WHERE chunk_id = ? AND refs > 0", (chunk_id,)).fetchone()
+    return AffectedFiles(0, 0, ()) if row is None else _files_of(db, {row[0]}, names_max)
+
+
+def _files_of(db: sqlite3.Connection, wanted: set[int], names_max: int) -> AffectedFiles:
     files, kept, folders = 0, 0, _Folders(db)
     names: list[tuple[str, str]] = []
     for parent, key, manifest in db.execute(

@@ -91,3 +91,24 @@ def how_covered(group: Group, living: Set[NodeNo]) -> str:
     if left == 1:
         return "endangered"
     return "away" if group.nodes else "lost"
+
+
+def what_blocks_group(group: Group, living: Set[NodeNo], name: Callable[[NodeNo], str],
+                      pending_errors: Sequence[str | None]) -> str:
+    """Why the group is not whole; empty: it is, or jobs are on their way. `pending_errors`: the last of its jobs."""
+    how = how_covered(group, living)
+    away = ", ".join(name(node) for node in group.nodes if node not in living)
+    if how == "whole":
+        return ""
+    if how == "away":
+        return f"nothing can be copied until one of these is back: {away}"
+    if how == "lost":
+        return "no node has a copy: restore the file from elsewhere"
+    if pending_errors:
+        failed = sorted({error for error in pending_errors if error})
+        return f"its jobs failed so far: {', '.join(failed)}" if failed else ""
+    if not group.lacking:
+        return f"no node is left that could take a copy: {len(group.ranks)} can, {group.wanted} are wanted"
+    if away:
+        return f"no job yet: {away} may come back within repair.grace; endangered chunks do not wait"
+    return "no job yet: the leader plans one within seconds"

@@ -13,6 +13,7 @@ from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.desk import Desk
 from fluffy.gateways.native.errors import answer_of
 from fluffy.gateways.native.exchange import Call, json_answer
+from fluffy.gateways.native.jobs import repair_json
 from fluffy.gateways.native.openapi import openapi_document
 from fluffy.gateways.native.pulse import readiness
 from fluffy.gateways.native.search import status_json
@@ -58,6 +59,7 @@ async def get_status(desk: Desk, call: Call) -> Answer:
                      "trash_days": settings.trash_days, "versions_max": settings.versions_max},
         "usage": {"files": usage.files, "bytes": usage.bytes, "chunks": usage.chunks,
                   "chunk_bytes": usage.chunk_bytes, "missing_chunks": usage.missing_chunks},
+        "repair": None if desk.data is None else repair_json(await desk.data.doctor.progress.now()),
         "search": status_json(desk.reader.read(lambda db: desk.names.status(db, desk.clock.now_ms()))),
         "keeper": desk.keeper_word(),
         "ready": readiness(status) is None, "age_s": call.point.age_s or 0, **_log_json(status),

@@ -58,10 +58,8 @@ def _later(method: str, pattern: str, doc: str, act: Act = Act.SEE_CLUSTER,
 
 
 LATER: tuple[Route, ...] = (
-    _later("GET", "/v1/jobs", "Repair jobs."),
     _later("GET", "/", "The dashboard."),
     _later("POST", "/v1/admin/recover/{node}", "Copy back to a node what it lost.", Act.OPERATE),
-    _later("POST", "/v1/admin/scrub", "Check all copies now.", Act.OPERATE),
     _later("POST", "/v1/admin/nodes/{name}/drain", "Empty a node.", Act.OPERATE),
     _later("DELETE", "/v1/admin/nodes/{name}", "Remove a node.", Act.OPERATE),
 )
