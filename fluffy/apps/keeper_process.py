@@ -58,6 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="rest between two comparisons of disk and catalog, like 10m")
     parser.add_argument("--tidy-every", type=parse_duration_ms, default=60_000,
                         help="rest between two rounds of expiry and forgetting, like 60s")
+    parser.add_argument("--job-delay", type=parse_duration_ms, default=0,
+                        help="for tests: how much longer each copy takes on this node, like 2s")
+    parser.add_argument("--no-steal", action="store_true", help="for tests: never take jobs from other nodes' queues")
 
 
 def serve(settings: Settings, node: NodeSettings, arguments: argparse.Namespace) -> None:
@@ -103,7 +106,8 @@ async def _keep(settings: Settings, node: NodeSettings, arguments: argparse.Name
             repair_mode=settings.cluster.repair_mode, scrub_days=settings.cluster.scrub_days,
             orphans=OrphanRules(arguments.orphan_grace),
             forget_grace_ms=arguments.forget_grace, tidy_every_s=arguments.tidy_every / 1000,
-            inventory_rest_s=arguments.inventory_rest / 1000)
+            inventory_rest_s=arguments.inventory_rest / 1000,
+            job_delay_s=arguments.job_delay / 1000, steals=not arguments.no_steal)
         log.info("keeper.started", extra={"node_no": own_no})
         try:
             await run_keeper(world, rules)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import resource
+import shlex
 import socket
 import sys
 import time
@@ -29,6 +30,8 @@ from fluffy.wire.iptable import format_host
 
 log = logging.getLogger(__name__)
 
+# For tests and drills: further options of the keeper, as `python -m fluffy.apps.keeper_process --help` tells them.
+KEEPER_OPTIONS_ENV = "FLUFFY_KEEPER_OPTIONS"
 # A gateway finishes the requests it has begun; a long download is cut then (clients resume).
 GATEWAY_DRAIN_S = 15.0
 KEEPER_DRAIN_S = 5.0
@@ -54,7 +57,8 @@ def child_specs(settings: Settings, node: NodeSettings) -> tuple[ChildSpec, ...]
              "--worker", str(worker), stage=0, drain_s=GATEWAY_DRAIN_S)
         for worker in range(settings.cluster.workers))
     return (spec("log", "fluffy.apps.log_process", stage=2, drain_s=LOG_DRAIN_S), *gateways,
-            spec("keeper", "fluffy.apps.keeper_process", stage=1, drain_s=KEEPER_DRAIN_S))
+            spec("keeper", "fluffy.apps.keeper_process", *shlex.split(os.environ.get(KEEPER_OPTIONS_ENV, "")), stage=1,
+                 drain_s=KEEPER_DRAIN_S))
 
 
 def run_node(name: str, config: Path | None) -> int:

@@ -15,11 +15,16 @@ from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands import PutFile
 from fluffy.core.placement import place
 from fluffy.drivers.buffers import BufferPool
+from fluffy.drivers.clock import SystemClock
+from fluffy.services.keeper.copying import Copier
 from fluffy.services.keeper.heal import Healer
 from fluffy.services.keeper.inventory import Inventory
+from fluffy.services.keeper.job_work import JobWork
+from fluffy.services.keeper.scrub import Scrubber
+from fluffy.services.keeper.worker import Worker
 from fluffy.services.replica_reports import ReplicaReporter
 from fluffy.services.throttle import Throttle
-from tests.support.local_log import BornCluster, born_cluster, header
+from tests.support.local_log import BornCluster, born_cluster, genesis_command, header
 from tests.support.node_stores import NodeStores, node_stores, put_bytes
 
 START_MS = 1_700_000_000_000
@@ -57,6 +62,18 @@ class KeeperWorld:
                       lambda chunk_id, placement: place(chunk_id, placement, 1, None),
                       Throttle(self.clock, 600 * MIB, 4), self.disk, BufferPool(BUFFER_BYTES, 2))
 
+    def job_work(self, own: int, delay_s: float = 0.0) -> JobWork:
+        node = NodeNo(own)
+        throttle, buffers = Throttle(self.clock, 600 * MIB, 4), BufferPool(BUFFER_BYTES, 4)
+        store = self.stores.stores[node]
+        copier = Copier(node, self.cluster.reader, store, self.stores, self.reports, throttle, self.disk, buffers)
+        scrubber = Scrubber(node, store, self.reports, self.disk, buffers, throttle)
+        return JobWork(self.cluster.reader, store, SystemClock(), self.disk, copier, scrubber, delay_s)
+
+    def worker(self, own: int, delay_s: float = 0.0) -> Worker:
+        return Worker(NodeNo(own), self.cluster.log, self.cluster.reader, SystemClock(), self.job_work(own, delay_s),
+                      lambda: 4)
+
     def inventory(self, own: int) -> Inventory:
         return Inventory(NodeNo(own), self.cluster.log, self.cluster.reader, self.stores.stores[NodeNo(own)],
                          self.reports, self.clock, self.disk, pass_rest_s=0.0)
@@ -82,7 +99,7 @@ class KeeperWorld:
 @asynccontextmanager
 async def keeper_world(folder: Path, nodes: int = 3) -> AsyncIterator[KeeperWorld]:
     clock = ManualClock()
-    with born_cluster(folder) as cluster, ThreadPoolExecutor(2) as disk:
+    with born_cluster(folder, genesis_command(nodes)) as cluster, ThreadPoolExecutor(2) as disk:
         reports = ReplicaReporter(cluster.log, clock, NodeNo(1))
         async with asyncio.TaskGroup() as group:
             task = group.create_task(reports.run())

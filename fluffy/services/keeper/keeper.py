@@ -12,8 +12,10 @@ from fluffy.core.health.pacing import COPIES_AT_ONCE_MAX, PACES
 from fluffy.core.metadata import queries
 from fluffy.core.repair.retention import OrphanRules
 from fluffy.ports import Buffers, ChunkStore, Clock, MetadataLog, MetadataReader, NodeClient, SearchIndex, VotersLog
+from fluffy.services.keeper.copying import Copier
 from fluffy.services.keeper.heal import Candidates, Healer
 from fluffy.services.keeper.inventory import Inventory
+from fluffy.services.keeper.job_work import JobWork
 from fluffy.services.keeper.leadership import Leadership
 from fluffy.services.keeper.lift import Lifter
 from fluffy.services.keeper.members import MemberKeeper
@@ -22,6 +24,7 @@ from fluffy.services.keeper.scrub import ScheduledScrub, Scrubber, ScrubMemory
 from fluffy.services.keeper.tidy import Tidier
 from fluffy.services.keeper.tuning import AskUsers, Tell, Tuner
 from fluffy.services.keeper.watch import NodeWatch
+from fluffy.services.keeper.worker import Worker
 from fluffy.services.replica_reports import ReplicaReporter
 from fluffy.services.search import FOLLOW_EVERY_S, SearchFollower
 from fluffy.services.throttle import Throttle
@@ -50,6 +53,8 @@ class KeeperRules:
     forget_grace_ms: int
     tidy_every_s: float = TIDY_EVERY_S
     inventory_rest_s: float = 600.0
+    job_delay_s: float = 0.0  # a test's: how much longer each copy takes on this node
+    steals: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +91,15 @@ async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
     throttle = Throttle(world.clock, PACES[rules.repair_mode].bytes_per_s, COPIES_AT_ONCE_MAX)
     healer = Healer(world.own_no, world.reader, world.store, world.peers, reports, world.candidates, throttle,
                     world.disk, world.buffers)
-    scrub = ScheduledScrub(
-        Scrubber(world.own_no, world.store, reports, world.disk, world.buffers, throttle),
-        world.clock, rules.scrub_days, world.scrub_memory, world.disk, lambda: _stored_bytes(world))
+    scrubber = Scrubber(world.own_no, world.store, reports, world.disk, world.buffers, throttle)
+    scrub = ScheduledScrub(scrubber, world.clock, rules.scrub_days, world.scrub_memory, world.disk,
+                           lambda: _stored_bytes(world))
+    copier = Copier(world.own_no, world.reader, world.store, world.peers, reports, throttle, world.disk, world.buffers)
+    worker = Worker(world.own_no, world.log, world.reader, world.clock,
+                    JobWork(world.reader, world.store, world.clock, world.disk, copier, scrubber, rules.job_delay_s),
+                    lambda: tuner.pace.copies_max, steals=rules.steals)
     tuner = Tuner(rules.repair_mode, world.reader, world.clock, throttle, world.users, world.tell,
-                  {"scrub": scrub.word})
+                  {"scrub": scrub.word, "jobs": worker.word})
     inventory = Inventory(world.own_no, world.log, world.reader, world.store, reports, world.clock, world.disk,
                           rules.orphans, rules.inventory_rest_s)
     lifter = Lifter(world.own_no, leadership, world.log, world.reader, world.peers, world.clock)
@@ -104,6 +113,7 @@ async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
         group.create_task(run_rounds("inventory", INVENTORY_EVERY_S, inventory.one_round), name="inventory")
         group.create_task(run_rounds("lifting the feature level", LIFT_EVERY_S, lifter.one_round), name="lift")
         group.create_task(run_rounds("the members", MEMBERS_EVERY_S, members.one_round), name="members")
+        group.create_task(worker.run(), name="jobs")
         group.create_task(run_rounds("scrub", SCRUB_EVERY_S, scrub.one_round), name="scrub")
         group.create_task(run_rounds("the pace", TUNE_EVERY_S, tuner.one_round), name="tune")
         group.create_task(run_rounds("the search index", FOLLOW_EVERY_S, search.one_round), name="search")
