@@ -89,7 +89,10 @@ def unframed(raw: BodySource, kind: PayloadKind, headers: Mapping[str, str], sig
 
 
 class Watch:
-    """Implements `services.uploads.BodyWatch`: MD5, and whatever the request says about its body."""
+    """Implements `services.uploads.BodyWatch`: MD5, and whatever the request says about its body.
+
+    `is_asked`: the client chose the checksum's algorithm.
+    """
 
     def __init__(self, headers: Mapping[str, str], payload_sha256: str | None, decoder: ChunkDecoder | None) -> None:
         """`payload_sha256`: hex, of the whole body; None: nothing was said. Raises S3Error."""
@@ -100,7 +103,13 @@ class Watch:
         self._decoder = decoder
         self._promised = _promised(headers)
         self.algorithm = _algorithm(headers, self._promised)
+        self.is_asked = bool(self._promised) or "x-amz-sdk-checksum-algorithm" in headers or "x-amz-trailer" in headers
         self._checksum = None if self.algorithm == "sha256" and self._sha256 else s3_checksums.new(self.algorithm)
+
+    def use(self, algorithm: str) -> None:
+        """Compute this checksum, before any byte came; for a body of which nothing else was said."""
+        self.algorithm = algorithm
+        self._checksum = None if algorithm == "sha256" and self._sha256 else s3_checksums.new(algorithm)
 
     @property
     def is_promised(self) -> bool:

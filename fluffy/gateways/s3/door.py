@@ -32,6 +32,7 @@ from fluffy.gateways.s3.errors import answer_of, answer_of_bug
 from fluffy.gateways.s3.operation import Level, Operations, not_implemented
 from fluffy.services.s3_keys import S3Keys
 from fluffy.services.uploads import BodySource
+from fluffy.wire.s3_checksums import HEADER_PREFIX
 from fluffy.wire.s3_errors import S3Error
 from fluffy.wire.s3_signature import PayloadKind, Signed, SigningKey, parse_authorization
 
@@ -150,7 +151,10 @@ class S3Door:
         elif call.headers.get("x-amz-content-sha256") == PayloadKind.UNSIGNED_CHUNKS_TRAILER.value:
             kind = PayloadKind.UNSIGNED_CHUNKS_TRAILER
         call.body, decoder = unframed(call.body, kind, call.headers, signing, self.threads)
-        call.watch = Watch(call.headers, payload, decoder)
+        said = call.headers
+        if call.operation.sums_are_of_object:
+            said = {name: text for name, text in said.items() if not name.startswith(HEADER_PREFIX)}
+        call.watch = Watch(said, payload, decoder)
 
     async def _set_point(self, call: S3Call) -> None:
         gate = self.desk.gate

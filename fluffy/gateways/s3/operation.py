@@ -25,7 +25,8 @@ class Operation:
 
     `needs`: names that the query must have; `header`: one that must be sent, or empty. `handler` None: not supported,
     answered 501. `is_read`: answered from a point (native/reads.py). `is_signed`: by somebody with a key pair, or
-    anonymous; False: the handler looks for a credential itself.
+    anonymous; False: the handler looks for a credential itself. `sums_are_of_object`: checksums in the head are not
+    those of the body, but of the object that the request is about.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Operation:
     header: str = ""
     is_read: bool = False
     is_signed: bool = True
+    sums_are_of_object: bool = False
     note: str = ""
 
 

@@ -14,7 +14,10 @@ from fluffy.gateways.s3.buckets import (
 from fluffy.gateways.s3.copying import copy_object
 from fluffy.gateways.s3.deleting import delete_object, delete_objects
 from fluffy.gateways.s3.listing import list_objects_v1, list_objects_v2
+from fluffy.gateways.s3.multipart import abort_upload, complete_upload, create_upload, upload_part
+from fluffy.gateways.s3.multipart_lists import list_parts, list_uploads
 from fluffy.gateways.s3.operation import Level, Operation
+from fluffy.gateways.s3.part_copies import upload_part_copy
 from fluffy.gateways.s3.reading import get_object
 from fluffy.gateways.s3.writing import put_object
 
@@ -34,6 +37,14 @@ _BUILT: tuple[Operation, ...] = (
     Operation("GetObject", "GET", "object", get_object, is_read=True),
     Operation("HeadObject", "HEAD", "object", get_object, is_read=True),
     Operation("DeleteObject", "DELETE", "object", delete_object),
+    Operation("CreateMultipartUpload", "POST", "object", create_upload, ("uploads",)),
+    Operation("UploadPart", "PUT", "object", upload_part, ("partNumber", "uploadId")),
+    Operation("UploadPartCopy", "PUT", "object", upload_part_copy, ("partNumber", "uploadId"), "x-amz-copy-source"),
+    Operation("ListParts", "GET", "object", list_parts, ("uploadId",), is_read=True),
+    Operation("ListMultipartUploads", "GET", "bucket", list_uploads, ("uploads",), is_read=True),
+    Operation("CompleteMultipartUpload", "POST", "object", complete_upload, ("uploadId",),
+              sums_are_of_object=True),
+    Operation("AbortMultipartUpload", "DELETE", "object", abort_upload, ("uploadId",)),
 )
 
 
@@ -53,7 +64,6 @@ _NOT_BUILT: tuple[Operation, ...] = (
         ("GetBucketCors", "GET", "cors"), ("PutBucketCors", "PUT", "cors"), ("DeleteBucketCors", "DELETE", "cors"),
         ("GetBucketLifecycleConfiguration", "GET", "lifecycle"),
         ("PutBucketLifecycleConfiguration", "PUT", "lifecycle"), ("DeleteBucketLifecycle", "DELETE", "lifecycle"),
-        ("ListMultipartUploads", "GET", "uploads"),
         ("PostObject", "POST", ""),
         ("GetBucketPolicy", "GET", "policy"), ("PutBucketPolicy", "PUT", "policy"),
         ("DeleteBucketPolicy", "DELETE", "policy"),
@@ -96,9 +106,6 @@ _NOT_BUILT: tuple[Operation, ...] = (
         ("GetObjectTagging", "GET", "tagging"), ("PutObjectTagging", "PUT", "tagging"),
         ("DeleteObjectTagging", "DELETE", "tagging"),
         ("GetObjectAttributes", "GET", "attributes"),
-        ("CreateMultipartUpload", "POST", "uploads"), ("CompleteMultipartUpload", "POST", "uploadId"),
-        ("AbortMultipartUpload", "DELETE", "uploadId"), ("ListParts", "GET", "uploadId"),
-        ("UploadPart", "PUT", "partNumber uploadId"),
         ("SelectObjectContent", "POST", "select select-type"), ("RestoreObject", "POST", "restore"),
         ("GetObjectTorrent", "GET", "torrent"),
         ("GetObjectLegalHold", "GET", "legal-hold"), ("PutObjectLegalHold", "PUT", "legal-hold"),
