@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -258,11 +258,20 @@ class ChunkSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WrittenChunk:
-    """Where a chunk really is: nodes that have fsynced it. At least `write_quorum` of them."""
+    """Where a chunk really is: nodes that have fsynced it. At least `write_quorum` of them.
+
+    `since_seq`: as in PutFile; of a command about several chunks the least of theirs (`since_of`).
+    """
 
     chunk_id: ChunkId
     length: int
     replicas: tuple[NodeNo, ...]
+    since_seq: int = 0
+
+
+def since_of(chunks: Iterable[WrittenChunk]) -> int:
+    """What a command that names all these chunks may say of its beginning."""
+    return min((chunk.since_seq for chunk in chunks), default=0)
 
 
 class ChunkSink(Protocol):

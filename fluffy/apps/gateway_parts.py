@@ -199,7 +199,7 @@ async def data_path(settings: Settings, node: NodeSettings, front: Front, *, own
                      group.create_task(front.words.run(background))):
             stack.callback(task.cancel)
         writer = ChunkWriter(own_no, store, peers, placement.current, cluster.replication, cluster.write_quorum,
-                             threads)
+                             threads, since=lambda: front.reader.read(queries.drops_since))
         cache = _cache(settings, cluster.chunk_size)
         reader = ChunkReader(own_no, store, peers, placement.current, cache, reporter.lost, reads)
         uploads = Uploads(front.log, writer, BufferPool(cluster.chunk_size, UPLOAD_BUFFERS_MAX), threads,

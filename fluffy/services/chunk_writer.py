@@ -40,16 +40,21 @@ invariant(LATE_PATIENCE_S < STRAGGLER_PATIENCE_S < SLOW_AFTER_S, "with a quorum 
 
 
 class ChunkWriter:
-    """Implements `ports.ChunkSink`. `pool` runs hashing and the own disk; `placement` gives the committed map."""
+    """Implements `ports.ChunkSink`. `pool` runs hashing and the own disk; `placement` gives the committed map.
+
+    `since`: what `queries.drops_since` says; asked before a chunk is sent.
+    """
 
     def __init__(self, own_no: NodeNo, store: ChunkStore, peers: NodeClient, placement: Callable[[], PlacementMap],
                  replication: int, write_quorum: int, pool: Executor, *,
-                 slow_after_s: float = SLOW_AFTER_S, straggler_patience_s: float = STRAGGLER_PATIENCE_S) -> None:
+                 since: Callable[[], int] = lambda: 0, slow_after_s: float = SLOW_AFTER_S,
+                 straggler_patience_s: float = STRAGGLER_PATIENCE_S) -> None:
         invariant(0 < write_quorum <= replication, "a quorum is at least one and at most all copies")
         self._own_no = own_no
         self._store = store
         self._peers = peers
         self._placement = placement
+        self._since = since
         self._replication = replication
         self._write_quorum = write_quorum
         self._pool = pool
@@ -67,9 +72,10 @@ class ChunkWriter:
             raise Overloaded("too many chunks are being written") from None
         try:
             chunk_id, xxh3 = await in_thread(self._pool, _hashes, data)
+            since_seq = self._since()
             candidates = self._late_last(place(chunk_id, self._placement(), self._replication, self._own_no))
             replicas = await _Spread(self, chunk_id, xxh3, data, deadline).run(candidates)
-            return WrittenChunk(chunk_id, len(data), replicas)
+            return WrittenChunk(chunk_id, len(data), replicas, since_seq)
         finally:
             self._slots.release()
 

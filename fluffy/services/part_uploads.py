@@ -26,7 +26,7 @@ from fluffy.core.metadata.commands import Header
 from fluffy.core.metadata.commands_uploads import AbortUpload, BeginUpload, CompleteUpload, PutPart
 from fluffy.core.metadata.outcomes import Accepted
 from fluffy.core.metadata.upload_table import PARTS_MAX
-from fluffy.ports import MetadataLog
+from fluffy.ports import MetadataLog, since_of
 from fluffy.services.uploads import (
     COMMIT_AFTER_CHUNKS_TIMEOUT_S,
     COMMIT_TIMEOUT_S,
@@ -119,7 +119,7 @@ class PartUploads:
         command = PutPart(
             header, upload_id, number, stored.size, stored.blake3, etag,
             tuple((chunk.chunk_id, chunk.length) for chunk in stored.chunks),
-            tuple(chunk.replicas for chunk in stored.chunks))
+            tuple(chunk.replicas for chunk in stored.chunks), since_of(stored.chunks))
         outcome = await self._log.propose(command, Deadline.after(COMMIT_AFTER_CHUNKS_TIMEOUT_S))
         return StoredPart(outcome, stored.size, stored.blake3, etag)
 

@@ -44,7 +44,7 @@ from fluffy.core.metadata.commands import Header, PutFile
 from fluffy.core.metadata.commands_tree import AppendFile, PatchFile
 from fluffy.core.metadata.model import ChunkRef, FileVersion
 from fluffy.core.metadata.outcomes import Accepted
-from fluffy.ports import ChunkSource, MetadataLog, MetadataReader
+from fluffy.ports import ChunkSource, MetadataLog, MetadataReader, WrittenChunk, since_of
 from fluffy.services.groups import first_failure
 from fluffy.services.part_bodies import MEMORY_BODY_BYTES_MAX, PartBodies, PartBody
 from fluffy.services.uploads import BodySource, Promise, PutOrder, Uploads
@@ -233,17 +233,18 @@ class Patches:
 
     # --- the chunks
 
-    async def write(self, pieces: Sequence[Piece]) -> ChunkRef:
+    async def write(self, pieces: Sequence[Piece]) -> WrittenChunk:
         """Make one chunk of pieces, or take the one that they are."""
         if len(pieces) == 1 and pieces[0].chunk is not None:
-            return pieces[0].chunk
+            there = pieces[0].chunk
+            return WrittenChunk(there.chunk_id, there.length, there.replicas)
         size = sum(piece.count for piece in pieces)
         if size <= MEMORY_BODY_BYTES_MAX:
             return await self._write(memoryview(bytearray(size)), pieces)
         with await self._uploads.acquire_buffer(BUFFER_TIMEOUT_S) as buffer:
             return await self._write(buffer.view[:size], pieces)
 
-    async def _write(self, out: memoryview, pieces: Sequence[Piece]) -> ChunkRef:
+    async def _write(self, out: memoryview, pieces: Sequence[Piece]) -> WrittenChunk:
         position = 0
         slots = asyncio.Semaphore(READS_AT_ONCE)
         try:
@@ -258,8 +259,7 @@ class Patches:
                     group.create_task(self._read(piece.source, piece.offset, part, slots))
         except BaseExceptionGroup as failures:
             raise first_failure(failures) from failures
-        written = await self._uploads.sink.write(out, Deadline.after(CHUNK_TIMEOUT_S))
-        return ChunkRef(written.chunk_id, written.length, written.replicas)
+        return await self._uploads.sink.write(out, Deadline.after(CHUNK_TIMEOUT_S))
 
     async def _read(self, chunk: ChunkRef, offset: int, out: memoryview, slots: asyncio.Semaphore) -> None:
         try:
@@ -285,7 +285,7 @@ class _Making:
     def __init__(self, patches: Patches, wish: _Wish) -> None:
         self._patches = patches
         self._wish = wish
-        self._made: dict[tuple[Piece, ...], ChunkRef] = {}
+        self._made: dict[tuple[Piece, ...], WrittenChunk] = {}
         self._complaint: FluffyError | None = None
 
     def judged(self, error: FluffyError) -> FluffyError:
@@ -332,7 +332,8 @@ class _Making:
         return PutFile(
             wish.header_of(attempt), order.path, wish.body.size, wish.body.blake3, etag_of(wish.body.blake3),
             order.content_type, {}, {}, None, tuple((chunk.chunk_id, chunk.length) for chunk in chunks),
-            tuple(chunk.replicas for chunk in chunks), if_match=order.if_match, if_none_match=True, lock=order.lock)
+            tuple(chunk.replicas for chunk in chunks), if_match=order.if_match, if_none_match=True, lock=order.lock,
+            since_seq=since_of(chunks))
 
     async def _of_bytes(self, base: FileVersion, content: bytes, offset: int, attempt: int) -> Command:
         """The file lives in the metadata: it stays there while it is small."""
@@ -349,14 +350,15 @@ class _Making:
         return replace(_question(wish, attempt), base_generation=base.generation, size=size, blake3=root,
                        etag=etag_of(root), inline=content)
 
-    async def _write(self, change: Splice) -> list[ChunkRef]:
+    async def _write(self, change: Splice) -> list[WrittenChunk]:
         for pieces in change.made:
             if pieces not in self._made:
                 self._made[pieces] = await self._patches.write(pieces)
         return [self._made[pieces] for pieces in change.made]
 
-    def _patch(self, base: FileVersion, attempt: int, change: Splice, made: list[ChunkRef]) -> PatchFile:
-        chunks = [*base.chunks[:change.at], *made, *base.chunks[change.at + change.drop:]]
+    def _patch(self, base: FileVersion, attempt: int, change: Splice, made: list[WrittenChunk]) -> PatchFile:
+        chunks: list[ChunkRef | WrittenChunk] = [
+            *base.chunks[:change.at], *made, *base.chunks[change.at + change.drop:]]
         if len(chunks) == 1:
             root = bytes(chunks[0].chunk_id)
             etag = etag_of(root)
@@ -365,7 +367,7 @@ class _Making:
         return replace(
             _question(self._wish, attempt), base_generation=base.generation, at=change.at, drop=change.drop,
             size=change.size, blake3=root, etag=etag, chunks=tuple((chunk.chunk_id, chunk.length) for chunk in made),
-            replicas=tuple(chunk.replicas for chunk in made))
+            replicas=tuple(chunk.replicas for chunk in made), since_seq=since_of(made))
 
 
 def _append_file(wish: _Wish, attempt: int) -> AppendFile:

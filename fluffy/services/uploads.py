@@ -30,7 +30,7 @@ from fluffy.core.metadata.commands import Header, PutFile
 from fluffy.core.metadata.commands_s3 import PutObject
 from fluffy.core.metadata.outcomes import Accepted
 from fluffy.core.repair.retention import UPLOAD_LIFETIME_MAX_MS
-from fluffy.ports import Buffer, Buffers, ChunkSink, MetadataLog, WrittenChunk
+from fluffy.ports import Buffer, Buffers, ChunkSink, MetadataLog, WrittenChunk, since_of
 from fluffy.services.groups import first_failure
 
 # 10 Gbit/s x 10 ms = 12.5 MB: two chunks fill the wire, two more hide hash and fsync.
@@ -376,7 +376,7 @@ def _command(header: Header, order: PutOrder, size: int, digest: bytes, *, inlin
         header, order.path, size, digest, etag, order.content_type, meta, order.tags, inline,
         tuple((chunk.chunk_id, chunk.length) for chunk in chunks), tuple(chunk.replicas for chunk in chunks),
         if_match=order.if_match, if_none_match=order.if_none_match, parents=True,
-        lock=order.lock)
+        lock=order.lock, since_seq=since_of(chunks))
 
 
 def _check_promises(promise: PutOrder | Promise, digest: bytes, md5: bytes | None) -> None:

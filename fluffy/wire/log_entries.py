@@ -113,11 +113,13 @@ def decode_command(data: bytes) -> Command:
 
 def level_of(command: Command) -> int:
     """The feature level that a program must know to read the command."""
-    if command.KIND >= LEVEL_2_KIND_MIN:
-        return 3 if command.KIND >= LEVEL_3_KIND_MIN else 2
+    level = 1 if command.KIND < LEVEL_2_KIND_MIN else 2 if command.KIND < LEVEL_3_KIND_MIN else 3
     spec = _SPECS[command.KIND]
-    later = zip(reversed(spec.values_of(command)), spec.later_defaults, strict=False)
-    return 2 if any(value != default for value, default in later) else 1
+    levels = reversed(_LATER_FIELDS.get(command.KIND, ()))
+    for came, value, default in zip(levels, reversed(spec.values_of(command)), spec.later_defaults, strict=False):
+        if value != default:
+            level = max(level, came)
+    return level
 
 
 def _checked(spec: _Spec, values: tuple[Any, ...]) -> Sequence[Any]:
@@ -383,8 +385,9 @@ def _pack_record(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not part of any command")
 
 
-# Kind -> how many of its fields came after the kind was first written; kinds that are not here got none.
-_LATER_FIELDS = {1: 1, 2: 1, 3: 1, 4: 1, 5: 1, 11: 1, 28: 1}
+# Kind -> the feature levels of its fields that came after the kind was first written; kinds not here got none.
+_LATER_FIELDS: dict[int, tuple[int, ...]] = {
+    1: (2,), 2: (2, 3), 3: (2,), 4: (2,), 5: (2,), 11: (2,), 25: (3,), 28: (2,), 61: (3,), 105: (3,)}
 # A field's type as it is written in its class -> its check.
 _CHECK_BY_TYPE: dict[str, _Check] = {
     "int": _int, "NodeNo": _int, "bool": _bool, "str": _text, "ClusterUuid": _text, "bytes": _bytes,
@@ -424,7 +427,7 @@ def _spec(cls: type[Any]) -> _Spec:
     invariant(set(types) <= set(_CHECK_BY_TYPE), f"every field of {cls.__name__} has a check")
     checks = tuple(_CHECK_BY_TYPE[name] for name in types)
     required = sum(field.default is MISSING for field in fields(cls)) - 1
-    later = tuple(field.default for field in fields(cls)[:-1 - _LATER_FIELDS.get(cls.KIND, 0):-1])
+    later = tuple(field.default for field in fields(cls)[:-1 - len(_LATER_FIELDS.get(cls.KIND, ())):-1])
     if len(names) == 1:
         only = attrgetter(names[0])
         return _Spec(cls, checks, required, later, lambda command: (only(command),))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fluffy.base.ids import ChunkId, NodeNo
-from fluffy.core.metadata.commands import Command
+from fluffy.core.metadata.commands import Command, PutFile
 from fluffy.core.metadata.commands_jobs import (
     AssignJobs,
     CancelJobs,
@@ -15,7 +15,9 @@ from fluffy.core.metadata.commands_jobs import (
     RetryJobs,
     StealJobs,
 )
-from tests.support.golden_uploads import CHUNK, HEADER
+from fluffy.core.metadata.commands_tree import PatchFile
+from fluffy.core.metadata.commands_uploads import PutPart
+from tests.support.golden_uploads import CHUNK, HEADER, UPLOAD
 
 JOBS_GOLDEN: list[tuple[Command, str]] = [
     (AssignJobs(HEADER, 4, (JobOrder("repair", CHUNK, NodeNo(2), 1, 8 << 20, "missing"),
@@ -39,4 +41,20 @@ JOBS_GOLDEN: list[tuple[Command, str]] = [
      "01964bc410000102030405060708090a0b0c0d0e0fcf0000018bcfe56800020190"),
     (RequestScrub(HEADER, (NodeNo(1), NodeNo(3))),
      "01964cc410000102030405060708090a0b0c0d0e0fcf0000018bcfe568000201920103"),
+]
+
+# Fields that other kinds got at the same time.
+SINCE_GOLDEN: list[tuple[Command, str]] = [
+    (PutFile(HEADER, "b/c", 300, b"r" * 32, "ee", "", {}, {}, None, ((CHUNK, 300),), ((NodeNo(1), NodeNo(3)),),
+             since_seq=9),
+     "01dc001402c410000102030405060708090a0b0c0d0e0fcf0000018bcfe568000201a3622f63cd012cc420727272727272727272727272"
+     "7272727272727272727272727272727272727272a26565a08080c09192c420636363636363636363636363636363636363636363636363"
+     "6363636363636363cd012c91920103c0c2c3c40009"),
+    (PatchFile(HEADER, "b/c", b"i", 3, 1, 1, 300, b"", "ee", None, ((CHUNK, 300),), ((NodeNo(1),),), since_seq=9),
+     "01dc001319c410000102030405060708090a0b0c0d0e0fcf0000018bcfe568000201a3622f63c40169030101cd012cc400a26565c09192"
+     "c4206363636363636363636363636363636363636363636363636363636363636363cd012c919101c0c40009"),
+    (PutPart(HEADER, UPLOAD, 1, 300, b"r" * 32, "ee", ((CHUNK, 300),), ((NodeNo(1),),), 9),
+     "019d3dc410000102030405060708090a0b0c0d0e0fcf0000018bcfe568000201c4107575757575757575757575757575757501cd012cc4"
+     "207272727272727272727272727272727272727272727272727272727272727272a265659192c420636363636363636363636363636363"
+     "6363636363636363636363636363636363cd012c91910109"),
 ]

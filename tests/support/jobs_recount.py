@@ -21,10 +21,12 @@ def check_jobs(db: sqlite3.Connection) -> None:
         assert failures <= attempt or state == "queued", no
         sums[node_no, state] += 1
         costs[node_no, state] += cost
-    for node_no, queued, queued_bytes, leased, leased_bytes, stuck in db.execute(
-            "SELECT node_no, queued, queued_bytes, leased, leased_bytes, stuck FROM job_queues").fetchall():
+    for node_no, queued, queued_bytes, leased, leased_bytes, stuck, stealable in db.execute(
+            "SELECT node_no, queued, queued_bytes, leased, leased_bytes, stuck, stealable FROM job_queues").fetchall():
         assert (queued, queued_bytes) == (sums.pop((node_no, "queued"), 0), costs[node_no, "queued"])
         assert (leased, leased_bytes) == (sums.pop((node_no, "leased"), 0), costs[node_no, "leased"])
+        assert stealable == db.execute("SELECT count(*) FROM jobs WHERE node_no = ? AND state = 'queued'"
+                                       " AND kind IN ('repair', 'drain')", (node_no,)).fetchone()[0]
         assert stuck == sums.pop((node_no, "stuck"), 0)
     assert not sums, "every job is in a queue"
     for chunk_id, node_no, done_seq, done_ms in db.execute("SELECT chunk_id, node_no, done_seq, done_ms FROM drops"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from typing import Any
 
 import msgpack
@@ -45,8 +45,9 @@ from fluffy.wire.log_entries import (
     encode_group,
     encode_outcome,
     group_bytes,
+    level_of,
 )
-from tests.support.golden_jobs import JOBS_GOLDEN
+from tests.support.golden_jobs import JOBS_GOLDEN, SINCE_GOLDEN
 from tests.support.golden_keeper import KEEPER_GOLDEN
 from tests.support.golden_members import MEMBERS_GOLDEN
 from tests.support.golden_object_uploads import OBJECT_UPLOADS_GOLDEN
@@ -104,6 +105,7 @@ GOLDEN: list[tuple[Command, str]] = [
     *MEMBERS_GOLDEN,
     *S3_GOLDEN,
     *JOBS_GOLDEN,
+    *SINCE_GOLDEN,
     *REBUILD_GOLDEN,
     *OBJECT_VERSIONS_GOLDEN,
     *OBJECT_UPLOADS_GOLDEN,
@@ -114,6 +116,12 @@ GOLDEN: list[tuple[Command, str]] = [
 def test_the_bytes_of_every_kind_are_what_they_always_were(command: Command, golden: str) -> None:
     assert encode_command(command).hex() == golden
     assert decode_command(bytes.fromhex(golden)) == command
+
+
+def test_a_field_that_came_later_needs_the_level_that_it_came_with() -> None:
+    for command, _ in SINCE_GOLDEN:
+        assert level_of(command) == 3
+        assert level_of(replace(command, since_seq=0)) == (1 if isinstance(command, PutFile) else 2)
 
 
 def test_every_kind_has_golden_bytes() -> None:

@@ -16,9 +16,11 @@ from fluffy.core.metadata.job_rules import (
     CLASS_WIDTH,
     COPYING_KINDS,
     JOB_KINDS,
-    LEASE_FILL,
     LEASE_MS_MAX,
     LEASE_MS_MIN,
+    LEASE_RATE_UNKNOWN,
+    LEASE_WORK_MS,
+    LEASED_ALWAYS,
     LEASED_JOBS_MAX,
     STEAL_LOOKED_MAX,
     STEAL_VICTIMS_MAX,
@@ -82,15 +84,16 @@ def lease(work: Working, command: LeaseJobs) -> Outcome:
     until_ms = work.clock_ms + command.lease_ms
     leased: list[int] = []
     obsolete = 0
-    filled_ms = 0
+    rate = load.rate or LEASE_RATE_UNKNOWN
+    filled_ms = effort_ms(load.leased, load.leased_bytes, rate)
     for row in _next_jobs(work, command.node_no, count):
-        filled_ms += effort_ms(1, row.cost, load.rate)
-        if leased and filled_ms * LEASE_FILL > command.lease_ms:
-            break
         if not _is_wanted(work, row, where):
             job_table.delete(work, row)
             obsolete += 1
             continue
+        filled_ms += effort_ms(1, row.cost, rate)
+        if load.leased + len(leased) >= LEASED_ALWAYS and filled_ms > min(LEASE_WORK_MS, command.lease_ms // 4):
+            break
         if row.kind == "drop":
             _grant(work, row)
         job_table.save(work, row, replace(row, state=LEASED, term=work.entry_term, attempt=row.attempt + 1,

@@ -109,7 +109,7 @@ def put_part(work: Working, command: PutPart) -> Outcome:
         chunk_table.release(work, old.manifest)
     upload_table.put_part(work, row.no, PartRow(
         command.number, command.size, command.blake3, pack_etag(command.etag), work.clock_ms, manifest,
-        pack_texts(command.sums) if isinstance(command, PutObjectPart) else None))
+        pack_texts(command.sums or {}) if isinstance(command, PutObjectPart) else None))
     row.parts += old is None
     row.chunks += len(command.chunks) - (0 if old is None else old.chunks)
     row.bytes += command.size - (0 if old is None else old.size)

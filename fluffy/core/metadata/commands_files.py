@@ -17,6 +17,7 @@ class PutFile:
     `replicas[i]` the node numbers that have fsynced chunk i for this write. A chunk may be listed with no new replicas
     only if the state already counts copies of it. Missing folders, and a missing bucket, are made when `parents`.
     `if_match`: the etag the current version must have. `if_none_match`: there must be no current version.
+    `since_seq`: of a state that the writer knew before it began to send its chunks; 0: not said (drop_table.py).
     """
 
     KIND: ClassVar[int] = 2
@@ -35,3 +36,4 @@ class PutFile:
     if_none_match: bool = False
     parents: bool = True
     lock: bytes = b""
+    since_seq: int = 0

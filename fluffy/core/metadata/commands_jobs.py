@@ -33,7 +33,7 @@ class JobOrder:
     chunk_id: ChunkId
     node_no: NodeNo
     priority: int
-    cost: int  # bytes that it moves, or frees
+    cost: int  # bytes that it moves
     reason: str
 
 

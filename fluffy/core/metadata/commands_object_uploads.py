@@ -22,10 +22,10 @@ class BeginObject(BeginUpload):
 
 @dataclass(frozen=True, slots=True)
 class PutObjectPart(PutPart):
-    """Like PutPart, `etag` being the MD5 in hex. `sums`: its checksums in base64, by algorithm."""
+    """Like PutPart, `etag` being the MD5 in hex. `sums`: its checksums in base64, by algorithm; None: it has none."""
 
     KIND: ClassVar[int] = 112
-    sums: dict[str, str]
+    sums: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

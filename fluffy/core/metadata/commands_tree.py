@@ -130,6 +130,7 @@ class PatchFile:
     replicas: tuple[tuple[NodeNo, ...], ...]
     if_match: str | None = None
     lock: bytes = b""
+    since_seq: int = 0  # as in PutFile
 
 
 @dataclass(frozen=True, slots=True)

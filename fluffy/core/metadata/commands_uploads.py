@@ -54,6 +54,7 @@ class PutPart:
     etag: str
     chunks: tuple[tuple[ChunkId, int], ...]
     replicas: tuple[tuple[NodeNo, ...], ...]
+    since_seq: int = 0  # as in PutFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ def plan_chunks(work: Working, command: Chunked) -> Uses | Rejected:
         for node_no in claimed:
             if node_no not in work.nodes:
                 return refused(NodeNotFound, node_no=node_no)
-        nodes = drop_table.believed(work, chunk_id, claimed)
+        nodes = drop_table.believed(work, chunk_id, claimed, since_seq=command.since_seq)
         use = uses.get(chunk_id)
         if use is None:
             uses[chunk_id] = ChunkUse(length, 1, merged((), nodes))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fluffy.base.checks import invariant
 from fluffy.base.ids import NodeNo
 from fluffy.base.units import MIB, MINUTE_MS
+from fluffy.core.metadata.commands_jobs import LEASE_MS
 
 JOB_KINDS = ("repair", "drain", "rebalance", "drop", "scrub")
 # These make a copy on the node whose queue they are in.
@@ -22,16 +23,21 @@ STEALABLE_KINDS = frozenset({"repair", "drain"})
 CLASS_WIDTH = 100
 PRIORITY_MAX = CLASS_WIDTH * len(JOB_KINDS) - 1
 
-# A disk of 600 MiB/s does 75 chunks of 8 MiB a second: the planner, who comes each second, keeps it busy.
-QUEUE_JOBS_MAX = 256
+# A node drops some hundred files, or copies 75 chunks of 8 MiB, a second: the planner, who comes each second, keeps it
+# busy with all classes (core/repair/queues.py divides the window among them).
+QUEUE_JOBS_MAX = 1_024
 # What failed for good and waits for other facts; beyond that the plan finds it again anyway.
 STUCK_JOBS_MAX = 256
 # What a worker holds at a time: nobody else can do it meanwhile.
 LEASED_JOBS_MAX = 32
 LEASE_MS_MIN = 1_000
 LEASE_MS_MAX = 10 * MINUTE_MS
-# So much of a lease may be filled by estimate: the worker stops at half.
-LEASE_FILL = 4
+# What is leased cannot be stolen, so a node takes only what it does soon, by estimate: a slow node one job at a time.
+LEASE_WORK_MS = 3_000
+# But one to do and one at hand, however slow it is.
+LEASED_ALWAYS = 2
+# Of a node that nobody knows the speed of yet: rather too few jobs.
+LEASE_RATE_UNKNOWN = 10 * MIB
 REASON_BYTES_MAX = 64
 ERROR_BYTES_MAX = 64
 POSITION_BYTES_MAX = 64
@@ -58,6 +64,7 @@ STEAL_LOOKED_MAX = 256
 STEAL_VICTIMS_MAX = 3
 SEARCH_FIRST_MS = 500
 SEARCH_MAX_MS = 8_000
+invariant(4 * LEASE_WORK_MS <= LEASE_MS, "a worker that stops after half a lease has done what it took")
 invariant(BACK_OFF_FIRST_MS <= BACK_OFF_MAX_MS and SEARCH_FIRST_MS <= SEARCH_MAX_MS, "pauses grow")
 
 
@@ -118,6 +125,7 @@ class QueueLoad:
     leased: int
     leased_bytes: int
     rate: int
+    stealable: int = 0  # of the queued ones
 
     @property
     def wait_ms(self) -> int:
@@ -129,7 +137,7 @@ def victims(thief: NodeNo, loads: Mapping[NodeNo, QueueLoad]) -> list[NodeNo]:
     """From whom stealing ends the work sooner: wait(victim) > transfer + wait(thief); the longest wait first."""
     own = loads[thief].wait_ms if thief in loads else 0
     found = [node_no for node_no, load in loads.items()
-             if node_no != thief and load.queued and load.wait_ms > TRANSFER_MS + own]
+             if node_no != thief and load.stealable and load.wait_ms > TRANSFER_MS + own]
     return sorted(found, key=lambda node_no: (-loads[node_no].wait_ms, node_no))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from fluffy.base.ids import ChunkId, NodeNo
 from fluffy.core.metadata import drop_table
-from fluffy.core.metadata.job_rules import STUCK_AFTER_FAILURES, QueueLoad, back_off_ms, next_rate
+from fluffy.core.metadata.job_rules import STEALABLE_KINDS, STUCK_AFTER_FAILURES, QueueLoad, back_off_ms, next_rate
 from fluffy.core.metadata.working import Working
 
 QUEUED = "queued"
@@ -69,8 +69,8 @@ def due(work: Working, node_no: NodeNo, *, priority_min: int, priority_max: int,
 
 
 def tail(work: Working, node_no: NodeNo, limit: int) -> Iterator[JobRow]:
-    """Queued jobs from the end of a node's queue."""
-    for row in work.db.execute(f"{_SELECT} WHERE node_no = ? AND state = 'queued'"
+    """Queued jobs that others could do, from the end of a node's queue."""
+    for row in work.db.execute(f"{_SELECT} WHERE node_no = ? AND state = 'queued' AND kind IN ('repair', 'drain')"
                                " ORDER BY priority DESC, job_no DESC LIMIT ?", (node_no, limit)).fetchall():
         yield JobRow(*row)
 
@@ -133,7 +133,7 @@ def end_leases(work: Working, limit: int) -> int:
     return len(rows)
 
 
-_LOADS = "SELECT node_no, queued, queued_bytes, leased, leased_bytes, rate FROM job_queues"
+_LOADS = "SELECT node_no, queued, queued_bytes, leased, leased_bytes, rate, stealable FROM job_queues"
 
 
 def loads(work: Working) -> dict[NodeNo, QueueLoad]:
@@ -153,7 +153,8 @@ def stuck_jobs(work: Working, node_no: NodeNo) -> int:
 
 def open_queue(work: Working, node_no: NodeNo) -> None:
     """Make the queue's row if the node never had a job."""
-    work.db.execute("INSERT OR IGNORE INTO job_queues VALUES (?, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)", (node_no,))
+    work.db.execute("INSERT OR IGNORE INTO job_queues VALUES (?, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
+                    (node_no,))
 
 
 def tell_speed(work: Working, node_no: NodeNo, *, moved_bytes: int, busy_ms: int) -> None:
@@ -180,5 +181,6 @@ def _count(work: Working, row: JobRow, sign: int) -> None:
         work.db.execute("UPDATE job_queues SET stuck = stuck + ? WHERE node_no = ?", (sign, row.node_no))
         return
     column = row.state
-    work.db.execute(f"UPDATE job_queues SET {column} = {column} + ?, {column}_bytes = {column}_bytes + ?"
-                    " WHERE node_no = ?", (sign, sign * row.cost, row.node_no))
+    stealable = sign if row.state == QUEUED and row.kind in STEALABLE_KINDS else 0
+    work.db.execute(f"UPDATE job_queues SET {column} = {column} + ?, {column}_bytes = {column}_bytes + ?,"
+                    " stealable = stealable + ? WHERE node_no = ?", (sign, sign * row.cost, stealable, row.node_no))

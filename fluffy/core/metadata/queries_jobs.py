@@ -70,9 +70,10 @@ def jobs_of_chunks(db: sqlite3.Connection, ids: Collection[ChunkId]) -> dict[Chu
 
 def queues(db: sqlite3.Connection) -> tuple[Queue, ...]:
     """Every node's queue, by number; a node that never had a job is absent."""
-    rows = db.execute("SELECT node_no, queued, queued_bytes, leased, leased_bytes, rate, stuck, search_after_ms, done,"
-                      " done_bytes, failed, stolen_in, stolen_out FROM job_queues ORDER BY node_no")
-    return tuple(Queue(NodeNo(row[0]), QueueLoad(*row[1:6]), *row[6:]) for row in rows)
+    rows = db.execute("SELECT node_no, queued, queued_bytes, leased, leased_bytes, rate, stealable, stuck,"
+                      " search_after_ms, done, done_bytes, failed, stolen_in, stolen_out"
+                      " FROM job_queues ORDER BY node_no")
+    return tuple(Queue(NodeNo(row[0]), QueueLoad(*row[1:7]), *row[7:]) for row in rows)
 
 
 def node_healths(db: sqlite3.Connection) -> tuple[NodeHealth, ...]:
@@ -97,6 +98,25 @@ def is_dropping(db: sqlite3.Connection, chunk_id: ChunkId, node_no: NodeNo) -> b
     """Whether the node has the permission to delete its file of the chunk, as far as this state knows."""
     return db.execute("SELECT 1 FROM drops WHERE chunk_id = ? AND node_no = ? AND done_ms = 0",
                       (chunk_id, node_no)).fetchone() is not None
+
+
+def drops_since(db: sqlite3.Connection) -> int:
+    """What a writer that now begins to send chunks may say of that (`since_seq` of PutFile); 0: nothing is dropped."""
+    row = db.execute("SELECT seq FROM state WHERE EXISTS (SELECT 1 FROM drops)").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def dropping_nodes(db: sqlite3.Connection, ids: Sequence[ChunkId]) -> dict[ChunkId, tuple[NodeNo, ...]]:
+    """For each of the chunks that are being dropped somewhere: where, as far as this state knows."""
+    found: dict[ChunkId, tuple[NodeNo, ...]] = {}
+    if db.execute("SELECT 1 FROM drops WHERE done_ms = 0 LIMIT 1").fetchone() is None:
+        return found
+    for chunk_id in ids:
+        rows = db.execute("SELECT node_no FROM drops WHERE chunk_id = ? AND done_ms = 0 ORDER BY node_no", (chunk_id,))
+        nodes = tuple(NodeNo(row[0]) for row in rows)
+        if nodes:
+            found[chunk_id] = nodes
+    return found
 
 
 def chunk_lines(db: sqlite3.Connection, ids: Sequence[ChunkId]) -> dict[ChunkId, ChunkLine]:
@@ -124,14 +144,19 @@ def chunks_surplus(db: sqlite3.Connection, after: int, limit: int) -> tuple[Chun
     return tuple(_line(row) for row in rows)
 
 
-def chunks_free(db: sqlite3.Connection, before_ms: int, limit: int) -> tuple[ChunkLine, ...]:
-    """Chunks that nothing has referred to since `before_ms` of log time and that have copies, longest first."""
+def chunks_free(db: sqlite3.Connection, before_ms: int, after: tuple[int, ChunkId],
+                limit: int) -> tuple[ChunkLine, ...]:
+    """Chunks that nothing has referred to since `before_ms` of log time and that have copies, longest first.
+
+    `after`: the time and the id of the last one of the page before.
+    """
     rows = db.execute(f"SELECT {_CHUNK_COLUMNS} FROM chunks WHERE free_since_ms IS NOT NULL AND free_since_ms <= ?"
-                      " AND copies > 0 ORDER BY free_since_ms, chunk_id LIMIT ?", (before_ms, limit))
+                      " AND (free_since_ms, chunk_id) > (?, ?) AND copies > 0"
+                      " ORDER BY free_since_ms, chunk_id LIMIT ?", (before_ms, *after, limit))
     return tuple(_line(row) for row in rows)
 
 
-def chunks_short(db: sqlite3.Connection, after: int, rows_max: int, away: Sequence[NodeNo], *,
+def chunks_short(db: sqlite3.Connection, after: int, away: Sequence[NodeNo], *, rows_max: int, found_max: int,
                  left_max: int | None = None) -> ChunkPage:
     """A stretch: referenced chunks that have fewer copies than wanted when the nodes of `away` do not count.
 
@@ -140,21 +165,36 @@ def chunks_short(db: sqlite3.Connection, after: int, rows_max: int, away: Sequen
     """
     left = "copies" + "".join(" - (instr(replicas, ?) > 0)" for _ in away)
     condition = f"{left} < wanted" if left_max is None else f"wanted > 0 AND {left} <= {int(left_max)}"
-    return _stretch(db, after, rows_max, condition, [pack_nodes((node_no,)) for node_no in away])
+    return _stretch(db, after, rows_max, found_max, condition, [pack_nodes((node_no,)) for node_no in away])
 
 
-def chunks_stretch(db: sqlite3.Connection, after: int, rows_max: int) -> ChunkPage:
+def chunks_stretch(db: sqlite3.Connection, after: int, *, rows_max: int) -> ChunkPage:
     """A stretch of all referenced chunks."""
-    return _stretch(db, after, rows_max, "refs > 0", [])
+    return _stretch(db, after, rows_max, rows_max, "refs > 0", [])
 
 
-def _stretch(db: sqlite3.Connection, after: int, rows_max: int, condition: str, values: Sequence[bytes]) -> ChunkPage:
+def _stretch(db: sqlite3.Connection, after: int, rows_max: int, found_max: int, condition: str,
+             values: Sequence[bytes]) -> ChunkPage:
     end = db.execute("SELECT chunk_no FROM chunks WHERE chunk_no > ? ORDER BY chunk_no LIMIT 1 OFFSET ?",
                      (after, rows_max - 1)).fetchone()
     bound = "" if end is None else f" AND chunk_no <= {int(end[0])}"
     rows = db.execute(f"SELECT {_CHUNK_COLUMNS} FROM chunks WHERE chunk_no > ?{bound} AND {condition}"
-                      " ORDER BY chunk_no", (after, *values)).fetchall()
+                      " ORDER BY chunk_no LIMIT ?", (after, *values, found_max)).fetchall()
+    if len(rows) == found_max:
+        return ChunkPage(tuple(_line(row) for row in rows), rows[-1][0])
     return ChunkPage(tuple(_line(row) for row in rows), None if end is None else end[0])
+
+
+def queued_by_kind(db: sqlite3.Connection) -> dict[tuple[NodeNo, str], int]:
+    """How many jobs of a kind are queued or leased at each node."""
+    return {(NodeNo(node_no), kind): count for node_no, kind, count in db.execute(
+        "SELECT node_no, kind, count(*) FROM jobs WHERE state != 'stuck' GROUP BY node_no, kind")}
+
+
+def stuck_jobs(db: sqlite3.Connection, limit: int) -> tuple[Job, ...]:
+    """Jobs that wait for other facts, by number."""
+    return tuple(Job(*row) for row in db.execute(f"{_SELECT_JOBS} WHERE state = 'stuck' ORDER BY job_no LIMIT ?",
+                                                 (limit,)))
 
 
 def _line(row: tuple[int, ChunkId, int, int, int, bytes, int | None]) -> ChunkLine:

@@ -49,7 +49,8 @@ CREATE TABLE job_queues (                -- sums of `jobs`, and how a node works
     done_bytes      INTEGER NOT NULL,
     failed          INTEGER NOT NULL,    -- failures and ended leases, ever
     stolen_in       INTEGER NOT NULL,    -- jobs it took from others, ever
-    stolen_out      INTEGER NOT NULL     -- jobs others took from it, ever
+    stolen_out      INTEGER NOT NULL,    -- jobs others took from it, ever
+    stealable       INTEGER NOT NULL     -- queued jobs that others could do
 )""",
     """
 CREATE TABLE drops (                     -- copies that do not count although the file may be there (drop_table.py)

@@ -35,6 +35,7 @@ from fluffy.gateways.s3.naming import content_type_of, meta_of, tags_of
 from fluffy.gateways.s3.parts import packed_parts
 from fluffy.gateways.s3.versions import version_headers
 from fluffy.gateways.s3.writing import object_path_of, write_conditions
+from fluffy.ports import since_of
 from fluffy.services.uploads import COMMIT_AFTER_CHUNKS_TIMEOUT_S, BodySource, Promise
 from fluffy.wire import s3_checksums
 from fluffy.wire.s3_documents import CHECKSUM_ELEMENTS, CompletedPart, parse_complete
@@ -141,7 +142,7 @@ async def store_part(door: S3Door, call: S3Call, upload: ObjectUpload, number: i
             command = PutObjectPart(
                 header, upload.upload_id, number, stored.size, stored.blake3, watch.md5.hex(),
                 tuple((chunk.chunk_id, chunk.length) for chunk in stored.chunks),
-                tuple(chunk.replicas for chunk in stored.chunks),
+                tuple(chunk.replicas for chunk in stored.chunks), since_of(stored.chunks),
                 {watch.algorithm: s3_checksums.encode(watch.checksum)})
             outcome = await desk.log.propose(command, Deadline.after(COMMIT_AFTER_CHUNKS_TIMEOUT_S))
         except Unavailable as error:

@@ -90,6 +90,34 @@ def test_a_claim_older_than_the_deletion_is_not_believed_when_the_deletion_was_t
     assert copies(state) == (1, 2, 3)
 
 
+def test_a_claim_newer_than_the_deletion_is_believed_when_its_writer_says_so(state: MemoryState) -> None:
+    """Whoever began to send bytes after its state said that the file is deleted has made the file anew."""
+    state.accept(delete("admin/a", purge=True))
+    early = queries.drops_since(state.db)
+    assert early == 0, "nothing is dropped yet: nothing need be said"
+    granted = [grant(state, node) for node in (1, 2, 3)]
+    during = queries.drops_since(state.db)
+    for node, job in zip((1, 2, 3), granted, strict=True):
+        state.accept(finish(node, ended(job)))
+    after = queries.drops_since(state.db)
+    assert 0 < during < after
+    for since_seq in (early, during, after - 1):
+        command = put_chunks("admin/b", 1, on=(2, 3), since_seq=since_seq)
+        assert state.reject(command).code == "ChunksMissing"
+    state.accept(put_chunks("admin/b", 1, on=(1, 2), since_seq=after))
+    assert copies(state) == (1, 2)
+
+
+def test_a_new_grant_bars_what_an_older_deletion_allowed(state: MemoryState) -> None:
+    state.accept(finish(3, ended(grant(state, 3))))
+    after = queries.drops_since(state.db)
+    state.accept(put_chunks("admin/b", 1, on=(3,), since_seq=after))
+    assert copies(state) == (1, 2, 3)
+    grant(state, 3)
+    state.accept(put_chunks("admin/c", 1, on=(3,), since_seq=queries.drops_since(state.db)))
+    assert copies(state) == (1, 2)
+
+
 def test_the_bar_lasts_longer_than_any_upload() -> None:
     assert drop_table.DROP_BAR_MS >= 2 * UPLOAD_LIFETIME_MAX_MS
 

@@ -37,7 +37,7 @@ def begin(key: str = "k", upload: bytes = UPLOAD) -> BeginObject:
 
 def part(number: int, upload: bytes = UPLOAD) -> PutObjectPart:
     return PutObjectPart(header(at_ms=AT_MS), upload, number, LENGTH, number.to_bytes(32, "big"), f"{number:032x}",
-                         ((chunk(number), LENGTH),), (nodes(1, 2),), {"crc32": "AAAAAA=="})
+                         ((chunk(number), LENGTH),), (nodes(1, 2),), sums={"crc32": "AAAAAA=="})
 
 
 def complete(*numbers: int, upload: bytes = UPLOAD) -> CompleteObject:
