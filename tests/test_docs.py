@@ -19,6 +19,8 @@ from fluffy.client.shell.help import command_pages, command_table
 from fluffy.client.shell.table import ShellGroup
 from fluffy.gateways.native.routes import BUILT, LATER
 from fluffy.gateways.native.table import Route
+from fluffy.gateways.s3.operation import Operation
+from fluffy.gateways.s3.operations import OPERATIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -105,3 +107,22 @@ def later_table() -> list[str]:
                          ids=["errors", "routes", "later"])
 def test_the_tables_of_the_api_are_those_of_the_code(name: str, make: Callable[[], list[str]]) -> None:
     check_part(ROOT / "docs/API.md", name, make())
+
+
+def operations_table() -> list[str]:
+    built = [operation for operation in OPERATIONS if operation.handler is not None]
+    missing = [operation.name for operation in OPERATIONS if operation.handler is None]
+    return ["| operation | request | |", "|---|---|---|",
+            *(f"| `{operation.name}` | {_request_of(operation)} | {operation.note} |" for operation in built),
+            "", "Answered 501 `NotImplemented`, by name: " + ", ".join(sorted(missing)) + "."]
+
+
+def _request_of(operation: Operation) -> str:
+    where = {"service": "/", "bucket": "/BUCKET", "object": "/BUCKET/KEY"}[operation.level]
+    query = "?" + "&".join(operation.needs) if operation.needs else ""
+    header = f" with `{operation.header}`" if operation.header else ""
+    return f"`{operation.method} {where}{query}`{header}"
+
+
+def test_the_page_about_s3_is_made_from_the_table_of_operations() -> None:
+    check_part(ROOT / "docs/S3.md", "operations", operations_table())

@@ -43,6 +43,10 @@ from fluffy.gateways.native.reads import ReadGate
 from fluffy.gateways.native.routes import ROUTES
 from fluffy.gateways.native.table import Table
 from fluffy.gateways.native.version_cache import VersionCache
+from fluffy.gateways.s3.addressing import LOCAL_DOMAINS
+from fluffy.gateways.s3.door import S3Door
+from fluffy.gateways.s3.operation import Operations
+from fluffy.gateways.s3.operations import OPERATIONS
 from fluffy.services.about import AboutNode, AskingNodes
 from fluffy.services.chunk_cache import ChunkCache
 from fluffy.services.chunk_reader import ChunkReader
@@ -75,6 +79,8 @@ DATA_PORT_THREADS = 4
 SENDER_THREADS = DOWNLOADS_MAX
 # Chunks that are read for other nodes' repair at once: enough for a disk to be busy, few enough for it to stay quick.
 BACKGROUND_READS_MAX = 4
+# Decoding the bodies of S3: moving bytes, and hashing them where chunks are signed.
+S3_THREADS = 2
 # What services/passwords.py counts with: 32 MiB and a quarter of a CPU second for each login at once.
 PASSWORD_THREADS = 2
 # Backups, and looking at what disks hold after a disaster; asleep otherwise.
@@ -88,6 +94,7 @@ class Front:
     """What answers before the cluster is born."""
 
     desk: Desk
+    s3: S3Door
     log: LogClient
     reader: MetaReader
     clock: SystemClock
@@ -132,7 +139,9 @@ def make_front(settings: Settings, node: NodeSettings, worker: int, connections:
             KEEPSAKE_THREADS, thread_name_prefix="keepsakes")))
     words = GatewayWords(node.dir / "run", worker, desk.user_times)
     desk.keeper_word = lambda: words.last
-    return Front(desk, log, reader, clock, ThreadPoolExecutor(SENDER_THREADS, thread_name_prefix="sendfile"), words)
+    domains = tuple(dict.fromkeys((*LOCAL_DOMAINS, settings.cluster.s3_domain)))
+    s3 = S3Door(desk, Operations(OPERATIONS), ThreadPoolExecutor(S3_THREADS, thread_name_prefix="s3-bodies"), domains)
+    return Front(desk, s3, log, reader, clock, ThreadPoolExecutor(SENDER_THREADS, thread_name_prefix="sendfile"), words)
 
 
 def _index_gauges(reader: MetaReader, names: SearchReader, clock: SystemClock) -> dict[str, tuple[str, float]]:

@@ -1,7 +1,7 @@
-"""The gateway process of a node: the HTTP door, and in the first worker the data port.
+"""The gateway process of a node: the HTTP door, the S3 door, and in the first worker the data port.
 
-Several workers share the HTTP port (SO_REUSEPORT). SIGTERM: no new connections, what has begun is finished within a
-bound, exit 0; a second SIGTERM stops at once.
+Several workers share the ports of both doors (SO_REUSEPORT). SIGTERM: no new connections, what has begun is finished
+within a bound, exit 0; a second SIGTERM stops at once.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Callable
 
 import uvloop
 
@@ -22,6 +23,7 @@ from fluffy.base.checks import InvariantBroken
 from fluffy.base.errors import StartRefused
 from fluffy.gateways.http.server import HttpServer
 from fluffy.gateways.native.exchange import Call
+from fluffy.gateways.s3.call import S3Call
 from fluffy.services.groups import first_failure
 
 log = logging.getLogger("fluffy.gateway")
@@ -59,15 +61,20 @@ class _Gateway:
             loop.add_signal_handler(number, self._on_signal)
         front = make_front(self._settings, self._node, self._worker, lambda: server.connections)
         server: HttpServer[Call] = HttpServer(front.desk, front.senders, self._on_bug)
+        s3: HttpServer[S3Call] = HttpServer(front.s3, front.senders, self._on_bug)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(job) for job in (
-                front.desk.gate.run(), front.desk.pulse.run(), front.desk.access_log.run(), server.run(),
+                front.desk.gate.run(), front.desk.pulse.run(), front.desk.access_log.run(), server.run(), s3.run(),
                 self._open_data_path(front))]
-            listener = await self._listen(server)
-            log.info("gateway.started", extra={"port": self._node.http, "worker": self._worker})
+            listeners = [await self._listen(server.new_connection, "HTTP", self._node.http)]
+            if self._node.s3 is not None:
+                listeners.append(await self._listen(s3.new_connection, "S3", self._node.s3))
+            log.info("gateway.started", extra={"port": self._node.http, "s3": self._node.s3, "worker": self._worker})
             await self._stop.wait()
-            listener.close()
-            await server.drain(0.0 if self._bug else DRAIN_S)
+            for listener in listeners:
+                listener.close()
+            drain_s = 0.0 if self._bug else DRAIN_S
+            await asyncio.gather(server.drain(drain_s), s3.drain(drain_s))
             for task in tasks:
                 task.cancel()
         await front.log.close()
@@ -75,10 +82,11 @@ class _Gateway:
         if self._bug is not None:
             raise self._bug
 
-    async def _listen(self, server: HttpServer[Call]) -> asyncio.AbstractServer:
-        """Open the HTTP port, after the server can take connections."""
+    async def _listen(self, protocol: Callable[[], asyncio.BaseProtocol], door: str,
+                      port: int) -> asyncio.AbstractServer:
+        """Open the port of a door, after its server can take connections."""
         await asyncio.sleep(0)
-        host, port = self._node.host, self._node.http
+        host = self._node.host
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.socket(family, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -87,9 +95,9 @@ class _Gateway:
         try:
             listening.bind((host, port))
         except OSError as error:
-            raise StartRefused(f"the HTTP port {host}:{port} cannot be opened: {error.strerror}") from error
+            raise StartRefused(f"the {door} port {host}:{port} cannot be opened: {error.strerror}") from error
         return await asyncio.get_running_loop().create_server(
-            server.new_connection, sock=listening, backlog=BACKLOG, ssl=tls_context(self._settings))
+            protocol, sock=listening, backlog=BACKLOG, ssl=tls_context(self._settings))
 
     async def _open_data_path(self, front: Front) -> None:
         """Give the desk its data path when the cluster is born, and keep it open until the end."""

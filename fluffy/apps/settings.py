@@ -36,7 +36,7 @@ TOP_KEYS = ("cluster", "nodes", "supernode", "tls")
 CLUSTER_KEYS = (
     "name", "replication", "write_quorum", "chunk_size", "inline_max", "consistency", "fsync", "secret_file",
     "admin_token_file", "repair", "scrub_days", "trash_days", "versions_max", "cache_size", "supernodes", "workers",
-    "election", "checkpoint")
+    "election", "checkpoint", "s3_domain")
 REPAIR_KEYS = ("mode", "down_after", "grace")
 CHECKPOINT_KEYS = ("entries", "every")
 NODE_KEYS = ("host", "http", "raft", "data", "s3", "dir", "zone")
@@ -70,6 +70,7 @@ class ClusterSettings:
     election_ms: int  # a follower that hears nothing for this long (to twice this long) stands for election
     checkpoint_entries: int  # log entries after which a checkpoint is made
     checkpoint_every_ms: int  # time after which one is made, when anything happened
+    s3_domain: str  # lower case: the host BUCKET.s3_domain names a bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +195,15 @@ def _cluster(top: Section, folder: Path) -> ClusterSettings:
         election_ms=part.duration_ms("election", 600, at_least="100ms", at_most="60s"),
         checkpoint_entries=checkpoint.integer("entries", 100_000, at_least=100, at_most=100_000_000),
         checkpoint_every_ms=checkpoint.duration_ms("every", 60 * MINUTE_MS, at_least="1s", at_most="30d"),
+        s3_domain=_domain(part, "s3_domain"),
     )
+
+
+def _domain(part: Section, key: str) -> str:
+    text = part.text(key, "localhost").lower().strip(".")
+    if not text or any(not label or not label.replace("-", "").isalnum() for label in text.split(".")):
+        part.fail(key, f"{text!r} is no name of a domain, like s3.example.org")
+    return text
 
 
 def _nodes(top: Section, folder: Path, scheme: Literal["http", "https"]) -> dict[NodeName, NodeSettings]:

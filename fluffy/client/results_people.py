@@ -77,6 +77,26 @@ class NewToken:
 
 
 @dataclass(frozen=True, slots=True)
+class S3Key:
+    """A key pair of S3 as a list shows it: without its secret."""
+
+    access_key: str
+    label: str
+    created: datetime | None
+    document: Document = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NewS3Key:
+    """A key pair just made; `secret` is shown only this once."""
+
+    access_key: str
+    secret: str = field(repr=False)
+    user: str
+    document: Document = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class User:
     name: str
     role: str
@@ -175,6 +195,16 @@ def token_of(document: Document) -> Token:
 def new_token_of(document: Document) -> NewToken:
     return NewToken(token=text_in(document, "token"), token_id=text_in(document, "token_id"),
                     expires=time_of(document.get("expires")), document=document)
+
+
+def s3_key_of(document: Document) -> S3Key:
+    return S3Key(access_key=text_in(document, "access_key"), label=text_in(document, "label", ""),
+                 created=time_of(document.get("created")), document=document)
+
+
+def new_s3_key_of(document: Document) -> NewS3Key:
+    return NewS3Key(access_key=text_in(document, "access_key"), secret=text_in(document, "secret"),
+                    user=text_in(document, "user", ""), document=document)
 
 
 def user_of(document: Document) -> User:

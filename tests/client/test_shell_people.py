@@ -175,6 +175,22 @@ def test_tokens_are_made_shown_once_and_revoked(shell: Shell, alice: str) -> Non
     assert shell("token", "add").code == 2
 
 
+def test_key_pairs_are_made_brought_along_and_deleted(shell: Shell, alice: str) -> None:
+    made = facts(shell, "key", "create", "backup", "--user", "alice")
+    assert len(made["access_key"]) == 20 and len(made["secret"]) == 40
+    as_user(shell, shell.sdk.add_token("t", user="alice").token)
+    assert [key["label"] for key in facts(shell, "key")["keys"]] == ["backup"]
+    assert made["secret"] not in shell("key").out and made["access_key"] in shell("key", "list").out
+    old = shell("key", "create", "--access-key", "OLDKEY", "--secret-stdin", stdin=b"an-old-secret\n")
+    assert old.code == 0 and "OLDKEY" in old.out and "an-old-secret" not in old.out
+    assert shell("key", "create", "--access-key", "OLDKEY", "--secret-stdin", stdin=b"another-one\n").code == 1
+    assert shell("key", "create", "--access-key", "OLDKEY").code == 2
+    assert shell("key", "delete", made["access_key"]).code == 0
+    assert shell("key", "delete", made["access_key"]).code == 1
+    assert shell("key", "delete").code == 2
+    assert shell("key", "--user", "admin").code == 1
+
+
 def test_quotas_are_shown_and_set_one_limit_at_a_time(shell: Shell, alice: str) -> None:
     assert facts(shell, "quota", "alice", "--bytes", "1MiB")["bytes_max"] == 1024 * 1024
     done = facts(shell, "quota", "alice", "--files", "2")
@@ -228,7 +244,3 @@ def test_the_commands_of_admins_are_refused_to_others(shell: Shell, alice: str) 
                  ("quota", "alice", "--bytes", "none"), ("token", "--user", "admin"), ("audit",)):
         said = shell(*line, "--json")
         assert (said.code, said.json["error"]["code"]) == (1, "AccessDenied"), line
-
-
-def test_keys_come_with_the_s3_door(shell: Shell) -> None:
-    assert shell("key").code == 1

@@ -85,6 +85,7 @@ async def world(door: Door) -> World:
     await alice.must("PUT", f"/v1/uploads/{upload['id']}/parts/1", b"p" * CHUNK_SIZE)
     await alice.must("PUT", "/v1/files/alice/zq7-large", b"l" * CHUNK_SIZE)
     job = assign_job(door, "alice/zq7-large", 3)
+    await alice.must("POST", "/v1/keys", {"access_key": "ALICEKEY", "secret": "a-secret-of-hers"})
     tokens = (await alice.must("GET", "/v1/tokens"))["tokens"]
     door.cluster.log.apply(ChangeUser(header(), "gone", disabled=True))
     return World(door, alice, bob, reader, gone, {

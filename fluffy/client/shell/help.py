@@ -15,7 +15,6 @@ LATER: tuple[Spec, ...] = (
     later("federation", "clusters", "Show the clusters that the supernode knows"),
     later("federation", "use", "Switch to another cluster"),
     later("federation", "catalog", "List files of another cluster"),
-    later("people", "key", "Make and revoke S3 keys"),
 )
 
 

@@ -14,8 +14,10 @@ from fluffy.client.results_people import (
     Grant,
     Login,
     Myself,
+    NewS3Key,
     NewToken,
     Quota,
+    S3Key,
     Token,
     User,
     audit_line_of,
@@ -23,8 +25,10 @@ from fluffy.client.results_people import (
     grant_of,
     login_of,
     myself_of,
+    new_s3_key_of,
     new_token_of,
     quota_of,
+    s3_key_of,
     token_of,
     user_of,
 )
@@ -65,6 +69,20 @@ class PeopleVerbs(Asking):
     async def revoke_token(self, token_id: str, user: str | None = None) -> Mapping[str, Any]:
         """End a token at once; `all`: all of them."""
         return await self._write("DELETE", _url("tokens", token_id), user=user)
+
+    async def keys(self, user: str | None = None) -> list[S3Key]:
+        """One's key pairs of S3, or a user's."""
+        return [*lines_of(await self._read("/v1/keys", user=user), "keys", s3_key_of).items]
+
+    async def add_key(self, label: str = "", user: str | None = None, *, access_key: str | None = None,
+                      secret: str | None = None) -> NewS3Key:
+        """Make a key pair for programs that speak S3; or bring along one from elsewhere."""
+        return new_s3_key_of(await self._write("POST", "/v1/keys", document=told(
+            label=label, user=user, access_key=access_key, secret=secret)))
+
+    async def remove_key(self, access_key: str, user: str | None = None) -> Mapping[str, Any]:
+        """End a key pair at once."""
+        return await self._write("DELETE", _url("keys", access_key), user=user)
 
     async def users(self) -> list[User]:
         """All users."""

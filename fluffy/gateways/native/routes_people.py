@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fluffy.core.access.policy import Act
-from fluffy.gateways.native import grants, locks, people, sign, tokens
+from fluffy.gateways.native import grants, locks, people, s3_keys, sign, tokens
 from fluffy.gateways.native.parameters import AFTER, LIMIT
 from fluffy.gateways.native.table import Parameter, Route
 
@@ -23,6 +23,13 @@ PEOPLE: tuple[Route, ...] = (
     Route("POST", "/v1/tokens", tokens.add_token, "Make a token, told only now: {label, ttl_s, user}.",
           Act.OWN_ACCOUNT, body="json", success=201),
     Route("DELETE", "/v1/tokens/{id}", tokens.revoke_token, "End a token; `all`: all of them.", Act.OWN_ACCOUNT,
+          query=(OF_USER,)),
+    Route("GET", "/v1/keys", s3_keys.list_keys, "One's key pairs of S3, without their secrets.", Act.OWN_ACCOUNT,
+          is_read=True, query=(OF_USER,)),
+    Route("POST", "/v1/keys", s3_keys.add_key,
+          "Make a key pair of S3, told only now: {label, user}; or bring one along: {access_key, secret}.",
+          Act.OWN_ACCOUNT, body="json", success=201),
+    Route("DELETE", "/v1/keys/{access_key}", s3_keys.remove_key, "End a key pair.", Act.OWN_ACCOUNT,
           query=(OF_USER,)),
     Route("GET", "/v1/admin/users", people.list_users, "Users, by name.", Act.OPERATE, is_read=True,
           query=(LIMIT, AFTER)),

@@ -128,7 +128,7 @@ async def _check_old(people: People, name: str, old: str, new: str) -> None:
 
 async def list_tokens(desk: Desk, call: Call) -> Answer:
     """GET /v1/tokens: one's own; for admins those of any user."""
-    user = _account(desk, call, call.query.get("user"))
+    user = account(desk, call, call.query.get("user"))
     tokens = desk.reader.read(lambda db: queries.tokens(db, user.user_no))
     current = token_hash_of(call.headers)[:TOKEN_ID_BYTES].hex()
     now_ms = desk.clock.now_ms()
@@ -140,7 +140,7 @@ async def add_token(desk: Desk, call: Call) -> Answer:
     """POST /v1/tokens: one more for oneself; for admins one for any user."""
     fields = await read_json(call, "label", "ttl_s", "user")
     expires_ms = _expiry(desk, fields)
-    user = _account(desk, call, fields.text_or_none("user"))
+    user = account(desk, call, fields.text_or_none("user"))
     return await _new_token(desk, call, user, fields.text_or_none("label") or "", expires_ms)
 
 
@@ -153,7 +153,7 @@ async def revoke_token(desk: Desk, call: Call) -> Answer:
         raise QuerySyntax("a token's id has 16 hex digits, as the list of tokens shows it; or all") from error
     if text != "all" and len(token_id) != TOKEN_ID_BYTES:
         raise QuerySyntax("a token's id has 16 hex digits, as the list of tokens shows it; or all")
-    return await _revoke(desk, call, _account(desk, call, call.query.get("user")).name, token_id)
+    return await _revoke(desk, call, account(desk, call, call.query.get("user")).name, token_id)
 
 
 async def _revoke(desk: Desk, call: Call, name: str, token_id: bytes) -> Answer:
@@ -166,7 +166,7 @@ async def _revoke(desk: Desk, call: Call, name: str, token_id: bytes) -> Answer:
     return json_answer({"user": name, "revoked": outcome.facts["revoked"]})
 
 
-def _account(desk: Desk, call: Call, name: str | None) -> User:
+def account(desk: Desk, call: Call, name: str | None) -> User:
     """The user a request is about: the asker, or `name`, if the asker may. Raises AccessDenied, UserNotFound."""
     if name is None or name == call.user.name:
         return call.user
