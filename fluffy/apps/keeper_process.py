@@ -99,7 +99,8 @@ async def _keep(settings: Settings, node: NodeSettings, arguments: argparse.Name
             store=ChunkFiles(node.dir, settings.cluster.fsync), peers=peers, clock=SystemClock(),
             candidates=_candidates, disk=disk, search=search,
             buffers=BufferPool(CHUNK_PAYLOAD_BYTES_MAX, COPIES_AT_ONCE_MAX),
-            scrub_memory=JsonFile(node.dir / "scrub.json"), users=lambda: users_of(node.dir / "run"),
+            scrub_memory=JsonFile(node.dir / "scrub.json"),
+            inventory_memory=JsonFile(node.dir / "inventory.json"), users=lambda: users_of(node.dir / "run"),
             tell=teller(node.dir / "run"))
         rules = KeeperRules(
             patience=patience_for(settings.cluster.down_after_ms),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,15 @@ from fluffy.base.deadline import Deadline
 from fluffy.base.errors import QuorumLost
 from fluffy.base.ids import ChunkId, NodeNo
 from fluffy.base.units import DAY_MS, HOUR_MS
-from tests.support.keeper_world import KeeperWorld, keeper_world
+from fluffy.core.metadata import queries
+from fluffy.core.metadata.commands import PublishPlacement
+from fluffy.core.metadata.commands_keeper import AskKeepers
+from fluffy.drivers.buffers import BufferPool
+from fluffy.drivers.json_file import JsonFile
+from fluffy.services.keeper import inventory as inventories
+from fluffy.services.keeper.inventory import Inventory
+from tests.support.keeper_world import BUFFER_BYTES, KeeperWorld, keeper_world
+from tests.support.local_log import header
 from tests.support.node_stores import put_bytes
 
 ONE = NodeNo(1)
@@ -130,3 +139,86 @@ async def test_a_short_file_is_set_aside_and_reported_lost(tmp_path: Path) -> No
         assert await world.reports.flush(Deadline.after(5))
         assert world.replicas(chunk_id) == (2,)
         assert len(world.stores.stores[ONE].quarantined()) == 1
+
+
+async def test_what_is_older_than_the_cluster_is_never_removed(tmp_path: Path) -> None:
+    async with keeper_world(tmp_path) as world:
+        chunk_id, inventory = orphan(world, age_ms=200 * DAY_MS), world.inventory(1)
+        for _ in range(4):
+            await passes(inventory, 1)
+            world.clock.advance(7 * HOUR_S)
+        assert world.holds(1, chunk_id), "perhaps a restore from storage wants it"
+
+
+async def test_an_uncounted_copy_of_a_chunk_with_too_few_counts_again_if_it_is_good(tmp_path: Path) -> None:
+    async with keeper_world(tmp_path) as world:
+        good = world.commit("good", DATA, (2, 3), stored=(1, 2, 3))
+        bad = world.commit("bad", DATA + b"b", (2, 3), stored=(1, 2, 3))
+        path = world.stores.stores[ONE].path_of(bad)
+        data = bytearray(path.read_bytes())
+        data[5] ^= 1
+        path.write_bytes(data)
+        inventory = world.inventory(1)
+        await passes(inventory, 1)
+        assert await world.reports.flush(Deadline.after(5))
+        assert (world.replicas(good), world.replicas(bad)) == ((1, 2, 3), (2, 3))
+        assert inventory.word()["found"] == 1
+
+
+async def test_an_uncounted_copy_too_many_goes_the_way_of_orphans(tmp_path: Path) -> None:
+    async with keeper_world(tmp_path, nodes=4) as world:
+        chunk_id = world.commit("f", DATA, (2, 3, 4), stored=(1, 2, 3, 4))
+        touch(world, chunk_id, 3 * DAY_MS)
+        inventory = world.inventory(1)
+        await passes(inventory, 1)
+        assert world.holds(1, chunk_id)
+        world.clock.advance(7 * HOUR_S)
+        await passes(inventory, 1)
+        assert not world.holds(1, chunk_id) and world.replicas(chunk_id) == (2, 3, 4)
+
+
+def published(world: KeeperWorld, state: str) -> None:
+    nodes = world.cluster.reader.read(queries.placement_map)
+    changed = tuple(replace(node, state=state) if node.node_no == 1 else node for node in nodes.nodes)
+    world.cluster.log.apply(PublishPlacement(header(), world.cluster.log.term, nodes.epoch + 1, changed))
+
+
+async def test_both_walks_hurry_at_the_start_after_a_return_and_when_asked(tmp_path: Path,
+                                                                           caplog: pytest.LogCaptureFixture) -> None:
+    async with keeper_world(tmp_path) as world:
+        lost = world.commit("lost", DATA, (1, 2, 3))
+        kept = JsonFile(tmp_path / "kept.json")
+        inventory = Inventory(
+            ONE, world.cluster.log, world.cluster.reader, world.stores.stores[ONE], world.reports, world.clock,
+            world.disk, BufferPool(BUFFER_BYTES, 2), kept, pass_rest_s=600.0)
+
+        async def walks() -> int:
+            """Passes until it rests again."""
+            before = inventory.passes
+            for _ in range(20):
+                if not await inventory.one_round():
+                    return inventory.passes - before
+            raise AssertionError("hurries for ever")
+
+        assert await walks() == 1, "after its start"
+        assert await walks() == 0
+        world.stores.stores[ONE].path_of(lost).unlink()
+        published(world, "down")
+        assert await walks() == 0
+        published(world, "up")
+        assert await walks() == 1, "after others took it for down"
+        assert await world.reports.flush(Deadline.after(5))
+        assert world.replicas(lost) == (2, 3) and "copies.missing" in caplog.messages
+        asked = world.cluster.log.apply(AskKeepers(header(), "recover", 1)).facts["ask"]
+        assert await walks() == 1, "when an admin asks"
+        assert kept.load() == {"asked_seq": asked} and inventory.word()["recovered"] == asked
+        assert await walks() == 0, "once"
+
+
+async def test_the_walk_waits_while_the_log_has_more_reports_than_it_can_take(tmp_path: Path,
+                                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    async with keeper_world(tmp_path) as world:
+        monkeypatch.setattr(inventories, "REPORTS_WAITING_MAX", 0)
+        inventory = world.inventory(1)
+        world.reports.lost(ChunkId(b"x" * 32), ONE)
+        assert await inventory.one_round() is False and inventory.passes == 0

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fluffy.base.ids import ChunkId, NodeNo
-from fluffy.base.units import MIB
+from fluffy.base.units import DAY_MS, MIB
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands import PutFile
 from fluffy.core.placement import place
 from fluffy.drivers.buffers import BufferPool
 from fluffy.drivers.clock import SystemClock
+from fluffy.drivers.json_file import JsonFile
 from fluffy.services.keeper.copying import Copier
 from fluffy.services.keeper.heal import Healer
 from fluffy.services.keeper.inventory import Inventory
@@ -76,7 +77,8 @@ class KeeperWorld:
 
     def inventory(self, own: int) -> Inventory:
         return Inventory(NodeNo(own), self.cluster.log, self.cluster.reader, self.stores.stores[NodeNo(own)],
-                         self.reports, self.clock, self.disk, pass_rest_s=0.0)
+                         self.reports, self.clock, self.disk, BufferPool(BUFFER_BYTES, 2),
+                         JsonFile(self.cluster.node_dir / "inventory.json"), pass_rest_s=0.0)
 
     def commit(self, name: str, data: bytes, replicas: tuple[int, ...],
                stored: tuple[int, ...] | None = None) -> ChunkId:
@@ -99,7 +101,8 @@ class KeeperWorld:
 @asynccontextmanager
 async def keeper_world(folder: Path, nodes: int = 3) -> AsyncIterator[KeeperWorld]:
     clock = ManualClock()
-    with born_cluster(folder, genesis_command(nodes)) as cluster, ThreadPoolExecutor(2) as disk:
+    genesis = genesis_command(nodes, at_ms=START_MS - 100 * DAY_MS)
+    with born_cluster(folder, genesis) as cluster, ThreadPoolExecutor(2) as disk:
         reports = ReplicaReporter(cluster.log, clock, NodeNo(1))
         async with asyncio.TaskGroup() as group:
             task = group.create_task(reports.run())

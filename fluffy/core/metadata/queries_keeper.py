@@ -14,6 +14,12 @@ def newest_ask(db: sqlite3.Connection, what: str, node_no: NodeNo) -> int:
     return int(seq or 0)
 
 
+def born_ms(db: sqlite3.Connection) -> int:
+    """When the cluster was born, by the clock of who bore it; 0 before its birth."""
+    row = db.execute("SELECT born_ms FROM cluster").fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def repair_mode(db: sqlite3.Connection) -> str | None:
     """What an admin chose for all nodes; None: what the config says."""
     row = db.execute("SELECT mode FROM repair_mode").fetchone()

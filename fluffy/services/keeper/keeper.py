@@ -14,7 +14,7 @@ from fluffy.core.repair.retention import OrphanRules
 from fluffy.ports import Buffers, ChunkStore, Clock, MetadataLog, MetadataReader, NodeClient, SearchIndex, VotersLog
 from fluffy.services.keeper.copying import Copier
 from fluffy.services.keeper.heal import Candidates, Healer
-from fluffy.services.keeper.inventory import Inventory
+from fluffy.services.keeper.inventory import Inventory, InventoryMemory
 from fluffy.services.keeper.job_work import JobWork
 from fluffy.services.keeper.leadership import Leadership
 from fluffy.services.keeper.lift import Lifter
@@ -77,6 +77,7 @@ class KeeperWorld:
     buffers: Buffers
     search: SearchIndex
     scrub_memory: ScrubMemory
+    inventory_memory: InventoryMemory
     users: AskUsers
     tell: Tell
 
@@ -98,10 +99,10 @@ async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
     worker = Worker(world.own_no, world.log, world.reader, world.clock,
                     JobWork(world.reader, world.store, world.clock, world.disk, copier, scrubber, rules.job_delay_s),
                     lambda: tuner.pace.copies_max, steals=rules.steals)
-    tuner = Tuner(rules.repair_mode, world.reader, world.clock, throttle, world.users, world.tell,
-                  {"scrub": scrub.word, "jobs": worker.word})
     inventory = Inventory(world.own_no, world.log, world.reader, world.store, reports, world.clock, world.disk,
-                          rules.orphans, rules.inventory_rest_s)
+                          world.buffers, world.inventory_memory, rules.orphans, rules.inventory_rest_s)
+    tuner = Tuner(rules.repair_mode, world.reader, world.clock, throttle, world.users, world.tell,
+                  {"scrub": scrub.word, "jobs": worker.word, "inventory": inventory.word})
     lifter = Lifter(world.own_no, leadership, world.log, world.reader, world.peers, world.clock)
     members = MemberKeeper(world.own_no, leadership, world.log, world.voters, world.reader, world.clock)
     search = SearchFollower(world.reader, world.search, world.clock, world.disk)
