@@ -6,18 +6,24 @@ makes XML of it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fluffy.base.errors import RequestError
 
 
 class S3Error(RequestError):
-    """A refusal in S3's words. `facts` become further elements of the XML: names as S3 writes them."""
+    """A refusal in S3's words. `facts` become further elements of the XML: names as S3 writes them.
 
-    def __init__(self, s3_code: str, status: int, message: str, **facts: Any) -> None:
+    `headers`: what the answer says besides.
+    """
+
+    def __init__(self, s3_code: str, status: int, message: str, *, headers: Sequence[tuple[str, str]] = (),
+                 **facts: Any) -> None:
         super().__init__(message, **facts)
         self.s3_code = s3_code
         self.status = status
+        self.headers = tuple(headers)
 
 
 class SignatureError(S3Error):

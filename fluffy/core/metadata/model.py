@@ -61,7 +61,7 @@ class FileVersion:
 
     `blake3` is empty when the version was made from parts and nobody has hashed it whole; every chunk has its own hash.
     `is_md5`: the etag is S3's (MD5, or of parts), not made of BLAKE3. Only `meta`, `tags` and `content_type` may
-    change in place; `meta_version` counts how often.
+    change in place; `meta_version` counts how often. `version_no`: what names it for ever; 0: not read.
     """
 
     path: str
@@ -78,6 +78,7 @@ class FileVersion:
     chunks: tuple[ChunkRef, ...]
     meta_version: int = 0
     is_md5: bool = False
+    version_no: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,8 @@ def version_by_no(db: sqlite3.Connection, path: RemotePath, version_no: int, *,
     """A version that exists, by its number, as that of the file at `path`."""
     row = db.execute(_WHOLE_QUERY, (version_no,)).fetchone()
     if row[10] is None or (size_max is not None and row[1] > size_max):
-        return _version(path, row, row[11], ())
-    return _version(path, row, None, chunk_refs(db, unpack_manifest(row[10])))
+        return _version(path, version_no, row, row[11], ())
+    return _version(path, version_no, row, None, chunk_refs(db, unpack_manifest(row[10])))
 
 
 def file_head(db: sqlite3.Connection, path: RemotePath, generation: int | None = None) -> FileVersion | None:
@@ -45,13 +45,20 @@ def file_head(db: sqlite3.Connection, path: RemotePath, generation: int | None =
     version_no = version_no_of(db, path, generation)
     if version_no is None:
         return None
-    return _version(path, db.execute(_HEAD_QUERY, (version_no,)).fetchone(), None, ())
+    return head_by_no(db, path, version_no)
 
 
-def _version(path: RemotePath, row: tuple[Any, ...], inline: bytes | None, chunks: tuple[Any, ...]) -> FileVersion:
+def head_by_no(db: sqlite3.Connection, path: RemotePath, version_no: int) -> FileVersion:
+    """Like `version_by_no` without the bytes."""
+    return _version(path, version_no, db.execute(_HEAD_QUERY, (version_no,)).fetchone(), None, ())
+
+
+def _version(path: RemotePath, version_no: int, row: tuple[Any, ...], inline: bytes | None,
+             chunks: tuple[Any, ...]) -> FileVersion:
     generation, size, blake3, etag, content_type, owner, modified_ms, meta, tags, meta_version = row[:10]
     return FileVersion(path.text, generation, size, blake3, unpack_etag(etag), content_type, owner, modified_ms,
-                       unpack_texts(meta), unpack_texts(tags), inline, chunks, meta_version, isinstance(etag, str))
+                       unpack_texts(meta), unpack_texts(tags), inline, chunks, meta_version, isinstance(etag, str),
+                       version_no)
 
 
 def version_no_of(db: sqlite3.Connection, path: RemotePath, generation: int | None) -> int | None:

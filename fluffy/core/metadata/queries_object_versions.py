@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from fluffy.base.paths import RemotePath
 from fluffy.core.metadata import queries_files
 from fluffy.core.metadata.model import FileVersion
-from fluffy.core.metadata.packing import unpack_etag
 from fluffy.core.metadata.schema import ROOT_NO
 from fluffy.core.metadata.versioning import is_stamped
 from fluffy.core.metadata.versions import MARKER_ETAG
@@ -33,14 +32,17 @@ _VERSIONS = ("SELECT version_no, generation, size, etag, modified_ms, owner_no, 
 
 @dataclass(frozen=True, slots=True)
 class VersionRow:
-    """`version_id`: NULL_ID: the `null` version. `since_ms`: when it stopped being the newest; None: it is."""
+    """`etag` is packed. `version_id`: NULL_ID: the `null` version. `since_ms`: when it stopped being the newest.
+
+    None: it is.
+    """
 
     key: str
     version_no: int
     version_id: int
     generation: int
     size: int
-    etag: str
+    etag: str | bytes
     modified_ms: int
     owner_no: int
     meta: bytes | None
@@ -60,9 +62,10 @@ def version_by_id(db: sqlite3.Connection, path: RemotePath, version_id: int) -> 
     return next((row for row in versions_of(db, path) if row.version_id == version_id), None)
 
 
-def whole_version(db: sqlite3.Connection, path: RemotePath, row: VersionRow) -> FileVersion:
-    """The version of a row that was read in the same look."""
-    return queries_files.version_by_no(db, path, row.version_no)
+def whole_version(db: sqlite3.Connection, path: RemotePath, row: VersionRow, *,
+                  size_max: int | None = None) -> FileVersion:
+    """The version of a row that was read in the same look. `size_max`: as in `file_version`."""
+    return queries_files.version_by_no(db, path, row.version_no, size_max=size_max)
 
 
 def walk_versions(db: sqlite3.Connection, bucket_no: int, prefix: str, after: str) -> Iterator[VersionRow]:
@@ -141,7 +144,7 @@ def _visible(db: sqlite3.Connection, key: str, file_no: int) -> Iterator[Version
             continue
         has_null = has_null or not has_id
         is_marker = etag == MARKER_ETAG
-        yield VersionRow(key, version_no, version_no if has_id else NULL_ID, generation, size, unpack_etag(etag),
+        yield VersionRow(key, version_no, version_no if has_id else NULL_ID, generation, size, etag,
                          modified_ms, owner_no, meta, is_marker, is_first and (retired_ms is None or is_marker),
                          newer_ms if not is_first else None if retired_ms is None or is_marker else retired_ms)
         newer_ms = modified_ms

@@ -170,7 +170,7 @@ def _content_md5(headers: Mapping[str, str]) -> bytes | None:
     except (binascii.Error, ValueError):
         digest = b""
     if len(digest) != hashlib.md5(usedforsecurity=False).digest_size:
-        raise S3Error("InvalidDigest", 400, "The Content-MD5 you specified was invalid.", **{"Content-MD5": text[:100]})
+        raise S3Error("InvalidDigest", 400, "The Content-MD5 you specified was invalid.", Content_MD5=text[:100])
     return digest
 
 

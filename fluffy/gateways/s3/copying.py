@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from fluffy.base.errors import AccessDenied, QuerySyntax
 from fluffy.base.units import GIB
 from fluffy.core.access.policy import Act
-from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands_s3 import CopyObject
 from fluffy.core.metadata.model import FileVersion
 from fluffy.core.metadata.own_meta import ACL, of_bytes
@@ -20,8 +19,9 @@ from fluffy.gateways.s3.call import S3Call
 from fluffy.gateways.s3.door import S3Door
 from fluffy.gateways.s3.naming import acl_of, content_type_of, meta_of, refuse_unbuilt, tags_of
 from fluffy.gateways.s3.reading import checksum_headers
-from fluffy.gateways.s3.versions import version_headers, wanted_generation
-from fluffy.gateways.s3.writing import object_path_of, write_conditions
+from fluffy.gateways.s3.versions import id_of, missing, read_version, stored_headers
+from fluffy.gateways.s3.writing import write_conditions
+from fluffy.gateways.s3.writing_paths import object_path_of
 from fluffy.wire.conditions import ReadConditions, evaluate
 from fluffy.wire.s3_documents import CHECKSUM_ELEMENTS
 from fluffy.wire.s3_errors import S3Error
@@ -41,7 +41,7 @@ class Source:
 
 async def copy_object(door: S3Door, call: S3Call) -> Answer:
     """PUT with x-amz-copy-source"""
-    facts = door.allow(call, Act.WRITE)
+    door.allow(call, Act.WRITE)
     path = object_path_of(call)
     source = await find_source(door, call)
     version = source.version
@@ -52,7 +52,7 @@ async def copy_object(door: S3Door, call: S3Call) -> Answer:
         call, "x-amz-tagging-directive")
     refuse_unbuilt(call.headers)
     is_itself = (source.call.bucket, source.call.key) == (call.bucket, call.key)
-    if is_itself and not replaces_meta and wanted_generation(source.call) is None and not (
+    if is_itself and not replaces_meta and "versionId" not in source.call.query and not (
             "x-amz-storage-class" in call.headers or "x-amz-website-redirect-location" in call.headers):
         raise S3Error("InvalidRequest", 400, "This copy request is illegal because it is trying to copy an object to"
                                              " itself without changing the object's metadata, storage class, website"
@@ -69,9 +69,9 @@ async def copy_object(door: S3Door, call: S3Call) -> Answer:
         door.desk.header(call), f"{source.call.bucket}/{source.call.key}", version.generation, path.text,
         content_type, meta, tags_of(call.headers) if replaces_tags else None, if_match, if_none_match), is_large=True)
     call.point = Point(outcome.seq)
-    headers: Headers = version_headers(door, facts, int(outcome.facts["generation"]))
-    if source.facts.is_versioned:
-        headers.append(("x-amz-copy-source-version-id", str(version.generation)))
+    headers: Headers = stored_headers(outcome.facts)
+    if source.facts.versioning:
+        headers.append(("x-amz-copy-source-version-id", id_of(version)))
     return xml_answer("CopyObjectResult", [
         ("LastModified", iso_ms(int(outcome.facts["modified_ms"]))), ("ETag", f'"{shown_etag(version)}"'),
         *checksum_nodes(version)], headers=headers)
@@ -103,12 +103,10 @@ async def find_source(door: S3Door, call: S3Call) -> Source:
     # The newest state: a copy is a change, and what it copies may have been put a moment ago through another node.
     call.point = source.point = await door.desk.gate.point("strong", None, call.deadline)
     facts = door.bucket_facts(bucket)
-    generation = wanted_generation(source)
-    path = object_path_of(source)
-    version = door.desk.reader.read(lambda db: queries.file_head(db, path, generation))
+    version = await read_version(door, source, facts, has_bytes=False)
     _check_right(door, source, version)
     if version is None:
-        raise _missing(source, generation)
+        raise missing(source)
     _check_conditions(call, version)
     return Source(facts, source, version)
 
@@ -119,12 +117,6 @@ def _check_right(door: S3Door, source: S3Call, version: FileVersion | None) -> N
     except AccessDenied:
         if version is None or version.meta.get(ACL) != "public-read":
             raise
-
-
-def _missing(source: S3Call, generation: int | None) -> S3Error:
-    if generation is not None:
-        return S3Error("NoSuchVersion", 404, "The specified version does not exist.", Key=source.key)
-    return S3Error("NoSuchKey", 404, "The specified key does not exist.", Key=source.key)
 
 
 def _check_conditions(call: S3Call, version: FileVersion) -> None:

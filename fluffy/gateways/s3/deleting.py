@@ -1,69 +1,144 @@
-"""Deleting objects, one or many."""
+"""Deleting objects and versions of objects, one or many."""
 
 from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from fluffy.base.errors import NameIllegal, error_for
 from fluffy.base.object_keys import object_path
 from fluffy.core.access.policy import Act
+from fluffy.core.metadata import queries_object_versions
+from fluffy.core.metadata.commands_object_versions import DeleteVersions
 from fluffy.core.metadata.commands_s3 import DeleteObjects
-from fluffy.gateways.http.exchange import Answer
+from fluffy.core.metadata.queries_object_versions import NULL_ID
+from fluffy.core.metadata.queries_objects import BucketFacts
+from fluffy.gateways.http.exchange import Answer, Headers
 from fluffy.gateways.native.exchange import Point
 from fluffy.gateways.s3.answers import empty_answer, matched_etag, xml_answer
 from fluffy.gateways.s3.call import S3Call
 from fluffy.gateways.s3.door import S3Door
 from fluffy.gateways.s3.errors import s3_error
+from fluffy.gateways.s3.versions import MARKER_HEADERS, VERSION_HEADER, parse_version_id, shown_id
 from fluffy.wire.s3_documents import DELETE_BYTES_MAX, parse_delete
 from fluffy.wire.s3_errors import S3Error
 from fluffy.wire.s3_xml import Node
 
 
+@dataclass(slots=True)
+class _Item:
+    """One thing to delete, and what became of it. `version_id`: as asked; None: the object as such.
+
+    `marker_id`: of the delete marker that was made, or deleted.
+    """
+
+    key: str
+    version_id: str | None
+    etag: str
+    error: S3Error | None = None
+    marker_id: str | None = None
+
+
 async def delete_object(door: S3Door, call: S3Call) -> Answer:
     """What is not there is deleted already, and so is what cannot be there."""
-    door.allow(call, Act.WRITE)
-    etag = matched_etag(call.headers.get("if-match")) or ""
-    if not _can_be(call.bucket, call.key):
-        return empty_answer(204)
-    refused = await _delete(door, call, (call.key,), (etag,) if etag else ())
-    if refused:
-        raise refused[0]
-    return empty_answer(204)
+    facts = door.allow(call, Act.WRITE)
+    item = _Item(call.key, call.query.get("versionId"), matched_etag(call.headers.get("if-match")) or "")
+    if item.version_id is not None:
+        parse_version_id(item.version_id)
+    await _delete(door, call, facts, [item])
+    if item.error is not None:
+        raise item.error
+    headers: Headers = [] if item.marker_id is None else list(MARKER_HEADERS)
+    shown = item.marker_id or item.version_id
+    if shown is not None and facts.versioning:
+        headers.append((VERSION_HEADER, shown))
+    return empty_answer(204, headers)
 
 
 async def delete_objects(door: S3Door, call: S3Call) -> Answer:
     """POST ?delete"""
-    door.allow(call, Act.WRITE)
+    facts = door.allow(call, Act.WRITE)
     data = await door.read_body(call, DELETE_BYTES_MAX)
     if not call.watch.is_promised and "x-amz-trailer" not in call.headers:
         raise S3Error("InvalidRequest", 400, "Missing required header for this request: Content-MD5 OR"
                                              " x-amz-checksum-*")
     asked = parse_delete(data)
-    lines: list[Node] = []
-    keys: list[tuple[str, str]] = []
-    for key, version_id, etag in asked.objects:
-        if version_id not in (None, "null"):
-            error = S3Error("NoSuchVersion", 404, "The specified version does not exist.")
-            lines.append(_error(key, error, version_id))
-        else:
-            keys.append((key, etag or ""))
-    real = [(key, etag) for key, etag in keys if _can_be(call.bucket, key)]
-    has_etags = any(etag for _, etag in real)
-    refused = await _delete(door, call, tuple(key for key, _ in real),
-                            tuple(etag for _, etag in real) if has_etags else ()) if real else {}
-    failures = {real[at][0]: error for at, error in refused.items()}
-    for key, _ in keys:
-        failure = failures.get(key)
-        if failure is not None:
-            lines.append(_error(key, failure))
-        elif not asked.quiet:
-            lines.append(("Deleted", [("Key", key)]))
-    return xml_answer("DeleteResult", lines)
+    items = [_Item(key, version_id, etag or "") for key, version_id, etag in asked.objects]
+    await _delete(door, call, facts, items)
+    return xml_answer("DeleteResult", [_line(item) for item in items if item.error is not None or not asked.quiet])
 
 
-async def _delete(door: S3Door, call: S3Call, keys: tuple[str, ...], etags: tuple[str, ...]) -> dict[int, S3Error]:
-    """Delete; returns what could not be, by its place."""
-    outcome = await door.desk.propose(DeleteObjects(door.desk.header(call), call.bucket, keys, etags), is_large=True)
+def _line(item: _Item) -> Node:
+    if item.error is not None:
+        return "Error", [("Key", item.key), ("VersionId", item.version_id), ("Code", item.error.s3_code),
+                         ("Message", item.error.message)]
+    return "Deleted", [("Key", item.key), ("VersionId", item.version_id),
+                       ("DeleteMarker", True if item.marker_id is not None else None),
+                       ("DeleteMarkerVersionId", item.marker_id)]
+
+
+async def _delete(door: S3Door, call: S3Call, facts: BucketFacts, items: Sequence[_Item]) -> None:
+    """Delete what can be deleted, and note in the items what became of them."""
+    possible = [item for item in items if _can_be(call.bucket, item.key)]
+    # Where no version ever had an id, `null` is the object as such.
+    whole = [item for item in possible if item.version_id is None
+             or (item.version_id == shown_id(NULL_ID) and not facts.versioning)]
+    if whole:
+        await _delete_objects(door, call, facts, whole)
+    versions = [item for item in possible if item not in whole]
+    if versions:
+        await _delete_versions(door, call, versions)
+
+
+async def _delete_objects(door: S3Door, call: S3Call, facts: BucketFacts, items: list[_Item]) -> None:
+    etags = tuple(item.etag for item in items)
+    outcome = await door.desk.propose(DeleteObjects(
+        door.desk.header(call), call.bucket, tuple(item.key for item in items), etags if any(etags) else ()),
+        is_large=True)
     call.point = Point(outcome.seq)
-    return {int(at): s3_error(error_for(code)) for at, code in outcome.facts["refused"]}
+    for at, code in outcome.facts["refused"]:
+        items[at].error = s3_error(error_for(code))
+    for at, marker_no in outcome.facts.get("markers", ()):
+        items[at].marker_id = shown_id(marker_no if facts.is_versioned else NULL_ID)
+
+
+async def _delete_versions(door: S3Door, call: S3Call, items: list[_Item]) -> None:
+    known: list[tuple[_Item, int]] = []
+    for item in items:
+        try:
+            version_no = parse_version_id(item.version_id or "")
+        except S3Error as error:
+            item.error = error
+            continue
+        known.append((item, version_no))
+    if any(version_no == NULL_ID for _, version_no in known):
+        # The newest state says which one that is.
+        await door.desk.gate.point("strong", None, call.deadline)
+        known = [(item, _null_no(door, call, item.key) if version_no == NULL_ID else version_no)
+                 for item, version_no in known]
+    known = [(item, version_no) for item, version_no in known if version_no]
+    if not known:
+        return
+    outcome = await door.desk.propose(DeleteVersions(
+        door.desk.header(call), call.bucket, tuple((item.key, version_no) for item, version_no in known)),
+        is_large=True)
+    call.point = Point(outcome.seq)
+    for at, code in outcome.facts["refused"]:
+        known[at][0].error = s3_error(error_for(code))
+    for at in outcome.facts["markers"]:
+        known[at][0].marker_id = known[at][0].version_id
+
+
+def _null_no(door: S3Door, call: S3Call, key: str) -> int:
+    """The number of the version without an id; 0: there is none."""
+    path = object_path(call.bucket, key)
+
+    def look(db: sqlite3.Connection) -> int:
+        row = queries_object_versions.version_by_id(db, path, NULL_ID)
+        return 0 if row is None else row.version_no
+
+    return door.desk.reader.read(look)
 
 
 def _can_be(bucket: str, key: str) -> bool:
@@ -73,7 +148,3 @@ def _can_be(bucket: str, key: str) -> bool:
     except NameIllegal:
         return False
     return True
-
-
-def _error(key: str, error: S3Error, version_id: str | None = None) -> Node:
-    return "Error", [("Key", key), ("VersionId", version_id), ("Code", error.s3_code), ("Message", error.message)]

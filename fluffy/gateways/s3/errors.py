@@ -101,7 +101,7 @@ def s3_error(error: FluffyError) -> S3Error:
 def answer_of(error: FluffyError, request_id: str, resource: str) -> Answer:
     """The answer for a failure that has a code."""
     failure = s3_error(error)
-    headers: Headers = []
+    headers: Headers = list(failure.headers)
     if failure.status == 503:
         headers.append(("Retry-After", str(RETRY_AFTER_S)))
     facts: list[Node] = [(name.replace("_", "-"), str(value)) for name, value in failure.facts.items()

@@ -33,8 +33,9 @@ from fluffy.gateways.s3.call import S3Call
 from fluffy.gateways.s3.door import S3Door
 from fluffy.gateways.s3.naming import content_type_of, meta_of, tags_of
 from fluffy.gateways.s3.parts import packed_parts
-from fluffy.gateways.s3.versions import version_headers
-from fluffy.gateways.s3.writing import object_path_of, write_conditions
+from fluffy.gateways.s3.versions import stored_headers
+from fluffy.gateways.s3.writing import write_conditions
+from fluffy.gateways.s3.writing_paths import object_path_of
 from fluffy.ports import since_of
 from fluffy.services.uploads import COMMIT_AFTER_CHUNKS_TIMEOUT_S, BodySource, Promise
 from fluffy.wire import s3_checksums
@@ -164,7 +165,7 @@ def _room(door: S3Door, call: S3Call) -> int | None:
 
 async def complete_upload(door: S3Door, call: S3Call) -> Answer:
     """POST ?uploadId"""
-    facts = door.allow(call, Act.WRITE)
+    door.allow(call, Act.WRITE)
     upload_id = upload_id_of(call)
     data = await door.read_body(call, XML_BYTES_MAX)
     named = parse_complete(data) if len(data) <= LOOP_XML_BYTES_MAX else await asyncio.to_thread(parse_complete, data)
@@ -175,13 +176,13 @@ async def complete_upload(door: S3Door, call: S3Call) -> Answer:
     except UploadNotFound:
         # Perhaps it is complete, and its answer was lost: the log knows.
         outcome = await _propose(door, call, CompleteObject(door.desk.header(call), upload_id, proofs))
-        return _completed(door, call, outcome, [], version_headers(door, facts, int(outcome.facts["generation"])))
+        return _completed(door, call, outcome, [], stored_headers(outcome.facts))
     whole = await _whole_of(door, call, upload, named)
     outcome = await _propose(door, call, CompleteObject(
         door.desk.header(call), upload_id, proofs, None, b"", whole.etag, if_match, if_none_match, b"",
         whole.meta))
     return _completed(door, call, outcome, whole.nodes,
-                      version_headers(door, facts, int(outcome.facts["generation"])))
+                      stored_headers(outcome.facts))
 
 
 @dataclass(frozen=True, slots=True)

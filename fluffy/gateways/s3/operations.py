@@ -19,6 +19,7 @@ from fluffy.gateways.s3.multipart_lists import list_parts, list_uploads
 from fluffy.gateways.s3.operation import Level, Operation
 from fluffy.gateways.s3.part_copies import upload_part_copy
 from fluffy.gateways.s3.reading import get_object
+from fluffy.gateways.s3.versioning import get_versioning, list_versions, put_versioning
 from fluffy.gateways.s3.writing import put_object
 
 _BUILT: tuple[Operation, ...] = (
@@ -29,6 +30,9 @@ _BUILT: tuple[Operation, ...] = (
     Operation("GetBucketLocation", "GET", "bucket", get_location, ("location",), is_read=True),
     Operation("GetBucketPolicyStatus", "GET", "bucket", get_policy_status, ("policyStatus",), is_read=True),
     Operation("GetBucketRequestPayment", "GET", "bucket", get_request_payment, ("requestPayment",), is_read=True),
+    Operation("GetBucketVersioning", "GET", "bucket", get_versioning, ("versioning",), is_read=True),
+    Operation("PutBucketVersioning", "PUT", "bucket", put_versioning, ("versioning",)),
+    Operation("ListObjectVersions", "GET", "bucket", list_versions, ("versions",), is_read=True),
     Operation("ListObjects", "GET", "bucket", list_objects_v1, is_read=True),
     Operation("ListObjectsV2", "GET", "bucket", list_objects_v2, ("list-type",), is_read=True),
     Operation("DeleteObjects", "POST", "bucket", delete_objects, ("delete",)),
@@ -57,8 +61,6 @@ _NOT_BUILT: tuple[Operation, ...] = (
     *_missing(
         "bucket",
         ("GetBucketAcl", "GET", "acl"), ("PutBucketAcl", "PUT", "acl"),
-        ("GetBucketVersioning", "GET", "versioning"), ("PutBucketVersioning", "PUT", "versioning"),
-        ("ListObjectVersions", "GET", "versions"),
         ("GetBucketTagging", "GET", "tagging"), ("PutBucketTagging", "PUT", "tagging"),
         ("DeleteBucketTagging", "DELETE", "tagging"),
         ("GetBucketCors", "GET", "cors"), ("PutBucketCors", "PUT", "cors"), ("DeleteBucketCors", "DELETE", "cors"),

@@ -17,7 +17,7 @@ from fluffy.gateways.s3.call import S3Call
 from fluffy.gateways.s3.copying import find_source
 from fluffy.gateways.s3.door import S3Door
 from fluffy.gateways.s3.multipart import PART_BYTES_MAX, checksum_of, part_number, session_of, store_part
-from fluffy.gateways.s3.reading import read_version
+from fluffy.gateways.s3.versions import id_of, missing, read_version
 from fluffy.services.downloads import Download
 from fluffy.services.groups import first_failure
 from fluffy.wire import s3_checksums
@@ -35,9 +35,11 @@ async def upload_part_copy(door: S3Door, call: S3Call) -> Answer:
     source = await find_source(door, call)
     span = _span(call, source.version.size)
     upload = await session_of(door, call)
-    version = await read_version(door, source.call, source.version.generation)
-    if version is None:
-        raise S3Error("NoSuchKey", 404, "The specified key does not exist.", Key=source.call.key)
+    # By its id: it may have been replaced meanwhile.
+    source.call.query = {"versionId": id_of(source.version)}
+    version = await read_version(door, source.call, source.facts)
+    if version is None or version.version_no != source.version.version_no:
+        raise missing(source.call)
     watch = Watch({}, None, None)
     watch.use(checksum_of(upload).algorithm)
     parts = () if span is None else (span,)
@@ -55,8 +57,8 @@ async def upload_part_copy(door: S3Door, call: S3Call) -> Answer:
         finally:
             download.close()
     headers: Headers = []
-    if source.facts.is_versioned:
-        headers.append(("x-amz-copy-source-version-id", str(version.generation)))
+    if source.facts.versioning:
+        headers.append(("x-amz-copy-source-version-id", id_of(version)))
     return xml_answer("CopyPartResult", [
         ("LastModified", iso_ms(door.desk.clock.now_ms())), ("ETag", f'"{watch.md5.hex()}"'),
         (CHECKSUM_ELEMENTS[watch.algorithm], s3_checksums.encode(watch.checksum))], headers=headers)

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 
 from fluffy.base.errors import AccessDenied, QuerySyntax, RangeIllegal
 from fluffy.core.access.policy import Act
-from fluffy.core.metadata import queries
 from fluffy.core.metadata.model import FileVersion
 from fluffy.core.metadata.own_meta import ACL, OWN, SUM, said
 from fluffy.core.metadata.queries_objects import BucketFacts
 from fluffy.gateways.http.exchange import Answer, Headers
-from fluffy.gateways.native.answers import LOOP_FILE_BYTES_MAX
 from fluffy.gateways.native.files import SANDBOX, Nothing, Occupied, slice_of
 from fluffy.gateways.s3.answers import shown_etag
 from fluffy.gateways.s3.call import S3Call
 from fluffy.gateways.s3.door import S3Door
 from fluffy.gateways.s3.naming import CONTENT_HEADERS, META_PREFIX, REDIRECT
 from fluffy.gateways.s3.parts import part_span
-from fluffy.gateways.s3.versions import version_headers, wanted_generation
-from fluffy.gateways.s3.writing import object_path_of
+from fluffy.gateways.s3.versions import missing, read_version, version_headers
 from fluffy.wire.conditions import ReadConditions, evaluate, http_date, range_applies
 from fluffy.wire.ranges import Span, content_range, parse_range, unsatisfied_range
 from fluffy.wire.s3_checksums import ALGORITHMS, TYPE_HEADER, header_of
@@ -73,34 +68,20 @@ async def find_version(door: S3Door, call: S3Call) -> Found:
         door.allow(call, Act.READ)
     except AccessDenied as error:
         denied = error
-    generation = wanted_generation(call)
-    version = await read_version(door, call, generation)
+    version = await _read(door, call, facts, denied)
     if denied is not None and (version is None or version.meta.get(ACL) != "public-read"):
         raise denied
     if version is None:
-        raise missing(call, generation)
+        raise missing(call)
     return Found(facts, version)
 
 
-async def read_version(door: S3Door, call: S3Call, generation: int | None) -> FileVersion | None:
-    """The version, with its bytes or chunks; None: there is none."""
-    path = object_path_of(call)
-    reader = door.desk.reader
-
-    def look(db: sqlite3.Connection, size_max: int | None = None) -> FileVersion | None:
-        return queries.file_version(db, path, generation, size_max=size_max)
-
-    version = reader.read(partial(look, size_max=LOOP_FILE_BYTES_MAX))
-    if version is not None and version.size > LOOP_FILE_BYTES_MAX:
-        version = await reader.read_in_thread(look, call.deadline)
-    return version
-
-
-def missing(call: S3Call, generation: int | None) -> S3Error:
-    if generation is not None:
-        return S3Error("NoSuchVersion", 404, "The specified version does not exist.", Key=call.key,
-                       VersionId=call.query.get("versionId"))
-    return S3Error("NoSuchKey", 404, "The specified key does not exist.", Key=call.key)
+async def _read(door: S3Door, call: S3Call, facts: BucketFacts, denied: AccessDenied | None) -> FileVersion | None:
+    """Raises `denied` rather than to tell that there is a delete marker."""
+    try:
+        return await read_version(door, call, facts)
+    except S3Error as error:
+        raise denied or error from error
 
 
 def _checked(call: S3Call, version: FileVersion) -> int:
@@ -124,7 +105,7 @@ def version_head(door: S3Door, call: S3Call, found: Found) -> Headers:
     version = found.version
     headers: Headers = [
         ("ETag", f'"{shown_etag(version)}"'), ("Last-Modified", http_date(version.modified_ms // 1000)),
-        ("Accept-Ranges", "bytes"), *SANDBOX, *version_headers(door, found.facts, version.generation)]
+        ("Accept-Ranges", "bytes"), *SANDBOX, *version_headers(found.facts, version)]
     for name, shown in _SHOWN.items():
         if OWN + name in version.meta:
             headers.append((shown, version.meta[OWN + name]))

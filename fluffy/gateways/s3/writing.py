@@ -6,8 +6,7 @@ import sqlite3
 from contextlib import ExitStack
 from dataclasses import replace
 
-from fluffy.base.errors import NameIllegal, Unavailable
-from fluffy.base.object_keys import KEY_BYTES_MAX
+from fluffy.base.errors import Unavailable
 from fluffy.base.paths import RemotePath
 from fluffy.base.units import GIB
 from fluffy.core.access.policy import Act
@@ -20,7 +19,8 @@ from fluffy.gateways.s3.answers import empty_answer, matched_etag
 from fluffy.gateways.s3.call import S3Call
 from fluffy.gateways.s3.door import S3Door
 from fluffy.gateways.s3.naming import content_type_of, meta_of, tags_of
-from fluffy.gateways.s3.versions import version_headers
+from fluffy.gateways.s3.versions import stored_headers
+from fluffy.gateways.s3.writing_paths import object_path_of
 from fluffy.services.uploads import PutOrder
 from fluffy.wire.s3_checksums import FULL_OBJECT, TYPE_HEADER, encode, header_of
 from fluffy.wire.s3_errors import S3Error
@@ -66,24 +66,13 @@ async def store_object(door: S3Door, call: S3Call, facts: BucketFacts, order: Pu
     headers: Headers = [
         ("ETag", f'"{stored.etag}"'), (header_of(watch.algorithm), encode(watch.checksum)),
         (TYPE_HEADER, FULL_OBJECT),
-        *version_headers(door, facts, int(stored.outcome.facts["generation"]))]
+        *stored_headers(stored.outcome.facts)]
     return empty_answer(200, headers)
 
 
 def _room(db: sqlite3.Connection, path: RemotePath, call: S3Call) -> Early:
     left, present = queries.bytes_left(db, path.bucket, call.user.user_no), queries.file_head(db, path)
     return Early(None, left if left is None or present is None else left + present.size)
-
-
-def object_path_of(call: S3Call) -> RemotePath:
-    """The path of the call's object. Raises S3Error."""
-    if len(call.key.encode()) > KEY_BYTES_MAX:
-        raise S3Error("KeyTooLongError", 400, "Your key is too long", Size=len(call.key.encode()),
-                      MaxSizeAllowed=KEY_BYTES_MAX)
-    try:
-        return call.path
-    except NameIllegal as error:
-        raise S3Error("InvalidArgument", 400, error.message, ArgumentName="Key") from error
 
 
 def write_conditions(call: S3Call) -> tuple[str | None, bool]:
