@@ -1,7 +1,8 @@
 """What was decided at a cluster's birth stays: the configuration may repeat it, not change it.
 
 The log's majority is counted over its members. A node that took another list of them from an edited file could elect
-itself with too few votes and acknowledge what the others never see; so such a node must not start.
+itself with too few votes and acknowledge what the others never see; so the list is taken from the file at the birth
+only, and ever after from the log (fluffy/drivers/raft/membership.py).
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import logging
 import sqlite3
 
 from fluffy.apps.settings import Settings
-from fluffy.base.errors import ConfigIllegal
 from fluffy.core.metadata import queries
 
 log = logging.getLogger(__name__)
@@ -20,21 +20,18 @@ _KEPT = ("replication", "write_quorum", "chunk_size", "inline_max", "trash_days"
 
 
 def check_birth_facts(settings: Settings, db: sqlite3.Connection) -> None:
-    """Raises ConfigIllegal when the configuration names other nodes than the cluster was born with.
+    """Tell of differences: what the log says counts. Before the birth there is nothing to compare.
 
-    Other differences do no harm (the log's values count) and are warned of. Before the birth there is nothing to check.
+    Which nodes the configuration names matters only for their addresses: who is a member is in the log, and changes
+    there (`--join`, `remove`).
     """
     state = queries.cluster_state(db)
     if state is None:
         return
-    born = {str(record.name) for record in queries.node_records(db)}
-    named = {str(name) for name in settings.nodes}
-    if born != named:
-        missing, added = sorted(born - named), sorted(named - born)
-        parts = [f"it lacks {', '.join(missing)}"] * bool(missing) + [f"it adds {', '.join(added)}"] * bool(added)
-        raise ConfigIllegal(
-            f"{settings.path} names other nodes than this cluster has: {' and '.join(parts)}; nodes cannot be added or "
-            f"removed by editing the configuration, so put the list of nodes back")
+    members = {str(record.name) for record in queries.node_records(db)}
+    extra = sorted({str(name) for name in settings.nodes} - members)
+    if extra:
+        log.info("settings.not_members", extra={"nodes": ", ".join(extra)})
     for key in _KEPT:
         if getattr(settings.cluster, key) != getattr(state.settings, key):
             log.warning("settings.kept_from_birth", extra={

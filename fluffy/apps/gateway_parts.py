@@ -18,6 +18,7 @@ from fluffy.apps.gateway_words import GatewayWords
 from fluffy.apps.identity import load_or_create_identity
 from fluffy.apps.known_nodes import NodeAddresses, wait_for_birth
 from fluffy.apps.settings import NodeSettings, Settings
+from fluffy.apps.supervisor import tell_supervisor
 from fluffy.base.errors import ConfigIllegal, NotReady
 from fluffy.base.ids import NodeNo
 from fluffy.core.health.pacing import PACES
@@ -35,7 +36,7 @@ from fluffy.drivers.meta_reader import MetaReader
 from fluffy.drivers.search_reader import SearchReader
 from fluffy.gateways.native.access_log import AccessLog
 from fluffy.gateways.native.auth import Tokens
-from fluffy.gateways.native.desk import DataPath, Desk, Keepsakes, People, new_slots
+from fluffy.gateways.native.desk import DataPath, Desk, Keepsakes, NodesDoor, People, new_slots
 from fluffy.gateways.native.limits import DOWNLOADS_MAX
 from fluffy.gateways.native.metrics import Metrics
 from fluffy.gateways.native.pulse import Pulse
@@ -63,7 +64,8 @@ from fluffy.services.signed_urls import UrlSigner
 from fluffy.services.throttle import Throttle
 from fluffy.services.tokens import TokenMaker
 from fluffy.services.uploads import Uploads
-from fluffy.wire.handshake import PeerIdentity
+from fluffy.wire.handshake import PeerIdentity, derive_key
+from fluffy.wire.joining import PURPOSE as JOIN_PURPOSE
 
 # Three uploads at full speed, or a dozen slow ones; 96 MiB. A process must stay below 300 MiB with all pools full.
 UPLOAD_BUFFERS_MAX = 12
@@ -136,7 +138,8 @@ def make_front(settings: Settings, node: NodeSettings, worker: int, connections:
         uploading=uploading, downloading=downloading, waiting=waiting,
         scheme="http" if settings.tls.cert is None else "https",
         keepsakes=Keepsakes(BackupFiles(node.dir, node.name), ThreadPoolExecutor(
-            KEEPSAKE_THREADS, thread_name_prefix="keepsakes")))
+            KEEPSAKE_THREADS, thread_name_prefix="keepsakes")),
+        started_ms=clock.now_ms())
     words = GatewayWords(node.dir / "run", worker, desk.user_times)
     desk.keeper_word = lambda: words.last
     domains = tuple(dict.fromkeys((*LOCAL_DOMAINS, settings.cluster.s3_domain)))
@@ -181,6 +184,7 @@ async def data_path(settings: Settings, node: NodeSettings, front: Front, *, own
     # Read now: after the birth the log process writes the cluster's UUID into it.
     identity = load_or_create_identity(settings, node)
     me = PeerIdentity(node.name, identity.disk_uuid, state.cluster_uuid)
+    front.desk.nodes = NodesDoor(derive_key(settings.secret(), JOIN_PURPOSE), lambda: tell_supervisor(node.dir))
     store = ChunkFiles(node.dir, settings.cluster.fsync)
     addresses = NodeAddresses(settings, front.reader)
     peers = DataPortClient(addresses.address_of, settings.secret(), me, names=addresses.name_of)

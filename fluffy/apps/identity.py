@@ -37,8 +37,10 @@ class Identity:
     cluster_uuid: ClusterUuid | None  # None: the cluster is not born yet, as far as this disk knows
 
 
-def load_or_create_identity(settings: Settings, node: NodeSettings) -> Identity:
+def load_or_create_identity(settings: Settings, node: NodeSettings, *, joins: bool = False) -> Identity:
     """The identity in the node's folder; a new one in a folder that never held a node.
+
+    `joins`: the node is to become a member of a cluster that exists, whose secret must be here already.
 
     Called by the supervisor under the folder's lock; its children call it too and then only read. Raises
     IdentityMismatch for another node's folder, another cluster's secret or name, or a folder that lost its node.json.
@@ -48,7 +50,7 @@ def load_or_create_identity(settings: Settings, node: NodeSettings) -> Identity:
     if newborn:
         _refuse_orphaned_folder(node.dir)
     # Only a newborn node may make the secret: an old one without it has lost it, and a new one would not help.
-    check = secret_check(settings.secret(create=newborn))
+    check = secret_check(settings.secret(create=newborn and not joins))
     if newborn:
         node.dir.mkdir(parents=True, exist_ok=True)
         _write(path, {"format": FORMAT, "name": node.name, "disk_uuid": new_disk_uuid(), "cluster_uuid": None,
@@ -67,6 +69,8 @@ def load_or_create_identity(settings: Settings, node: NodeSettings) -> Identity:
             f"the folder {node.dir} was made with another cluster secret; put the secret of its cluster into "
             f"{settings.cluster.secret_file} (or FLUFFY_CLUSTER_SECRET), or give this node an empty folder",
             folder=str(node.dir))
+    if found.get("removed"):
+        raise IdentityMismatch(str(found["removed"]), folder=str(node.dir))
     cluster_uuid = found["cluster_uuid"]
     return Identity(node.name, DiskUuid(found["disk_uuid"]), ClusterUuid(cluster_uuid) if cluster_uuid else None)
 
@@ -85,6 +89,17 @@ def record_cluster_uuid(node_dir: Path, cluster_uuid: ClusterUuid) -> None:
             f"the folder {node_dir} belongs to the cluster with UUID {found['cluster_uuid']}, but the log here says "
             f"{cluster_uuid}; give this node its own folder, or an empty one and admit it again", folder=str(node_dir))
     _write(path, found | {"cluster_uuid": cluster_uuid})
+
+
+def record_removal(node_dir: Path, reason: str) -> None:
+    """The cluster has let this disk go for good: it does not start again. `reason` is the sentence that says so."""
+    path = node_dir / IDENTITY_NAME
+    _write(path, _read(path) | {"removed": reason})
+
+
+def read_disk_uuid(node_dir: Path) -> DiskUuid:
+    """Of a folder whose identity was checked before."""
+    return DiskUuid(_read(node_dir / IDENTITY_NAME)["disk_uuid"])
 
 
 def secret_check(secret: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from fluffy.apps.identity import read_disk_uuid
 from fluffy.apps.settings import NodeSettings, Settings
 from fluffy.base.errors import NotReady, PeerUnreachable
 from fluffy.base.ids import NodeNo
@@ -15,16 +16,21 @@ BIRTH_POLL_S = 0.25
 
 
 async def wait_for_birth(reader: MetaReader, node: NodeSettings) -> tuple[ClusterState, NodeNo]:
-    """The cluster's state and this node's number, once both exist."""
+    """The cluster's state and this node's number, once both exist: for a machine that joins, once it has caught up.
+
+    A node is known by its disk: under its name an older one may stand in a catalog that is still catching up.
+    """
     while True:
         try:
             state = reader.read(queries.cluster_state)
             records = reader.read(queries.node_records)
         except NotReady:
             state, records = None, ()
-        numbers = [record.node_no for record in records if record.name == node.name]
-        if state is not None and numbers:
-            return state, numbers[0]
+        if state is not None:
+            disk_uuid = read_disk_uuid(node.dir)
+            for record in records:
+                if record.disk_uuid == disk_uuid:
+                    return state, record.node_no
         await asyncio.sleep(BIRTH_POLL_S)
 
 

@@ -18,10 +18,10 @@ from typing import NoReturn
 import click
 
 from fluffy.apps import supernode
-from fluffy.apps.local_config import NAMES, Wanted, prepare_config
+from fluffy.apps.local_config import NAMES, Wanted, add_node, prepare_config
 from fluffy.apps.local_nodes import NodeProcess, end_processes, majority_runs, running_pid, start_node, wait_ready
 from fluffy.apps.settings import CONFIG_ENV, Settings, find_config, load
-from fluffy.base.errors import StartRefused
+from fluffy.base.errors import ConfigIllegal, StartRefused
 
 # Until every /readyz says 200: a cold start takes about 3 s, a busy machine several times that.
 READY_WAIT_S = 60.0
@@ -37,17 +37,24 @@ _REPL = "from fluffy.apps.client import main; main()"
 @click.option("--no-supernode", is_flag=True, help="without the supernode")
 @click.option("--detach", is_flag=True, help="leave the nodes running and return when they are ready")
 @click.option("--node", help="start only this node of the cluster")
+@click.option("--add", metavar="NAME", help="add a node of this name to the running cluster")
+@click.option("--join", metavar="HOST:PORT", help="with --node: let it join the cluster of the node there")
 def up_command(nodes: int | None, folder: Path | None, base_port: int | None, name: str | None, no_supernode: bool,
-               detach: bool, node: str | None) -> None:
+               detach: bool, node: str | None, add: str | None, join: str | None) -> None:
     wanted = Wanted(nodes, base_port, name, with_supernode=not no_supernode)
+    if (add is not None and node is not None) or (join is not None and node is None):
+        raise click.UsageError("--add stands alone, and --join with --node")
     try:
         settings = load(prepare_config(folder, wanted))
+        if add is not None:
+            node, join = add, _a_running_peer(settings)
+            settings = load(add_node(settings.path, add))
         if node is not None:
             settings.node(node)
     except StartRefused as error:
         raise click.ClickException(error.message) from error
     names: list[str] = [node] if node is not None else list(settings.nodes)
-    _start(settings, names)
+    _start(settings, names, join)
     if node is None and not no_supernode and settings.supernode is not None and not supernode.AVAILABLE:
         click.echo(f"note: {supernode.NOT_YET}", err=True)
     if detach:
@@ -76,13 +83,20 @@ def down_command(folder: Path | None) -> None:
     click.echo(f"cluster {settings.cluster.name}: {stopped} stopped")
 
 
-def _start(settings: Settings, names: Iterable[str]) -> None:
+def _a_running_peer(settings: Settings) -> str:
+    for node in settings.nodes.values():
+        if running_pid(node.dir) is not None:
+            return f"{node.host}:{node.http}"
+    raise ConfigIllegal(f"no node of the cluster {settings.cluster.name} runs here; start it first: fluffy up --detach")
+
+
+def _start(settings: Settings, names: Iterable[str], join: str | None = None) -> None:
     """Start what does not run yet, and wait. A failure ends what was started here and says why."""
     started: list[NodeProcess] = []
     for name in names:
         node = settings.node(name)
         if running_pid(node.dir) is None:
-            started.append(start_node(settings, node))
+            started.append(start_node(settings, node, join))
         else:
             click.echo(f"node {name} runs already", err=True)
     problem: str | None = "interrupted"

@@ -10,6 +10,7 @@ from fluffy.apps.settings import CONFIG_NAME, IPTABLE_NAME, Settings, find_confi
 from fluffy.base.checks import invariant
 from fluffy.base.errors import ConfigIllegal
 from fluffy.core.health.membership_plan import VOTERS_MAX
+from fluffy.wire.iptable import NODE_NAME
 
 NAMES = ("one", "two", "three", "four", "five", "six", "seven")
 invariant(len(NAMES) == VOTERS_MAX, "every voter that a cluster may have is named")
@@ -17,6 +18,8 @@ BASE_PORT = 7000
 NODES = 3
 CLUSTER = "alpha"
 HOST = "127.0.0.1"
+# The doors of all nodes stand a hundred apart.
+PORTS_PER_DOOR = 100
 
 _CONFIG = """\
 # Written by `fluffy up`: {count} nodes on this machine. Edit it as you like; `fluffy up` does not write it again.
@@ -80,14 +83,54 @@ def prepare_config(folder: Path | None, wanted: Wanted) -> Path:
     addresses = "".join(f"{NAMES[index]:<8}{HOST}:{base + 101 + index}\n" for index in range(count))
     path.with_name(IPTABLE_NAME).write_text(
         f"# The members of the cluster {wanted.name or CLUSTER}: NAME HOST:HTTP_PORT\n{addresses}", encoding="utf-8")
+    _write_checked(path, _config_text(count, base, wanted.name or CLUSTER, wanted.with_supernode))
+    return path
+
+
+def add_node(path: Path, name: str) -> Path:
+    """Write one more node into a configuration that `fluffy up` made, and into the address list beside it.
+
+    Its ports follow those of the first node. Raises ConfigIllegal when the file is not such a one.
+    """
+    settings = load(path)
+    if not NODE_NAME.match(name):
+        raise ConfigIllegal(f"{name!r} is not a name: use up to 63 letters, digits, - and _, with a letter or "
+                            "digit first")
+    if name in settings.nodes:
+        raise ConfigIllegal(f"{path} has a node {name} already; start it with: fluffy up --node {name}")
+    used = {node.http for node in settings.nodes.values()}
+    base = next(iter(settings.nodes.values())).http - 101
+    index = next(index for index in range(PORTS_PER_DOOR) if base + 101 + index not in used)
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    last = max((at for at, line in enumerate(lines) if any(line.startswith(f"  {old}: {{") for old in settings.nodes)),
+               default=None)
+    if last is None:
+        raise ConfigIllegal(f"{path} was not written by `fluffy up`: write the line of node {name} into it "
+                            f"yourself, then: fluffy up --node {name} --join HOST:PORT")
+    lines.insert(last + 1, _node_line(name, index, base) + "\n")
+    _write_checked(path, "".join(lines))
+    iptable = path.with_name(IPTABLE_NAME)
+    if iptable.is_file():
+        with iptable.open("a", encoding="utf-8") as file:
+            file.write(f"{name:<8}{HOST}:{base + 101 + index}\n")
+    return path
+
+
+def _node_line(name: str, index: int, base: int) -> str:
+    zone = chr(ord("a") + index) if index < 26 else name
+    return _NODE.format(name=name, host=HOST, zone=zone, http=base + 101 + index, raft=base + 201 + index,
+                        data=base + 301 + index, s3=base + 401 + index)
+
+
+def _write_checked(path: Path, text: str) -> None:
+    """Replace a configuration by one that can be read."""
     draft = path.with_suffix(".yaml.tmp")
-    draft.write_text(_config_text(count, base, wanted.name or CLUSTER, wanted.with_supernode), encoding="utf-8")
+    draft.write_text(text, encoding="utf-8")
     try:
         load(draft)
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
-    return path
 
 
 def _check_fits(settings: Settings, wanted: Wanted) -> None:
@@ -103,10 +146,7 @@ def _check_fits(settings: Settings, wanted: Wanted) -> None:
 
 
 def _config_text(count: int, base: int, name: str, with_supernode: bool) -> str:
-    nodes = "\n".join(
-        _NODE.format(name=NAMES[index], host=HOST, zone=chr(ord("a") + index), http=base + 101 + index,
-                     raft=base + 201 + index, data=base + 301 + index, s3=base + 401 + index)
-        for index in range(count))
+    nodes = "\n".join(_node_line(NAMES[index], index, base) for index in range(count))
     replication = min(3, count)
     peers = ", ".join(f"http://{HOST}:{base + 101 + index}" for index in range(count))
     return _CONFIG.format(

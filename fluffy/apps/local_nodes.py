@@ -52,8 +52,11 @@ def running_pid(node_dir: Path) -> int | None:
     return pid if lock in open_files else None
 
 
-def start_node(settings: Settings, node: NodeSettings) -> NodeProcess:
-    """Start `server.py` for the node in a session of its own (no terminal reaches it), its log in DIR/server.log."""
+def start_node(settings: Settings, node: NodeSettings, join: str | None = None) -> NodeProcess:
+    """Start `server.py` for the node in a session of its own (no terminal reaches it), its log in DIR/server.log.
+
+    `join`: the HTTP address of a member, for a node that is to become one.
+    """
     node.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     log_path = node.dir / LOG_NAME
     if log_path.exists() and log_path.stat().st_size > LOG_BYTES_MAX:
@@ -61,7 +64,8 @@ def start_node(settings: Settings, node: NodeSettings) -> NodeProcess:
     root = str(Path(__file__).resolve().parents[2])
     with log_path.open("ab") as log_file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "fluffy.apps.server", node.name, "--config", str(settings.path)],
+            [sys.executable, "-m", "fluffy.apps.server", node.name, "--config", str(settings.path),
+             *(() if join is None else ("--join", join))],
             stdin=subprocess.DEVNULL, stdout=log_file, stderr=log_file, start_new_session=True,
             env=os.environ | {CONFIG_ENV: str(settings.path),
                               "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))})

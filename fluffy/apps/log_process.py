@@ -17,11 +17,12 @@ from typing import Any
 
 from fluffy.apps.birth_facts import check_birth_facts
 from fluffy.apps.genesis import Birth
-from fluffy.apps.identity import load_or_create_identity, record_cluster_uuid
+from fluffy.apps.identity import load_or_create_identity, record_cluster_uuid, record_removal
 from fluffy.apps.process import run_process
 from fluffy.apps.seed import Seed, read_seed
 from fluffy.apps.settings import NodeSettings, Settings
 from fluffy.base.checks import EXIT_DISK_FAILED
+from fluffy.base.errors import StartRefused
 from fluffy.base.ids import ClusterUuid
 from fluffy.core.metadata import queries
 from fluffy.drivers.raft import library
@@ -53,6 +54,11 @@ def boottime() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def removed_sentence(name: str) -> str:
+    return (f"node {name} was removed from this cluster, and its disk cannot come back; to let the machine join as a "
+            f"new one, empty the folder of the node and start: server.py {name} --join HOST:PORT")
+
+
 class LogProcess:
     """All parts of one log process, and its loop."""
 
@@ -62,6 +68,7 @@ class LogProcess:
         self.identity = load_or_create_identity(settings, node)
         self.cluster_uuid = self.identity.cluster_uuid or ""
         self.stopping = False
+        self._members_seen = -1
         self._jobs = ThreadJobs()
         self._seed = read_seed(node.dir) or Seed({}, ())
         self._poller = EpollPoller()
@@ -87,11 +94,23 @@ class LogProcess:
         log.info("log.started", extra={"applied": self.store.applied_index, "last": self.raft.journal.last_index})
         while not self.stopping:
             self._turn()
+            self._look_whether_removed()
         self._hand_over()
         self.server.close()
         self.raft.close()
         self._wal.stop()
         log.info("log.stopped")
+
+    def _look_whether_removed(self) -> None:
+        """End, for good, once this node's own state or another member says that its disk is no member's any more."""
+        reason = self.links.gone
+        if reason is None and self._members_seen != self.store.members_changed:
+            self._members_seen = self.store.members_changed
+            if queries.is_retired_disk(self.store.db, self.identity.disk_uuid):
+                reason = removed_sentence(self.node.name)
+        if reason is not None:
+            record_removal(self.node.dir, reason)
+            raise StartRefused(reason)
 
     def _turn(self) -> None:
         began = boottime()
@@ -185,8 +204,7 @@ class LogProcess:
         if self.cluster_uuid and peer.cluster_uuid and peer.cluster_uuid != self.cluster_uuid:
             return f"{peer.name} belongs to another cluster ({peer.cluster_uuid}, not {self.cluster_uuid})"
         if queries.is_retired_disk(self.store.db, peer.disk_uuid):
-            return (f"node {peer.name} was removed from this cluster, and its disk cannot come back: empty its folder "
-                    f"and let it join as a new one: server.py {peer.name} --join HOST:PORT")
+            return removed_sentence(peer.name)
         membership = self.raft.membership
         if peer.name not in membership.peers and not self.cluster_uuid:
             return f"{peer.name} is not among the nodes with which this cluster is to be born"

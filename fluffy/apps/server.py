@@ -19,9 +19,10 @@ import click
 
 from fluffy.apps.children import Backoff, Child, ChildSpec
 from fluffy.apps.identity import load_or_create_identity
+from fluffy.apps.joining import join_cluster
 from fluffy.apps.node_lock import node_lock
-from fluffy.apps.settings import NodeSettings, Settings, load
-from fluffy.apps.supervisor import Supervisor, signal_inbox
+from fluffy.apps.settings import NodeSettings, Settings, check_for_birth, load
+from fluffy.apps.supervisor import RESTART, STOP_SIGNALS, Supervisor, signal_inbox
 from fluffy.base.checks import EXIT_REFUSED_TO_START
 from fluffy.base.errors import StartRefused
 from fluffy.base.units import MIB
@@ -61,16 +62,25 @@ def child_specs(settings: Settings, node: NodeSettings) -> tuple[ChildSpec, ...]
                  drain_s=KEEPER_DRAIN_S))
 
 
-def run_node(name: str, config: Path | None) -> int:
-    """Run the node until it is told to stop; returns the exit status. Raises StartRefused with what to do."""
+def run_node(name: str, config: Path | None, join: str | None = None) -> int:
+    """Run the node until it is told to stop; returns the exit status. Raises StartRefused with what to do.
+
+    `join`: HOST:PORT of a member that is asked to let this machine in, if no cluster has yet.
+    """
     settings = load(config)
     node = settings.node(name)
     setup_logging("server", node.name)
     _prepare_folder(node)
     with signal_inbox() as inbox, node_lock(node.dir, node.name) as lock_fd:
-        identity = load_or_create_identity(settings, node)
+        identity = load_or_create_identity(settings, node, joins=join is not None)
+        if identity.cluster_uuid is None and join is None:
+            check_for_birth(settings)
         _prepare_surroundings()
         _check_ports_free(node)
+        if identity.cluster_uuid is None and join is not None and not join_cluster(
+                settings, node, identity, join, lambda rest_s: bool(STOP_SIGNALS.intersection(inbox.wait(rest_s))),
+                lambda text: click.echo(f"server.py: node {node.name}: {text}", err=True)):
+            return 0
         log.info("server.starting", extra={"disk_uuid": identity.disk_uuid, "cluster_uuid": identity.cluster_uuid,
                                            "folder": node.dir, "fsync": settings.cluster.fsync})
         children = [Child(spec, node.dir / "run", Backoff(), lock_fd) for spec in child_specs(settings, node)]
@@ -83,17 +93,17 @@ def run_node(name: str, config: Path | None) -> int:
 @click.command(help="Run the node NAME of the configuration in the foreground. SIGTERM drains and ends it.")
 @click.argument("name")
 @click.option("--config", type=click.Path(path_type=Path), help="default: FLUFFY_CONFIG, then config.yaml")
-@click.option("--join", metavar="HOST:PORT", help="ask this member to admit this machine (not yet)")
+@click.option("--join", metavar="HOST:PORT", help="add this machine to the cluster of the node with this HTTP address")
 def main(name: str, config: Path | None, join: str | None) -> None:
-    if join is not None:
-        click.echo("server.py: --join is not there yet: in this version the nodes of a cluster are those that "
-                   "config.yaml names at its birth; see CHANGELOG.md, \"Not yet\"", err=True)
-        sys.exit(2)
     try:
-        status = run_node(name, config)
+        status = run_node(name, config, join)
     except StartRefused as error:
         click.echo(f"server.py: {error.message}", err=True)
         sys.exit(EXIT_REFUSED_TO_START)
+    if status == RESTART:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execv(sys.executable, sys.orig_argv)
     sys.exit(status)
 
 

@@ -165,6 +165,19 @@ def load(path: Path | None = None) -> Settings:
     return settings
 
 
+def check_for_birth(settings: Settings) -> None:
+    """Whether a cluster may be born with these nodes. Afterwards a configuration may name fewer or more: members come
+    and go, and a machine that joins need know only itself. Raises ConfigIllegal.
+    """
+    count, wanted, file = len(settings.nodes), settings.cluster.replication, settings.path.name
+    if wanted > count:
+        raise ConfigIllegal(f"{file}: cluster.replication: {wanted} copies need as many nodes, but there are {count}; "
+                            f"add nodes or set replication: {count}; or let this node join a cluster that is there: "
+                            "--join HOST:PORT")
+    if count > VOTERS_MAX:
+        raise ConfigIllegal(f"{file}: {count} nodes; a cluster starts with at most {VOTERS_MAX}, and more can join it")
+
+
 def _cluster(top: Section, folder: Path) -> ClusterSettings:
     part = top.section("cluster", CLUSTER_KEYS)
     repair = part.section("repair", REPAIR_KEYS)
@@ -303,14 +316,7 @@ def _check_relations(settings: Settings, top: Section) -> None:
         part.fail("chunk_size", "must be a multiple of 4KiB, the block that disks write at once")
     if cluster.cache_size and cluster.cache_size < cluster.chunk_size:
         part.fail("cache_size", "is smaller than one chunk (chunk_size), so nothing would ever fit; use 0 for none")
-    if settings.nodes:
-        count = len(settings.nodes)
-        if cluster.replication > count:
-            part.fail("replication", f"{cluster.replication} copies need as many nodes, but there are {count}; "
-                                     f"add nodes or set replication: {count}")
-        if count > VOTERS_MAX:
-            top.fail("nodes", f"{count} nodes; a cluster starts with at most {VOTERS_MAX}")
-    elif settings.supernode is None:
+    if not settings.nodes and settings.supernode is None:
         top.fail(None, "names neither nodes nor a supernode")
     _check_ports(settings, top)
     _check_folders(settings, top)

@@ -5,6 +5,7 @@
                                │     ▲                                                     │
                   child ended  └─────┘ back-off, start again        second SIGTERM: kill all at once
 
+SIGUSR1 (a rolling restart) drains likewise; the caller then starts the same program anew, in the same process.
 One thread, no event loop: the supervisor must be the one process of a node that nothing can upset. Exit 78 (the child
 refuses to start and has said why on stderr) is never retried: nothing would be different the next time.
 """
@@ -12,6 +13,7 @@ refuses to start and has said why on stderr) is never retried: nothing would be 
 from __future__ import annotations
 
 import logging
+import os
 import select
 import signal
 import socket
@@ -19,20 +21,34 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
+from pathlib import Path
 from types import FrameType
 
 from fluffy.apps.children import Child
+from fluffy.apps.node_lock import PID_NAME, read_pid
 from fluffy.base.checks import EXIT_REFUSED_TO_START
 
 log = logging.getLogger(__name__)
 
 # The conventional status of a process that SIGTERM ended.
 EXIT_STOPPED_AT_ONCE = 128 + signal.SIGTERM
+# Told to start again (SIGUSR1): what `Supervisor.run` gives back then. Not an exit status: the caller starts it anew.
+RESTART = -1
+RESTART_SIGNAL = signal.SIGUSR1
 # Nothing depends on it: a signal wakes the loop. It bounds the harm of one that was lost.
 LOOK_AGAIN_S = 5.0
 # SIGKILL cannot be refused; a process that is still there then hangs in the kernel (a dead disk).
 KILL_WAIT_S = 10.0
-_STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+
+
+def tell_supervisor(node_dir: Path) -> bool:
+    """By a child: let the supervisor of this node start everything anew. False when our parent is not it."""
+    parent = os.getppid()
+    if read_pid(node_dir / PID_NAME) != parent:
+        return False
+    os.kill(parent, RESTART_SIGNAL)
+    return True
 
 
 class SignalInbox:
@@ -54,8 +70,8 @@ def signal_inbox() -> Iterator[SignalInbox]:
     with reader, writer:
         writer.setblocking(False)
         # What whoever started us had ignored (nohup, a shell's background job) stays ignored.
-        numbers = [n for n in (signal.SIGCHLD, *_STOP_SIGNALS)
-                   if n == signal.SIGTERM or signal.getsignal(n) is not signal.SIG_IGN]
+        numbers = [n for n in (signal.SIGCHLD, RESTART_SIGNAL, *STOP_SIGNALS)
+                   if n in (signal.SIGTERM, RESTART_SIGNAL) or signal.getsignal(n) is not signal.SIG_IGN]
         before = {number: signal.signal(number, _noted) for number in numbers}
         old_fd = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         try:
@@ -83,12 +99,15 @@ class Supervisor:
     def _watch(self, inbox: SignalInbox) -> int:
         while True:
             signals = inbox.wait(self._until_next_start_s())
-            if _STOP_SIGNALS.intersection(signals):
+            if STOP_SIGNALS.intersection(signals):
                 log.info("server.draining")
                 return self._drain(inbox)
             if self._reap_all():
                 self._drain(inbox)
                 return EXIT_REFUSED_TO_START
+            if RESTART_SIGNAL in signals:
+                log.info("server.restarting")
+                return self._drain(inbox) or RESTART
             now = time.monotonic()
             for child in self._children:
                 if not child.running and child.start_at_s <= now:
@@ -130,7 +149,7 @@ class Supervisor:
             if left_s <= 0:
                 self._kill(members)
                 return True
-            if _STOP_SIGNALS.intersection(inbox.wait(min(left_s, LOOK_AGAIN_S))):
+            if STOP_SIGNALS.intersection(inbox.wait(min(left_s, LOOK_AGAIN_S))):
                 return False
             for child in members:
                 child.reap()

@@ -89,10 +89,9 @@ def test_a_folder_that_cannot_be_made_is_refused(folder: Path) -> None:
     assert "cannot be made or used" in refusal(folder, "one")
 
 
-def test_joining_says_that_it_is_not_there_yet(folder: Path) -> None:
-    ended = server(folder, "one", "--join", "127.0.0.1:7101")
-    assert ended.returncode == 2
-    assert "--join is not there yet" in ended.stderr
+def test_who_joins_needs_the_secret_of_the_cluster_first(folder: Path) -> None:
+    assert "copy it from a node that has it" in refusal(folder, "one", "--join", "127.0.0.1:7101")
+    assert not list(folder.glob("*.secret")) and not (folder / "d1/node.json").exists()
 
 
 def test_wrong_usage_is_two(folder: Path) -> None:

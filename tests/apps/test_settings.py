@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from fluffy.apps import settings as settings_module
-from fluffy.apps.settings import find_config, load
+from fluffy.apps.settings import check_for_birth, find_config, load
 from fluffy.base.errors import ConfigIllegal
 from fluffy.base.units import MIB
 
@@ -82,7 +82,6 @@ def test_relative_folders_are_relative_to_the_config_and_not_to_where_one_stands
     ("  replication: six\n", "'six' is not a whole number"),
     ("  replication: 6\n", "out of range: from 1 to 5"),
     ("  replication: true\n", "is not a whole number"),
-    ("  replication: 5\n", "5 copies need as many nodes, but there are 3"),
     ("  write_quorum: 4\n", "4 copies cannot be waited for when replication makes only 3"),
     ("  replication: 2\n  write_quorum: 3\n", "makes only 2"),
     ("  chunk_size: 8 megs\n", "is not a size"),
@@ -146,9 +145,20 @@ def test_with_a_certificate_the_nodes_are_reached_by_https(tmp_path: Path) -> No
     assert found.tls.key == tmp_path / "k.pem"
 
 
+def unborn(path: Path) -> str:
+    with pytest.raises(ConfigIllegal) as caught:
+        check_for_birth(load(path))
+    return caught.value.message
+
+
+def test_a_cluster_is_not_born_with_fewer_nodes_than_copies_but_one_of_them_may_join_another(tmp_path: Path) -> None:
+    message = unborn(config(tmp_path, "  replication: 5\n"))
+    assert "5 copies need as many nodes, but there are 3" in message and "--join" in message
+
+
 def test_more_than_seven_nodes_are_refused(tmp_path: Path) -> None:
     nodes = "".join(f"  n{i}: {{host: 127.0.0.{i}, http: 1, raft: 2, data: 3}}\n" for i in range(1, 9))
-    assert "8 nodes; a cluster starts with at most 7" in refusal(config(tmp_path, nodes=nodes))
+    assert "8 nodes; a cluster starts with at most 7" in unborn(config(tmp_path, nodes=nodes))
 
 
 def test_an_unknown_node_is_refused_with_the_nearest_name(tmp_path: Path) -> None:

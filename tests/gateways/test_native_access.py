@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from fluffy.core.metadata.commands_members import AdmitNode, RemoveNode, RetireNode
 from fluffy.core.metadata.commands_people import ChangeUser, RemoveGrant
 from fluffy.gateways.native.routes import ROUTES
 from tests.gateways.access_examples import EXAMPLES, MARK, Row
@@ -88,9 +89,18 @@ async def world(door: Door) -> World:
     await alice.must("POST", "/v1/keys", {"access_key": "ALICEKEY", "secret": "a-secret-of-hers"})
     tokens = (await alice.must("GET", "/v1/tokens"))["tokens"]
     door.cluster.log.apply(ChangeUser(header(), "gone", disabled=True))
+    _come_and_go(door, "four")
     return World(door, alice, bob, reader, gone, {
         "lock": lock["token"], "upload": upload["id"], "token_id": tokens[0]["token_id"], "then": then,
         "job": str(job)})
+
+
+def _come_and_go(door: Door, name: str) -> None:
+    """A machine that was a member for a moment."""
+    log = door.cluster.log
+    no = log.apply(AdmitNode(header(), name, "its-disk", "d", "127.0.0.1", 1, 2, 3, 0)).facts["node_no"]
+    log.apply(RemoveNode(header(), name, True))
+    log.apply(RetireNode(header(), log.term, no))
 
 
 def test_every_route_has_an_example_and_every_example_a_route() -> None:

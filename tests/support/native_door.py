@@ -28,7 +28,7 @@ from fluffy.drivers.search_reader import SearchReader
 from fluffy.gateways.http.server import HttpServer
 from fluffy.gateways.native.access_log import AccessLog
 from fluffy.gateways.native.auth import Tokens
-from fluffy.gateways.native.desk import DataPath, Desk, Keepsakes, People, new_slots
+from fluffy.gateways.native.desk import DataPath, Desk, Keepsakes, NodesDoor, People, new_slots
 from fluffy.gateways.native.exchange import Call
 from fluffy.gateways.native.metrics import Metrics
 from fluffy.gateways.native.pulse import Pulse
@@ -47,6 +47,8 @@ from fluffy.services.s3_keys import S3Keys
 from fluffy.services.signed_urls import UrlSigner
 from fluffy.services.tokens import TokenMaker
 from fluffy.services.uploads import Uploads
+from fluffy.wire.handshake import derive_key
+from fluffy.wire.joining import PURPOSE
 from tests.support.local_log import ADMIN_TOKEN, BornCluster, born_cluster, genesis_command
 from tests.support.memory_chunks import MemoryChunks
 from tests.support.planted_nodes import PlantedNodes
@@ -161,4 +163,5 @@ def make_desk(cluster: BornCluster, chunks: MemoryChunks, buffers: BufferPool, t
         data=DataPath(NodeNo(1), state.settings, uploads, Downloads(chunks), patches, people, doctor,
                       Quarantine(cluster.node_dir / "quarantine")),
         requests=requests, uploading=uploading, downloading=downloading, waiting=waiting,
-        keepsakes=Keepsakes(BackupFiles(cluster.node_dir, "one"), threads))
+        keepsakes=Keepsakes(BackupFiles(cluster.node_dir, "one"), threads),
+        nodes=NodesDoor(derive_key(CLUSTER_SECRET, PURPOSE), lambda: True))

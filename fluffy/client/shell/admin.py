@@ -14,6 +14,7 @@ import click
 
 from fluffy.base.units import format_size
 from fluffy.client.shell.acts import YES
+from fluffy.client.shell.members import rolling_restart
 from fluffy.client.shell.output import safe
 from fluffy.client.shell.progress import TransferBar
 from fluffy.client.shell.session import Session
@@ -80,7 +81,13 @@ def show_digest(session: Session, words: AdminWords) -> None:
         session.output.line(f"{part:<8} {document[part]}")
 
 
+def restart_all(session: Session, words: AdminWords) -> None:
+    rolling_restart(session, words.yes)
+
+
 ADMIN_ACTS: tuple[AdminAct, ...] = (
+    AdminAct("rolling-restart", "", "restart all nodes, one after the other, each only while all is well without it",
+             restart_all, (Example("admin rolling-restart", "after an upgrade of the program or the configuration"),)),
     AdminAct("backup", "FILE", "bring a backup of the metadata to this machine: names, people, rights, list of chunks",
              make_backup, (Example("admin backup monday.fluffy", "one SQLite file, verified; --force replaces it"),)),
     AdminAct("digest", "", "show a digest of all names, people and history; equal where the same is held",

@@ -9,7 +9,6 @@ import click
 
 from fluffy.base.units import format_size
 from fluffy.client.results_history import Change
-from fluffy.client.shell.acts import YES, confirm
 from fluffy.client.shell.jobs import missing_text
 from fluffy.client.shell.output import safe
 from fluffy.client.shell.session import Session
@@ -120,19 +119,6 @@ def checkpoint(session: Session) -> None:
         session.output.line(f"node {node} has a checkpoint at position {index}")
 
 
-@row("cluster", params=(click.Argument(["node"]),), examples=(("recover two", "after its disk was replaced"),))
-def recover(session: Session, node: str) -> None:
-    """Copy back to a node what it lost."""
-    _show_document(session, session.client.recover(node))
-
-
-@row("cluster", params=(click.Argument(["node"]), YES), examples=(("drain two", "before it leaves for good"),))
-def drain(session: Session, node: str, yes: bool) -> None:
-    """Empty a node before it leaves: its copies go to the others."""
-    confirm(session, f"all copies on node {node} move to other nodes. Go on?", yes=yes)
-    _show_document(session, session.client.drain(node))
-
-
 @row("cluster", takes="remote", params=(
     click.Argument(["path"], required=False, type=REMOTE),
     click.Option(["--since"], type=click.IntRange(0), metavar="SEQ", help="Begin behind this position; else now."),
@@ -189,4 +175,4 @@ def _part(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 SPECS: tuple[Spec, ...] = (
-    status, nodes, peer, checkpoint, recover, drain, watch)
+    status, nodes, peer, checkpoint, watch)

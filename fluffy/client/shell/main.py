@@ -26,6 +26,7 @@ from fluffy.client.shell import (
     jobs,
     keepers,
     keys,
+    members,
     people,
     safety,
     search,
@@ -52,7 +53,7 @@ from fluffy.client.shell.words import split_pipeline, unmask
 SPECS: tuple[Spec, ...] = (
     *transfers.SPECS, *files.SPECS, *writing.SPECS, *folders.SPECS, *search.SPECS, *trees.SPECS,
     *sync.SPECS, *safety.SPECS, *verify.SPECS, *people.SPECS, *keys.SPECS, *cluster.SPECS, *keepers.SPECS,
-    *jobs.SPECS, *doctor.SPECS, *admin.SPECS, *LATER, *HELP_SPECS)
+    *members.SPECS, *jobs.SPECS, *doctor.SPECS, *admin.SPECS, *LATER, *HELP_SPECS)
 
 
 def build_cli(context_factory: ContextFactory) -> ShellGroup:

@@ -40,6 +40,10 @@ class ClusterVerbs(Asking):
         """The cluster as the answering peer sees it."""
         return await self._read("/v1/status")
 
+    async def readiness(self) -> Mapping[str, Any]:
+        """Of the peer that answers: `node`, `started_ms`. Raises Unavailable while it is not ready."""
+        return await self._read("/readyz")
+
     async def nodes(self) -> Mapping[str, Any]:
         """`nodes`: each node with its address, state and space."""
         return await self._read("/v1/nodes")
@@ -77,9 +81,21 @@ class ClusterVerbs(Asking):
         """Copy back to a node what it lost."""
         return await self._write("POST", f"/v1/admin/recover/{quote(node, safe='')}")
 
-    async def drain(self, node: str) -> Mapping[str, Any]:
-        """Empty a node before it leaves."""
-        return await self._write("POST", f"/v1/admin/nodes/{quote(node, safe='')}/drain")
+    async def drain(self, node: str, *, cancel: bool = False) -> Mapping[str, Any]:
+        """Empty a node before it leaves, or stop doing so."""
+        return await self._write("POST", _node_path(node, "/drain"), document={"cancel": cancel}, answer_s=DOCTOR_S)
+
+    async def drain_progress(self, node: str) -> Mapping[str, Any]:
+        """How empty a node is, and whether it may go (`safe`, `verdict`)."""
+        return await self._read(_node_path(node, "/drain"), answer_s=DOCTOR_S)
+
+    async def remove_node(self, node: str, *, force: bool = False) -> Mapping[str, Any]:
+        """End the membership of an emptied node; with `force` of a dead one, whatever is only there."""
+        return await self._write("DELETE", _node_path(node), answer_s=DOCTOR_S, force=force)
+
+    async def restart_node(self, node: str) -> Mapping[str, Any]:
+        """Let a node drain and start again; it must be the peer that is asked (`use_peer`)."""
+        return await self._write("POST", _node_path(node, "/restart"))
 
     async def scrub(self, node: str | None = None) -> Mapping[str, Any]:
         """Let all nodes, or this one, re-read what they hold and check it, now."""
@@ -112,3 +128,7 @@ class ClusterVerbs(Asking):
     async def checkpoint(self) -> Mapping[str, Any]:
         """Make a checkpoint of the metadata now."""
         return await self._write("POST", "/v1/admin/checkpoint", answer_s=CHECKPOINT_S)
+
+
+def _node_path(node: str, rest: str = "") -> str:
+    return f"/v1/admin/nodes/{quote(node, safe='')}{rest}"

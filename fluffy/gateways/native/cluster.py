@@ -38,7 +38,8 @@ async def readyz(desk: Desk, call: Call) -> Answer:
         answer = answer_of(why_not or NotReady(), call.request_id)
         answer.headers.append(("Fluffy-Node", desk.node))
         return answer
-    return json_answer({"status": "ready", "node": desk.node, "leader": status.leader, "seq": status.seq})
+    return json_answer({"status": "ready", "node": desk.node, "leader": status.leader, "seq": status.seq,
+                        "started_ms": desk.started_ms})
 
 
 async def get_status(desk: Desk, call: Call) -> Answer:

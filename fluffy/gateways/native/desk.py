@@ -126,6 +126,14 @@ class Keepsakes:
     making: Slots = field(default_factory=lambda: Slots(BACKUPS_MAX, "backups on their way"))
 
 
+@dataclass(frozen=True, slots=True)
+class NodesDoor:
+    """What machines that come and go need. `restart` tells the node's supervisor; False: there is none."""
+
+    join_key: bytes
+    restart: Callable[[], bool]
+
+
 @dataclass(slots=True)
 class Desk:
     """The native API of one gateway process. `data` is None until the cluster is born.
@@ -156,6 +164,8 @@ class Desk:
     keeper_word: Callable[[], dict[str, Any] | None] = lambda: None
     streaming: Slots = field(default_factory=lambda: Slots(STREAMS_MAX, "streams of changes"))
     keepsakes: Keepsakes | None = None
+    nodes: NodesDoor | None = None
+    started_ms: int = 0
     look_again_at_s: float = 0.0
     is_closing: bool = False
 

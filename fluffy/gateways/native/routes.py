@@ -13,6 +13,7 @@ from fluffy.gateways.native.routes_disaster import DISASTER
 from fluffy.gateways.native.routes_federation import FEDERATION
 from fluffy.gateways.native.routes_health import HEALTH
 from fluffy.gateways.native.routes_keeper import KEEPER
+from fluffy.gateways.native.routes_members import MEMBERS
 from fluffy.gateways.native.routes_people import PEOPLE
 from fluffy.gateways.native.routes_tree import TREE
 from fluffy.gateways.native.routes_uploads import UPLOADS
@@ -22,6 +23,7 @@ BUILT: tuple[Route, ...] = (
     *TREE,
     *PEOPLE,
     *UPLOADS,
+    *MEMBERS,
     *HEALTH,
     *KEEPER,
     *FEDERATION,
@@ -59,9 +61,6 @@ def _later(method: str, pattern: str, doc: str, act: Act = Act.SEE_CLUSTER,
 
 LATER: tuple[Route, ...] = (
     _later("GET", "/", "The dashboard."),
-    _later("POST", "/v1/admin/recover/{node}", "Copy back to a node what it lost.", Act.OPERATE),
-    _later("POST", "/v1/admin/nodes/{name}/drain", "Empty a node.", Act.OPERATE),
-    _later("DELETE", "/v1/admin/nodes/{name}", "Remove a node.", Act.OPERATE),
 )
 
 ROUTES: tuple[Route, ...] = BUILT + LATER
