@@ -47,7 +47,7 @@ from fluffy.gateways.native.version_cache import VersionCache
 from fluffy.gateways.s3.addressing import LOCAL_DOMAINS
 from fluffy.gateways.s3.door import S3Door
 from fluffy.gateways.s3.operation import Operations
-from fluffy.gateways.s3.operations import OPERATIONS
+from fluffy.gateways.s3.operations import MORE_HEADERS, OPERATIONS
 from fluffy.services.about import AboutNode, AskingNodes
 from fluffy.services.chunk_cache import ChunkCache
 from fluffy.services.chunk_reader import ChunkReader
@@ -143,7 +143,8 @@ def make_front(settings: Settings, node: NodeSettings, worker: int, connections:
     words = GatewayWords(node.dir / "run", worker, desk.user_times)
     desk.keeper_word = lambda: words.last
     domains = tuple(dict.fromkeys((*LOCAL_DOMAINS, settings.cluster.s3_domain)))
-    s3 = S3Door(desk, Operations(OPERATIONS), ThreadPoolExecutor(S3_THREADS, thread_name_prefix="s3-bodies"), domains)
+    s3 = S3Door(desk, Operations(OPERATIONS), ThreadPoolExecutor(S3_THREADS, thread_name_prefix="s3-bodies"), domains,
+                more_headers=MORE_HEADERS)
     return Front(desk, s3, log, reader, clock, ThreadPoolExecutor(SENDER_THREADS, thread_name_prefix="sendfile"), words)
 
 

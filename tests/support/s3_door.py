@@ -21,7 +21,7 @@ from fluffy.gateways.http.server import HttpServer
 from fluffy.gateways.s3.call import S3Call
 from fluffy.gateways.s3.door import S3Door
 from fluffy.gateways.s3.operation import Operations
-from fluffy.gateways.s3.operations import OPERATIONS
+from fluffy.gateways.s3.operations import MORE_HEADERS, OPERATIONS
 from fluffy.services.s3_keys import KeyPair
 from tests.support.local_log import header
 from tests.support.native_door import Door, running_door
@@ -78,7 +78,7 @@ async def running_s3(folder: Path, **more: Any) -> AsyncIterator[S3]:
     """Start everything, and end it in order."""
     async with running_door(folder, **more) as native:
         with ThreadPoolExecutor(4) as threads, ThreadPoolExecutor(16) as clients:
-            door = S3Door(native.desk, Operations(OPERATIONS), threads)
+            door = S3Door(native.desk, Operations(OPERATIONS), threads, more_headers=MORE_HEADERS)
             server: HttpServer[S3Call] = HttpServer(door, threads, native.bugs.append)
             async with asyncio.TaskGroup() as group:
                 task = group.create_task(server.run())

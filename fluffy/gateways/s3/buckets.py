@@ -10,10 +10,12 @@ from fluffy.base.paths import check_segment
 from fluffy.core.access.policy import Act
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands import MakeFolder, RemoveFolder
+from fluffy.core.metadata.commands_s3 import SetBucketDocument
 from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.s3.answers import empty_answer, iso_ms, owner_nodes, xml_answer
 from fluffy.gateways.s3.call import S3Call
 from fluffy.gateways.s3.door import PUBLIC_ACLS, S3Door
+from fluffy.gateways.s3.naming import acl_of
 from fluffy.wire.s3_cursor import decode_cursor, encode_cursor
 from fluffy.wire.s3_documents import parse_create_bucket
 from fluffy.wire.s3_errors import S3Error
@@ -55,6 +57,7 @@ async def create_bucket(door: S3Door, call: S3Call) -> Answer:
     parse_create_bucket(await door.read_body(call, CREATE_BYTES_MAX))
     if call.headers.get("x-amz-bucket-object-lock-enabled", "").lower() == "true":
         raise S3Error("NotImplemented", 501, "Object Lock is not supported by this server")
+    is_public = bool(acl_of(call.headers))
     try:
         await door.desk.propose(MakeFolder(door.desk.header(call), call.bucket))
     except AlreadyExists as error:
@@ -63,6 +66,8 @@ async def create_bucket(door: S3Door, call: S3Call) -> Answer:
         if door.desk.standing(call.user, call.bucket) is None:
             raise
         raise _taken(door, call) from error
+    if is_public:
+        await door.desk.propose(SetBucketDocument(door.desk.header(call, "acl"), call.bucket, "acl", b"public-read"))
     return empty_answer(200, [("Location", f"/{call.bucket}")])
 
 
@@ -112,7 +117,7 @@ async def get_location(door: S3Door, call: S3Call) -> Answer:
 
 async def get_policy_status(door: S3Door, call: S3Call) -> Answer:
     facts = door.allow(call, Act.READ)
-    return xml_answer("PolicyStatus", [("IsPublic", "TRUE" if facts.acl in PUBLIC_ACLS else "FALSE")])
+    return xml_answer("PolicyStatus", [("IsPublic", facts.acl in PUBLIC_ACLS)])
 
 
 async def get_request_payment(door: S3Door, call: S3Call) -> Answer:

@@ -29,7 +29,7 @@ from fluffy.gateways.s3.body import Watch, unframed
 from fluffy.gateways.s3.call import S3Call
 from fluffy.gateways.s3.credentials import Credentials, check_signature, unknown_key
 from fluffy.gateways.s3.errors import answer_of, answer_of_bug
-from fluffy.gateways.s3.operation import Level, Operations, not_implemented
+from fluffy.gateways.s3.operation import Level, MoreHeaders, Operations, not_implemented
 from fluffy.services.s3_keys import S3Keys
 from fluffy.services.uploads import BodySource
 from fluffy.wire.s3_checksums import HEADER_PREFIX
@@ -46,7 +46,8 @@ PUBLIC_ACLS = frozenset({"public-read", "public-read-write"})
 class S3Door:
     """The S3 API of one gateway process.
 
-    `threads`: for decoding bodies. `domains`: a host below one of them names a bucket.
+    `threads`: for decoding bodies. `domains`: a host below one of them names a bucket. `more_headers`: of every answer
+    (cors.answer_headers).
     """
 
     desk: Desk
@@ -54,6 +55,7 @@ class S3Door:
     threads: Executor
     domains: tuple[str, ...] = LOCAL_DOMAINS
     region: str = REGION
+    more_headers: tuple[MoreHeaders, ...] = ()
     credentials: Credentials = field(init=False)
     look_again_at_s: float = 0.0
 
@@ -85,6 +87,8 @@ class S3Door:
         except Exception:
             log.exception("request.bug", extra={"request_id": call.request_id, "method": call.method})
             answer = answer_of_bug(call.request_id, call.raw_path)
+        for headers_for in self.more_headers:
+            answer.headers.extend(headers_for(self, call))
         answer.headers.append(("x-amz-request-id", call.request_id))
         answer.headers.append(("x-amz-id-2", call.request_id))
         return answer

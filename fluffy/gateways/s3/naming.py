@@ -79,11 +79,11 @@ def acl_of(headers: Mapping[str, str]) -> str:
     canned = headers.get("x-amz-acl", "private")
     if canned in PRIVATE_ACLS:
         return ""
-    if canned in ("public-read", "public-read-write"):
+    if canned == "public-read":
         return "public-read"
-    if canned == "authenticated-read":
-        raise S3Error("NotImplemented", 501, "the canned ACL authenticated-read is not supported by this server; grant"
-                                             " rights in the bucket")
+    if canned in ("public-read-write", "authenticated-read"):
+        raise S3Error("NotImplemented", 501, f"the canned ACL {canned} is not supported by this server; grant rights in"
+                                             " the bucket")
     raise S3Error("InvalidArgument", 400, "the canned ACL is not known", ArgumentName="x-amz-acl",
                   ArgumentValue=canned[:100])
 

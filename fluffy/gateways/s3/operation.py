@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fluffy.base.checks import invariant
-from fluffy.gateways.http.exchange import Answer
+from fluffy.gateways.http.exchange import Answer, Headers
 from fluffy.wire.s3_errors import S3Error
 
 Level = Literal["service", "bucket", "object"]
 Handler = Callable[[Any, Any], Awaitable[Answer]]
+# What every answer of a door to a call says besides.
+MoreHeaders = Callable[[Any, Any], Headers]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fluffy.gateways.s3.acl import get_bucket_acl, get_object_acl, put_bucket_acl, put_object_acl
+from fluffy.gateways.s3.attributes import get_object_attributes
 from fluffy.gateways.s3.buckets import (
     create_bucket,
     delete_bucket,
@@ -12,13 +14,22 @@ from fluffy.gateways.s3.buckets import (
     list_buckets,
 )
 from fluffy.gateways.s3.copying import copy_object
+from fluffy.gateways.s3.cors import answer_headers, delete_cors, get_cors, preflight, put_cors
 from fluffy.gateways.s3.deleting import delete_object, delete_objects
 from fluffy.gateways.s3.listing import list_objects_v1, list_objects_v2
 from fluffy.gateways.s3.multipart import abort_upload, complete_upload, create_upload, upload_part
 from fluffy.gateways.s3.multipart_lists import list_parts, list_uploads
-from fluffy.gateways.s3.operation import Level, Operation
+from fluffy.gateways.s3.operation import Level, MoreHeaders, Operation
 from fluffy.gateways.s3.part_copies import upload_part_copy
 from fluffy.gateways.s3.reading import get_object
+from fluffy.gateways.s3.tagging import (
+    delete_bucket_tagging,
+    delete_object_tagging,
+    get_bucket_tagging,
+    get_object_tagging,
+    put_bucket_tagging,
+    put_object_tagging,
+)
 from fluffy.gateways.s3.versioning import get_versioning, list_versions, put_versioning
 from fluffy.gateways.s3.writing import put_object
 
@@ -33,6 +44,16 @@ _BUILT: tuple[Operation, ...] = (
     Operation("GetBucketVersioning", "GET", "bucket", get_versioning, ("versioning",), is_read=True),
     Operation("PutBucketVersioning", "PUT", "bucket", put_versioning, ("versioning",)),
     Operation("ListObjectVersions", "GET", "bucket", list_versions, ("versions",), is_read=True),
+    Operation("GetBucketTagging", "GET", "bucket", get_bucket_tagging, ("tagging",), is_read=True),
+    Operation("PutBucketTagging", "PUT", "bucket", put_bucket_tagging, ("tagging",)),
+    Operation("DeleteBucketTagging", "DELETE", "bucket", delete_bucket_tagging, ("tagging",)),
+    Operation("GetBucketAcl", "GET", "bucket", get_bucket_acl, ("acl",), is_read=True),
+    Operation("PutBucketAcl", "PUT", "bucket", put_bucket_acl, ("acl",), note="private and public-read"),
+    Operation("GetBucketCors", "GET", "bucket", get_cors, ("cors",), is_read=True),
+    Operation("PutBucketCors", "PUT", "bucket", put_cors, ("cors",)),
+    Operation("DeleteBucketCors", "DELETE", "bucket", delete_cors, ("cors",)),
+    Operation("PreflightBucket", "OPTIONS", "bucket", preflight, is_read=True, is_signed=False, note="CORS"),
+    Operation("PreflightObject", "OPTIONS", "object", preflight, is_read=True, is_signed=False, note="CORS"),
     Operation("ListObjects", "GET", "bucket", list_objects_v1, is_read=True),
     Operation("ListObjectsV2", "GET", "bucket", list_objects_v2, ("list-type",), is_read=True),
     Operation("DeleteObjects", "POST", "bucket", delete_objects, ("delete",)),
@@ -41,6 +62,12 @@ _BUILT: tuple[Operation, ...] = (
     Operation("GetObject", "GET", "object", get_object, is_read=True),
     Operation("HeadObject", "HEAD", "object", get_object, is_read=True),
     Operation("DeleteObject", "DELETE", "object", delete_object),
+    Operation("GetObjectTagging", "GET", "object", get_object_tagging, ("tagging",), is_read=True),
+    Operation("PutObjectTagging", "PUT", "object", put_object_tagging, ("tagging",)),
+    Operation("DeleteObjectTagging", "DELETE", "object", delete_object_tagging, ("tagging",)),
+    Operation("GetObjectAcl", "GET", "object", get_object_acl, ("acl",), is_read=True),
+    Operation("PutObjectAcl", "PUT", "object", put_object_acl, ("acl",), note="private and public-read"),
+    Operation("GetObjectAttributes", "GET", "object", get_object_attributes, ("attributes",), is_read=True),
     Operation("CreateMultipartUpload", "POST", "object", create_upload, ("uploads",)),
     Operation("UploadPart", "PUT", "object", upload_part, ("partNumber", "uploadId")),
     Operation("UploadPartCopy", "PUT", "object", upload_part_copy, ("partNumber", "uploadId"), "x-amz-copy-source"),
@@ -60,10 +87,6 @@ def _missing(level: Level, *lines: tuple[str, str, str]) -> tuple[Operation, ...
 _NOT_BUILT: tuple[Operation, ...] = (
     *_missing(
         "bucket",
-        ("GetBucketAcl", "GET", "acl"), ("PutBucketAcl", "PUT", "acl"),
-        ("GetBucketTagging", "GET", "tagging"), ("PutBucketTagging", "PUT", "tagging"),
-        ("DeleteBucketTagging", "DELETE", "tagging"),
-        ("GetBucketCors", "GET", "cors"), ("PutBucketCors", "PUT", "cors"), ("DeleteBucketCors", "DELETE", "cors"),
         ("GetBucketLifecycleConfiguration", "GET", "lifecycle"),
         ("PutBucketLifecycleConfiguration", "PUT", "lifecycle"), ("DeleteBucketLifecycle", "DELETE", "lifecycle"),
         ("PostObject", "POST", ""),
@@ -104,10 +127,6 @@ _NOT_BUILT: tuple[Operation, ...] = (
         ("DeleteBucketMetadataTableConfiguration", "DELETE", "metadataTable")),
     *_missing(
         "object",
-        ("GetObjectAcl", "GET", "acl"), ("PutObjectAcl", "PUT", "acl"),
-        ("GetObjectTagging", "GET", "tagging"), ("PutObjectTagging", "PUT", "tagging"),
-        ("DeleteObjectTagging", "DELETE", "tagging"),
-        ("GetObjectAttributes", "GET", "attributes"),
         ("SelectObjectContent", "POST", "select select-type"), ("RestoreObject", "POST", "restore"),
         ("GetObjectTorrent", "GET", "torrent"),
         ("GetObjectLegalHold", "GET", "legal-hold"), ("PutObjectLegalHold", "PUT", "legal-hold"),
@@ -115,3 +134,4 @@ _NOT_BUILT: tuple[Operation, ...] = (
         ("RenameObject", "PUT", "renameObject")),
 )
 OPERATIONS: tuple[Operation, ...] = (*_BUILT, *_NOT_BUILT)
+MORE_HEADERS: tuple[MoreHeaders, ...] = (answer_headers,)

@@ -94,6 +94,21 @@ async def read_version(door: S3Door, call: S3Call, facts: BucketFacts, *, has_by
     return version
 
 
+async def found_version(door: S3Door, call: S3Call, facts: BucketFacts) -> FileVersion:
+    """What is said of the version that the call means. Raises S3Error where there is none."""
+    version = await read_version(door, call, facts, has_bytes=False)
+    if version is None:
+        raise missing(call)
+    return version
+
+
+async def changed_version(door: S3Door, call: S3Call) -> tuple[BucketFacts, FileVersion]:
+    """The version that a change is about, as the newest state has it. Raises S3Error where there is none."""
+    await door.desk.gate.point("strong", None, call.deadline)
+    facts = door.bucket_facts(call.bucket)
+    return facts, await found_version(door, call, facts)
+
+
 def missing(call: S3Call) -> S3Error:
     """There is no such version, or no such object."""
     if "versionId" in call.query:
