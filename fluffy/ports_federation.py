@@ -154,5 +154,6 @@ class ClusterClient(Protocol):
     async def sight(self, asker: str, deadline: Deadline) -> SightAnswer: ...
 
     async def ask(self, method: str, target: str, deadline: Deadline, *, asker: str,
-                  document: Mapping[str, Any] | None = None, request_id: str | None = None) -> Mapping[str, Any]:
+                  document: Mapping[str, Any] | None = None, request_id: str | None = None,
+                  headers: Mapping[str, str] | None = None) -> Mapping[str, Any]:
         """A small request with a small answer. `target`: encoded, with its query."""

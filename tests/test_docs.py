@@ -21,6 +21,7 @@ from fluffy.gateways.native.routes import BUILT, LATER
 from fluffy.gateways.native.table import Route
 from fluffy.gateways.s3.operation import Operation
 from fluffy.gateways.s3.operations import OPERATIONS
+from fluffy.gateways.supernode.routes import ROUTES as SUPERNODE_ROUTES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -101,6 +102,10 @@ def routes_table(routes: Sequence[Route] = BUILT) -> list[str]:
 def later_table() -> list[str]:
     return ["| method and path | meaning |", "|---|---|",
             *(f"| `{route.method} {route.pattern}` | {route.doc} |" for route in LATER)]
+
+
+def test_the_supernode_s_table_is_that_of_its_routes() -> None:
+    check_part(ROOT / "docs/FEDERATION.md", "supernode", routes_table(SUPERNODE_ROUTES))
 
 
 @pytest.mark.parametrize("name, make", [("errors", errors_table), ("routes", routes_table), ("later", later_table)],

@@ -17,9 +17,9 @@ from typing import NoReturn
 
 import click
 
-from fluffy.apps import supernode
 from fluffy.apps.local_config import NAMES, Wanted, add_node, prepare_config
 from fluffy.apps.local_nodes import NodeProcess, end_processes, majority_runs, running_pid, start_node, wait_ready
+from fluffy.apps.local_supernode import start_supernode, supernode_pid
 from fluffy.apps.settings import CONFIG_ENV, Settings, find_config, load
 from fluffy.base.errors import ConfigIllegal, StartRefused
 
@@ -55,15 +55,15 @@ def up_command(nodes: int | None, folder: Path | None, base_port: int | None, na
         raise click.ClickException(error.message) from error
     names: list[str] = [node] if node is not None else list(settings.nodes)
     _start(settings, names, join)
-    if node is None and not no_supernode and settings.supernode is not None and not supernode.AVAILABLE:
-        click.echo(f"note: {supernode.NOT_YET}", err=True)
+    if node is None and not no_supernode:
+        _start_supernode(settings, [settings.node(name).dir for name in names])
     if detach:
         click.echo(f"{_what_is_up(settings, node)}; talk to it with: {_client_line(settings)}")
         return
     try:
         sys.exit(_repl(settings))
     finally:
-        _stop(_running(settings, names))
+        _stop([*_running(settings, names), *_running_supernode(settings)])
 
 
 @click.command(name="down", help="Stop the nodes of a cluster on this machine: drain them, then end them.")
@@ -78,7 +78,7 @@ def down_command(folder: Path | None) -> None:
     except StartRefused as error:
         raise click.ClickException(error.message) from error
     pids = _running(settings, settings.nodes)
-    _stop(pids)
+    _stop([*pids, *_running_supernode(settings)])
     stopped = f"{len(pids)} node{'s' if len(pids) > 1 else ''}" if pids else "no node was running, so none"
     click.echo(f"cluster {settings.cluster.name}: {stopped} stopped")
 
@@ -107,6 +107,25 @@ def _start(settings: Settings, names: Iterable[str], join: str | None = None) ->
             _stop([process.process.pid for process in started if process.process.poll() is None])
     if problem is not None:
         raise click.ClickException(problem)
+
+
+def _start_supernode(settings: Settings, node_dirs: list[Path]) -> None:
+    """Start the supernode when the configuration has one. When that fails, the nodes are ended again."""
+    supernode = settings.supernode
+    if supernode is None:
+        return
+    if supernode_pid(supernode) is not None:
+        click.echo("the supernode runs already", err=True)
+        return
+    trouble = start_supernode(settings, supernode)
+    if trouble is not None:
+        _stop([pid for folder in node_dirs if (pid := running_pid(folder)) is not None])
+        raise click.ClickException(trouble)
+
+
+def _running_supernode(settings: Settings) -> list[int]:
+    pid = None if settings.supernode is None else supernode_pid(settings.supernode)
+    return [] if pid is None else [pid]
 
 
 def _running(settings: Settings, names: Iterable[str]) -> list[int]:

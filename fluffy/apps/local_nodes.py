@@ -57,19 +57,22 @@ def start_node(settings: Settings, node: NodeSettings, join: str | None = None) 
 
     `join`: the HTTP address of a member, for a node that is to become one.
     """
-    node.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    log_path = node.dir / LOG_NAME
+    words = () if join is None else ("--join", join)
+    return NodeProcess(node, start_program(settings, node.dir / LOG_NAME, "fluffy.apps.server", node.name, *words))
+
+
+def start_program(settings: Settings, log_path: Path, module: str, *words: str) -> subprocess.Popen[bytes]:
+    """Start one of our programs in the background, with this configuration and a log of its own."""
+    log_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if log_path.exists() and log_path.stat().st_size > LOG_BYTES_MAX:
         os.replace(log_path, log_path.with_suffix(".log.1"))
     root = str(Path(__file__).resolve().parents[2])
     with log_path.open("ab") as log_file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "fluffy.apps.server", node.name, "--config", str(settings.path),
-             *(() if join is None else ("--join", join))],
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *words, "--config", str(settings.path)],
             stdin=subprocess.DEVNULL, stdout=log_file, stderr=log_file, start_new_session=True,
             env=os.environ | {CONFIG_ENV: str(settings.path),
                               "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))})
-    return NodeProcess(node, process)
 
 
 def wait_ready(settings: Settings, nodes: Sequence[NodeSettings], started: Sequence[NodeProcess],
@@ -135,17 +138,11 @@ def _not_ended(handles: list[int], wait_s: float) -> list[int]:
     return left
 
 
-def _is_ready(node: NodeSettings, answers: dict[str, str]) -> bool:
-    status, body = _probe(node, "/readyz")
-    answers[node.name] = f"{status} {body.strip()}" if status else body
-    return status == 200
-
-
-def _probe(node: NodeSettings, path: str) -> tuple[int, str]:
-    """(status, beginning of the body); status 0 when nobody answers."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(node.host, node.host)
-    connection = (http.client.HTTPConnection(host, node.http, timeout=PROBE_TIMEOUT_S) if node.scheme == "http" else
-                  http.client.HTTPSConnection(host, node.http, timeout=PROBE_TIMEOUT_S, context=_any_certificate()))
+def probe(host: str, port: int, scheme: str, path: str) -> tuple[int, str]:
+    """(status, beginning of the body) of a door of this machine; status 0 when nobody answers."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    connection = (http.client.HTTPConnection(host, port, timeout=PROBE_TIMEOUT_S) if scheme == "http" else
+                  http.client.HTTPSConnection(host, port, timeout=PROBE_TIMEOUT_S, context=_any_certificate()))
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -154,6 +151,16 @@ def _probe(node: NodeSettings, path: str) -> tuple[int, str]:
         return 0, f"no answer ({error})"
     finally:
         connection.close()
+
+
+def _is_ready(node: NodeSettings, answers: dict[str, str]) -> bool:
+    status, body = _probe(node, "/readyz")
+    answers[node.name] = f"{status} {body.strip()}" if status else body
+    return status == 200
+
+
+def _probe(node: NodeSettings, path: str) -> tuple[int, str]:
+    return probe(node.host, node.http, node.scheme, path)
 
 
 def _any_certificate() -> ssl.SSLContext:
@@ -172,8 +179,12 @@ def majority_runs(settings: Settings) -> bool:
 
 
 def _problem(node: NodeSettings, what: str) -> str:
-    log_path = node.dir / LOG_NAME
+    return problem(f"node {node.name} {what}", node.dir / LOG_NAME)
+
+
+def problem(what: str, log_path: Path) -> str:
+    """What went wrong, with the end of the log."""
     with log_path.open("rb") as file:
         file.seek(max(0, log_path.stat().st_size - TAIL_BYTES))
         lines = file.read().decode("utf-8", "replace").splitlines()[-TAIL_LINES:]
-    return f"node {node.name} {what}; the end of {log_path}:\n" + "\n".join(f"  {line}" for line in lines)
+    return f"{what}; the end of {log_path}:\n" + "\n".join(f"  {line}" for line in lines)

@@ -40,7 +40,7 @@ CLUSTER_KEYS = (
 REPAIR_KEYS = ("mode", "down_after", "grace")
 CHECKPOINT_KEYS = ("entries", "every")
 NODE_KEYS = ("host", "http", "raft", "data", "s3", "dir", "zone")
-SUPERNODE_KEYS = ("host", "http", "dir", "catalog", "clusters")
+SUPERNODE_KEYS = ("host", "http", "dir", "catalog", "cache_size", "clusters")
 SUPERNODE_CLUSTER_KEYS = ("peers", "token_file")
 TLS_KEYS = ("cert", "key", "ca")
 
@@ -103,6 +103,7 @@ class SupernodeSettings:
     http: int
     dir: Path
     catalog: str  # "sqlite" or a postgresql:// URL
+    cache_size: int  # bytes of files that passed through
     clusters: tuple[FederatedCluster, ...]
 
 
@@ -259,7 +260,7 @@ def _supernode(top: Section, folder: Path) -> SupernodeSettings | None:
             one.fail("peers", "name at least one peer of the cluster")
         clusters.append(FederatedCluster(name, peers, folder / one.text("token_file")))
     return SupernodeSettings(host, _port(part, "http"), folder / part.text("dir", "data/supernode"), catalog,
-                             tuple(clusters))
+                             part.size("cache_size", 128 * MIB, at_least=0, at_most=1 * TIB), tuple(clusters))
 
 
 def _tls(top: Section, folder: Path) -> TlsSettings:

@@ -43,6 +43,8 @@ CONNECT_S = 2.0
 # A peer that says nothing for so long (beyond the wait that it was asked for) is left for the next.
 SILENT_S = 1.5
 ASK_PEER_S = 3.0
+# A body that does not move for so long will not move any more.
+STALL_S = 15.0
 DOWN_FOR_S = 5.0
 # A page of 5,000 rows with the longest names, types and tags of real use; a normal one has 0.7 MB.
 PAGE_BYTES_MAX = 32 * MIB
@@ -124,17 +126,65 @@ class ClusterHttp:
                            None if buckets is None else frozenset(buckets))
 
     async def ask(self, method: str, target: str, deadline: Deadline, *, asker: str,
-                  document: Mapping[str, Any] | None = None, request_id: str | None = None) -> Mapping[str, Any]:
-        headers = {"Fluffy-Asker": asker} if asker else {}
+                  document: Mapping[str, Any] | None = None, request_id: str | None = None,
+                  headers: Mapping[str, str] | None = None) -> Mapping[str, Any]:
+        sent = {**(headers or {}), **({"Fluffy-Asker": asker} if asker else {})}
         if request_id is not None:
-            headers["Fluffy-Request-Id"] = request_id
+            sent["Fluffy-Request-Id"] = request_id
 
         async def once(peer: str) -> Mapping[str, Any]:
-            async with self.open(peer, method, target, deadline.at_most(ASK_PEER_S), headers=headers,
+            async with self.open(peer, method, target, deadline.at_most(ASK_PEER_S), headers=sent,
                                  document=document) as answer:
                 return await _document(answer, SMALL_BYTES_MAX, self.name)
 
         return await self.try_peers(once, deadline)
+
+    # Whole files
+
+    async def read(self, target: str, deadline: Deadline, *, asker: str,
+                   headers: Mapping[str, str] | None = None) -> AsyncIterator[bytes]:
+        """The bytes of an answer. Until the first of them came, another peer is tried."""
+        trouble: FluffyError = ClusterUnreachable(f"no peer of cluster {self.name} is known")
+        for peer in self.peers:
+            is_begun = False
+            try:
+                async with self.open(peer, "GET", target, deadline, headers={**(headers or {}), "Fluffy-Asker": asker},
+                                     head_s=STALL_S) as answer:
+                    async for block in answer.content.iter_any():
+                        is_begun = True
+                        yield block
+            except Unavailable as error:
+                if is_begun:
+                    raise
+                self._down_until_s[peer] = time.monotonic() + DOWN_FOR_S
+                trouble = error
+                continue
+            return
+        raise trouble
+
+    async def write(self, target: str, body: AsyncIterator[bytes], deadline: Deadline, *, asker: str,
+                    headers: Mapping[str, str]) -> Mapping[str, Any]:
+        """PUT a body that can be read only once: another peer is tried as long as none of it was taken."""
+        taken = False
+
+        async def told() -> AsyncIterator[bytes]:
+            nonlocal taken
+            taken = True
+            async for block in body:
+                yield block
+
+        trouble: FluffyError = ClusterUnreachable(f"no peer of cluster {self.name} is known")
+        for peer in self.peers:
+            try:
+                async with self.open(peer, "PUT", target, deadline, headers={**headers, "Fluffy-Asker": asker},
+                                     body=told()) as answer:
+                    return await _document(answer, SMALL_BYTES_MAX, self.name)
+            except Unavailable as error:
+                if taken:
+                    raise
+                self._down_until_s[peer] = time.monotonic() + DOWN_FOR_S
+                trouble = error
+        raise trouble
 
     # How
 
@@ -172,7 +222,7 @@ class ClusterHttp:
 
     def _prefer(self, peer: str) -> None:
         self._down_until_s.pop(peer, None)
-        if self._peers[0] != peer:
+        if peer in self._peers and self._peers[0] != peer:
             self._peers.remove(peer)
             self._peers.insert(0, peer)
 

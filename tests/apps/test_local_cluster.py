@@ -8,6 +8,7 @@ import ipaddress
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import stat
@@ -16,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -201,3 +203,61 @@ def wait_gone(pid: int) -> None:
     while is_alive(pid):
         assert time.monotonic() < end_s
         time.sleep(0.02)
+
+
+def test_a_cluster_comes_up_with_its_supernode_which_finds_its_files_and_goes_with_it(folder: Path) -> None:
+    base = free_base_port()
+    while not is_free(base):
+        base = free_base_port()
+    keep = folder / "supernode.keep"
+    up = run("up", "--nodes", "1", "--dir", str(folder), "--base-port", str(base), "--detach")
+    try:
+        assert up.returncode == 0, up.stderr
+        assert "the supernode runs already" in run("up", "--dir", str(folder), "--detach").stderr
+        token = (folder / "admin.token").read_text().strip()
+        asked(base + 101, "PUT", "/v1/files/admin/zq-file", token, b"x")
+        found = wait_found(base, token, "zq-file")
+        assert found["coverage"][0]["state"] == "fresh" and found["hits"][0]["cluster"] == "alpha"
+        for secret in (folder / "supernode.token", keep / "operator.token"):
+            assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+
+        # The state may be thrown away while it runs; what is kept is not lost with it.
+        shutil.rmtree(folder / "supernode")
+        assert wait_found(base, token, "zq-file")["hits"][0]["path"] == "/admin/zq-file"
+        down = run("down", "--dir", str(folder))
+        assert down.returncode == 0, down.stderr
+        assert running_pid(keep) is None and status_of_or_none(base) is None
+    finally:
+        pid = running_pid(keep)
+        assert end_processes([] if pid is None else [pid]) == []
+
+
+def asked(port: int, method: str, path: str, token: str, body: bytes | None = None) -> Any:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request(method, path, body, {"Authorization": f"Bearer {token}"})
+        answer = connection.getresponse()
+        text = answer.read()
+        assert answer.status < 300, text
+        return json.loads(text)
+    finally:
+        connection.close()
+
+
+def wait_found(port: int, token: str, name: str) -> Any:
+    """Ask the supernode until it has found the file. Until then it says that it does not know all."""
+    end_s = time.monotonic() + 20
+    while True:
+        found = asked(port, "GET", f"/v1/search?q={name}", token)
+        if found["hits"]:
+            return found
+        assert found["coverage"][0]["state"] != "fresh" or time.monotonic() < end_s - 15
+        assert time.monotonic() < end_s, found
+        time.sleep(0.05)
+
+
+def status_of_or_none(port: int) -> int | None:
+    try:
+        return status_of(port, "/healthz")
+    except OSError:
+        return None

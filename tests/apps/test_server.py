@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fluffy.apps.local_config import Wanted, prepare_config
 from fluffy.apps.server import child_specs
 from fluffy.apps.settings import load
 
@@ -107,8 +108,9 @@ def test_one_gateway_has_the_data_port_and_all_read_the_same_config(folder: Path
     assert all(spec.argv[3:6] == ("two", "--config", str(folder / "config.yaml")) for spec in specs)
 
 
-def test_the_supernode_says_that_it_is_not_there_yet(tmp_path: Path) -> None:
-    ended = subprocess.run([sys.executable, str(ROOT / "supernode.py")], capture_output=True, text=True, timeout=60,
-                           check=False, cwd=tmp_path)
-    assert ended.returncode == 1
-    assert "not there yet" in ended.stderr
+def test_a_supernode_without_a_section_says_what_is_missing(tmp_path: Path) -> None:
+    path = prepare_config(tmp_path, Wanted(1, None, None, with_supernode=False))
+    ended = subprocess.run([sys.executable, str(ROOT / "supernode.py"), "--config", str(path)], capture_output=True,
+                           text=True, timeout=60, check=False, cwd=tmp_path)
+    assert ended.returncode == 78
+    assert "has no section supernode" in ended.stderr

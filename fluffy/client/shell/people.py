@@ -22,7 +22,7 @@ from fluffy.client.shell.table import Spec, row
 from fluffy.client.shell.whens import duration_s, size
 
 PASSWORD_STDIN = click.Option(["--password-stdin"], is_flag=True, help="Read the password from standard input.")
-ROLE = click.Choice(["admin", "user", "readonly"])
+ROLE = click.Choice(["admin", "user", "readonly", "supernode"])
 RIGHT = click.Choice(["read", "write", "admin"])
 
 
@@ -127,7 +127,7 @@ def password(session: Session, password_stdin: bool) -> None:
 @row("people", params=(
     click.Argument(["act"], required=False, type=click.Choice(["add", "change", "remove"])),
     click.Argument(["name"], required=False),
-    click.Option(["--role"], type=ROLE, help="admin, user, or readonly."),
+    click.Option(["--role"], type=ROLE, help="admin, user, readonly, or supernode."),
     click.Option(["--password"], is_flag=True, help="Ask for a (new) password."), PASSWORD_STDIN,
     click.Option(["--disable/--enable"], default=None, help="A disabled user can do nothing; files stay."),
     click.Option(["--give-to"], metavar="USER", help="Who gets the buckets of a user who is removed."), YES,

@@ -24,7 +24,7 @@ INDEX_POLL_S = 0.05
 
 async def search_names(desk: Desk, call: Call) -> Answer:
     """GET /v1/search?q="""
-    query = _query_of(call)
+    query = query_of(call)
     limit, after = page_of(call)
     await _wait_for_index(desk, call.point.seq)
 
@@ -43,7 +43,7 @@ def status_json(status: SearchStatus) -> dict[str, object]:
             "lag_s": status.lag_ms / 1000}
 
 
-def _query_of(call: Call) -> SearchQuery:
+def query_of(call: Call) -> SearchQuery:
     given = call.query.get
     since, until = given("since"), given("until")
     return parse_query(

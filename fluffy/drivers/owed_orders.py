@@ -1,0 +1,103 @@
+"""The orders of `services.federation.owed` in a small SQLite file. Implements `OwedStore`."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from fluffy.services.federation.owed import Order
+
+FILE_NAME = "owed.db"
+GIVEN_UP_MAX = 1_000
+
+_TABLES = (
+    """
+CREATE TABLE IF NOT EXISTS owed (
+    no              INTEGER PRIMARY KEY AUTOINCREMENT,
+    target          TEXT NOT NULL,       -- cluster
+    path            TEXT NOT NULL,
+    source          TEXT NOT NULL,       -- cluster
+    source_asker    TEXT NOT NULL,       -- hash of the token of whom it is done for, there
+    target_asker    TEXT NOT NULL,
+    made_ms         INTEGER NOT NULL,    -- wall time
+    attempts        INTEGER NOT NULL,
+    due_ms          INTEGER NOT NULL,
+    error           TEXT NOT NULL,       -- of the last attempt; '': none
+    UNIQUE (target, path)
+)""",
+    "CREATE INDEX IF NOT EXISTS owed_due ON owed (due_ms)",
+    """
+CREATE TABLE IF NOT EXISTS given_up (
+    no              INTEGER PRIMARY KEY,
+    target          TEXT NOT NULL,
+    path            TEXT NOT NULL,
+    source          TEXT NOT NULL,
+    at_ms           INTEGER NOT NULL,
+    error           TEXT NOT NULL
+)""")
+_COLUMNS = "no, target, path, source, source_asker, target_asker, made_ms, attempts, error"
+
+
+class OwedOrders:
+    """In `folder`. A promise to users: every change is fsynced before it returns. Used on one loop."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._db = sqlite3.connect(folder / FILE_NAME, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        for statement in _TABLES:
+            self._db.execute(statement)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def owe(self, target: str, path: str, source: str, source_asker: str, target_asker: str, now_ms: int) -> Order:
+        row = self._db.execute(
+            "INSERT OR REPLACE INTO owed (target, path, source, source_asker, target_asker, made_ms, attempts, due_ms,"
+            f" error) VALUES (?, ?, ?, ?, ?, ?, 0, ?, '') RETURNING {_COLUMNS}",
+            (target, path, source, source_asker, target_asker, now_ms, now_ms)).fetchone()
+        return Order(*row)
+
+    def due(self, now_ms: int, limit: int) -> list[Order]:
+        return self._orders("WHERE due_ms <= ? ORDER BY due_ms LIMIT ?", now_ms, limit)
+
+    def listed(self, limit: int) -> list[Order]:
+        return self._orders("ORDER BY no LIMIT ?", limit)
+
+    def count(self) -> int:
+        return int(self._db.execute("SELECT count(*) FROM owed").fetchone()[0])
+
+    def is_owed(self, target: str, path: str) -> bool:
+        return self._db.execute("SELECT 1 FROM owed WHERE target = ? AND path = ?",
+                                (target, path)).fetchone() is not None
+
+    def is_current(self, order: Order) -> bool:
+        return self._db.execute("SELECT 1 FROM owed WHERE no = ?", (order.no,)).fetchone() is not None
+
+    def forget(self, target: str, path: str) -> None:
+        self._db.execute("DELETE FROM owed WHERE target = ? AND path = ?", (target, path))
+
+    def done(self, order: Order) -> None:
+        self._db.execute("DELETE FROM owed WHERE no = ?", (order.no,))
+
+    def later(self, order: Order, until_ms: int, error: str) -> None:
+        self._db.execute("UPDATE owed SET due_ms = ?, attempts = attempts + 1, error = ? WHERE no = ?",
+                         (until_ms, error, order.no))
+
+    def give_up(self, order: Order, now_ms: int, error: str) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        if self._db.execute("DELETE FROM owed WHERE no = ?", (order.no,)).rowcount:
+            self._db.execute("INSERT INTO given_up (target, path, source, at_ms, error) VALUES (?, ?, ?, ?, ?)",
+                             (order.target, order.path, order.source, now_ms, error))
+            self._db.execute("DELETE FROM given_up WHERE no <= (SELECT max(no) FROM given_up) - ?", (GIVEN_UP_MAX,))
+        self._db.execute("COMMIT")
+
+    def given_up(self, limit: int) -> list[dict[str, Any]]:
+        rows = self._db.execute("SELECT target, path, source, at_ms, error FROM given_up ORDER BY no DESC LIMIT ?",
+                                (limit,))
+        return [dict(zip(("target", "path", "source", "at_ms", "error"), row, strict=True)) for row in rows]
+
+    def _orders(self, rest: str, *values: object) -> list[Order]:
+        return [Order(*row) for row in self._db.execute(f"SELECT {_COLUMNS} FROM owed {rest}", values)]

@@ -1,0 +1,1 @@
+"""The supernode's door: many clusters behind one address (docs/FEDERATION.md)."""
