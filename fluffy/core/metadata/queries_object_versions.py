@@ -26,7 +26,7 @@ VERSIONS_OF_OBJECT_MAX = 20_000
 _NAMES = ("SELECT key, no, version_no FROM entries WHERE parent = ? AND key > ?"
           " UNION ALL SELECT key, no, 0 FROM tombs WHERE parent = ? AND key > ? AND expires_ms IS NULL"
           " ORDER BY 1, 3 DESC, 2 DESC LIMIT ?")
-_VERSIONS = ("SELECT version_no, generation, size, etag, modified_ms, owner_no, meta, retired_ms FROM versions"
+_VERSIONS = ("SELECT version_no, generation, size, etag, modified_ms, owner_no, meta, retired_ms, tags FROM versions"
              " WHERE file_no = ? AND (retired_ms IS NULL OR expires_ms > 0) ORDER BY generation DESC LIMIT ?")
 
 
@@ -49,6 +49,7 @@ class VersionRow:
     is_marker: bool
     is_latest: bool
     since_ms: int | None
+    tags: bytes | None
 
 
 def versions_of(db: sqlite3.Connection, path: RemotePath) -> list[VersionRow]:
@@ -137,7 +138,7 @@ def _visible(db: sqlite3.Connection, key: str, file_no: int) -> Iterator[Version
     has_null = False
     newer_ms: int | None = None
     is_first = True
-    for version_no, generation, size, etag, modified_ms, owner_no, meta, retired_ms in db.execute(
+    for version_no, generation, size, etag, modified_ms, owner_no, meta, retired_ms, tags in db.execute(
             _VERSIONS, (file_no, VERSIONS_OF_OBJECT_MAX)):
         has_id = is_stamped(meta)
         if not has_id and has_null:
@@ -146,6 +147,7 @@ def _visible(db: sqlite3.Connection, key: str, file_no: int) -> Iterator[Version
         is_marker = etag == MARKER_ETAG
         yield VersionRow(key, version_no, version_no if has_id else NULL_ID, generation, size, etag,
                          modified_ms, owner_no, meta, is_marker, is_first and (retired_ms is None or is_marker),
-                         newer_ms if not is_first else None if retired_ms is None or is_marker else retired_ms)
+                         newer_ms if not is_first else None if retired_ms is None or is_marker else retired_ms,
+                         tags)
         newer_ms = modified_ms
         is_first = False

@@ -111,6 +111,15 @@ def bucket_document(db: sqlite3.Connection, bucket: str, name: str) -> bytes | N
     return None if row is None else bytes(row[0])
 
 
+def lifecycles(db: sqlite3.Connection) -> list[tuple[str, int, bytes | None, bytes]]:
+    """(name, number, versioning, lifecycle) of the buckets that have one."""
+    rows = db.execute(
+        "SELECT e.key, e.no, (SELECT body FROM bucket_documents v WHERE v.bucket_no = e.no AND v.name = 'versioning'),"
+        " d.body FROM bucket_documents d JOIN entries e ON e.no = d.bucket_no AND e.parent = ?"
+        " WHERE d.name = 'lifecycle' ORDER BY e.key", (ROOT_NO,)).fetchall()
+    return [(key.removesuffix("/"), no, versioning, body) for key, no, versioning, body in rows]
+
+
 def list_objects(db: sqlite3.Connection, bucket_no: int, *, prefix: str, delimiter: str, after: str,
                  limit: int) -> ObjectPage:
     """A page of at most `limit` objects and groups with `prefix`, after the key (or group) `after`.

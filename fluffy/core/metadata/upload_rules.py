@@ -10,8 +10,12 @@ from fluffy.core.metadata import files, objects, tree, upload_table
 from fluffy.core.metadata.files import Current
 from fluffy.core.metadata.outcomes import Rejected
 from fluffy.core.metadata.refusals import is_operator, refuse_writer, refused
+from fluffy.core.metadata.schema import CLUSTER_USER_NO
 from fluffy.core.metadata.tree import Place
 from fluffy.core.metadata.working import Working
+
+# From this level on the cluster itself ends sessions, for a bucket's lifecycle.
+LIFECYCLE_LEVEL = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,8 @@ def _object_target(work: Working, user_no: UserNo, path: str) -> Target | Reject
 
 def refuse_stranger(work: Working, user_no: UserNo, path: str, began_no: int) -> Rejected | None:
     """None when the user may go on with (or end) a session for `path` that `began_no` began."""
+    if user_no == CLUSTER_USER_NO and work.feature_level >= LIFECYCLE_LEVEL:
+        return None
     bucket = tree.folder_in(work, work.folders.root(), path.partition("/")[0])
     refusal = refuse_writer(work, user_no, bucket)
     if refusal is None and bucket is None and user_no != began_no and not is_operator(work, user_no):

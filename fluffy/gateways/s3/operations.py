@@ -16,11 +16,13 @@ from fluffy.gateways.s3.buckets import (
 from fluffy.gateways.s3.copying import copy_object
 from fluffy.gateways.s3.cors import answer_headers, delete_cors, get_cors, preflight, put_cors
 from fluffy.gateways.s3.deleting import delete_object, delete_objects
+from fluffy.gateways.s3.lifecycle import delete_lifecycle, get_lifecycle, put_lifecycle
 from fluffy.gateways.s3.listing import list_objects_v1, list_objects_v2
 from fluffy.gateways.s3.multipart import abort_upload, complete_upload, create_upload, upload_part
 from fluffy.gateways.s3.multipart_lists import list_parts, list_uploads
 from fluffy.gateways.s3.operation import Level, MoreHeaders, Operation
 from fluffy.gateways.s3.part_copies import upload_part_copy
+from fluffy.gateways.s3.post_form import post_object
 from fluffy.gateways.s3.reading import get_object
 from fluffy.gateways.s3.tagging import (
     delete_bucket_tagging,
@@ -54,9 +56,14 @@ _BUILT: tuple[Operation, ...] = (
     Operation("DeleteBucketCors", "DELETE", "bucket", delete_cors, ("cors",)),
     Operation("PreflightBucket", "OPTIONS", "bucket", preflight, is_read=True, is_signed=False, note="CORS"),
     Operation("PreflightObject", "OPTIONS", "object", preflight, is_read=True, is_signed=False, note="CORS"),
+    Operation("GetBucketLifecycleConfiguration", "GET", "bucket", get_lifecycle, ("lifecycle",), is_read=True),
+    Operation("PutBucketLifecycleConfiguration", "PUT", "bucket", put_lifecycle, ("lifecycle",),
+              note="expiration of objects, versions, markers and uploads; no transitions"),
+    Operation("DeleteBucketLifecycle", "DELETE", "bucket", delete_lifecycle, ("lifecycle",)),
     Operation("ListObjects", "GET", "bucket", list_objects_v1, is_read=True),
     Operation("ListObjectsV2", "GET", "bucket", list_objects_v2, ("list-type",), is_read=True),
     Operation("DeleteObjects", "POST", "bucket", delete_objects, ("delete",)),
+    Operation("PostObject", "POST", "bucket", post_object, is_signed=False, note="forms with a signed policy"),
     Operation("PutObject", "PUT", "object", put_object),
     Operation("CopyObject", "PUT", "object", copy_object, header="x-amz-copy-source"),
     Operation("GetObject", "GET", "object", get_object, is_read=True),
@@ -87,9 +94,6 @@ def _missing(level: Level, *lines: tuple[str, str, str]) -> tuple[Operation, ...
 _NOT_BUILT: tuple[Operation, ...] = (
     *_missing(
         "bucket",
-        ("GetBucketLifecycleConfiguration", "GET", "lifecycle"),
-        ("PutBucketLifecycleConfiguration", "PUT", "lifecycle"), ("DeleteBucketLifecycle", "DELETE", "lifecycle"),
-        ("PostObject", "POST", ""),
         ("GetBucketPolicy", "GET", "policy"), ("PutBucketPolicy", "PUT", "policy"),
         ("DeleteBucketPolicy", "DELETE", "policy"),
         ("GetBucketWebsite", "GET", "website"), ("PutBucketWebsite", "PUT", "website"),

@@ -17,6 +17,7 @@ from fluffy.services.keeper.heal import Candidates, Healer
 from fluffy.services.keeper.inventory import Inventory, InventoryMemory
 from fluffy.services.keeper.job_work import JobWork
 from fluffy.services.keeper.leadership import Leadership
+from fluffy.services.keeper.lifecycle import LifecycleKeeper
 from fluffy.services.keeper.lift import Lifter
 from fluffy.services.keeper.members import MemberKeeper
 from fluffy.services.keeper.rounds import run_rounds
@@ -36,6 +37,8 @@ INVENTORY_EVERY_S = 1.0
 SCRUB_EVERY_S = 1.0
 TUNE_EVERY_S = 1.0
 TIDY_EVERY_S = 60.0
+# Lifecycles speak of days; a round walks every bucket that has one.
+LIFECYCLE_EVERY_S = 900.0
 # After an upgrade people wait for what is new; asking all nodes costs a ping each.
 LIFT_EVERY_S = 5.0
 # A machine that has joined waits for its vote, an operator for a node to be gone; a round reads a few rows.
@@ -105,6 +108,7 @@ async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
                   {"scrub": scrub.word, "jobs": worker.word, "inventory": inventory.word})
     lifter = Lifter(world.own_no, leadership, world.log, world.reader, world.peers, world.clock)
     members = MemberKeeper(world.own_no, leadership, world.log, world.voters, world.reader, world.clock)
+    lifecycle = LifecycleKeeper(world.own_no, leadership, world.log, world.reader, world.clock)
     search = SearchFollower(world.reader, world.search, world.clock, world.disk)
     async with asyncio.TaskGroup() as group:
         group.create_task(reports.run(), name="replica reports")
@@ -113,6 +117,7 @@ async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
         group.create_task(run_rounds("making missing copies", HEAL_EVERY_S, healer.one_round), name="heal")
         group.create_task(run_rounds("inventory", INVENTORY_EVERY_S, inventory.one_round), name="inventory")
         group.create_task(run_rounds("lifting the feature level", LIFT_EVERY_S, lifter.one_round), name="lift")
+        group.create_task(run_rounds("lifecycles", LIFECYCLE_EVERY_S, lifecycle.one_round), name="lifecycles")
         group.create_task(run_rounds("the members", MEMBERS_EVERY_S, members.one_round), name="members")
         group.create_task(worker.run(), name="jobs")
         group.create_task(run_rounds("scrub", SCRUB_EVERY_S, scrub.one_round), name="scrub")
