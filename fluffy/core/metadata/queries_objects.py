@@ -26,8 +26,9 @@ _SUMS = _ROWS.replace(", no ", ", CASE version_no WHEN 0 THEN (SELECT files FROM
                       " ELSE 0 END ")
 _SUMS_FROM = f"{_SUMS} WHERE parent = ? AND key >= ? ORDER BY key LIMIT ?"
 _SUMS_AFTER = f"{_SUMS} WHERE parent = ? AND key > ? ORDER BY key LIMIT ?"
-# Of a walk that ends at its first object but where it meets empty folders.
+# A walk that may end at its first object begins with few rows, and reads twice as many each time.
 GROUP_STEP_ROWS = 16
+STEP_ROWS_MAX = 1_024
 _SURROGATES = range(0xD800, 0xE000)
 _LAST_CHARACTER = 0x10FFFF
 
@@ -225,8 +226,7 @@ def _page_of_groups(db: sqlite3.Connection, place: _Place, start: _Start, prefix
             if behind is None or not behind.startswith(place.base):
                 return ObjectPage([], None)
             start = _Start(behind[len(place.base):], True)
-    step = limit + 1
-    walk = _walk(db, place, start, step)
+    walk = _walk(db, place, start, GROUP_STEP_ROWS)
     while len(rows) <= limit:
         row = next(walk, None)
         if row is None:
@@ -311,3 +311,4 @@ class _Level:
         self.rows = db.execute(query, (self.folder_no, text, self.step)).fetchall()
         self.at = 0
         self.is_last = len(self.rows) < self.step
+        self.step = min(2 * self.step, STEP_ROWS_MAX)
