@@ -70,11 +70,15 @@ def _read_head(connection: socket.socket) -> tuple[int, int, bytes]:
     return int(lines[0].split(" ", 2)[1]), lengths[0] if lengths else 0, rest
 
 
+def _credential(token: str) -> str:
+    return f"Authorization: Bearer {token}\r\n" if token else ""
+
+
 def upload(address: tuple[str, int], path: str, token: str, body: Body) -> Transfer:
-    """PUT `body`; the time runs from the connection to the whole answer."""
+    """PUT `body`; the time runs from the connection to the whole answer. `token` empty: the path is signed."""
     started_s = time.perf_counter()
     with _connect(address) as connection:
-        connection.sendall((f"PUT {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n"
+        connection.sendall((f"PUT {path} HTTP/1.1\r\nHost: bench\r\n{_credential(token)}"
                             f"Content-Length: {body.size}\r\n\r\n").encode())
         for stamp, rest in body.blocks():
             connection.sendall(stamp)
@@ -93,7 +97,7 @@ def download(address: tuple[str, int], path: str, token: str, check: bytes | Non
     buffer = memoryview(bytearray(RECEIVE_BYTES))
     hasher = blake3()
     with _connect(address) as connection:
-        connection.sendall((f"GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n").encode())
+        connection.sendall((f"GET {path} HTTP/1.1\r\nHost: bench\r\n{_credential(token)}\r\n").encode())
         status, length, first = _read_head(connection)
         if status != 200:
             raise RuntimeError(f"GET {path}: {status} {first[:300]!r}")

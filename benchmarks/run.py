@@ -1,6 +1,6 @@
 """`make bench`: every promised figure beside its reference, as a table and as JSON.
 
-    python -m benchmarks [--rounds 5] [--only log|large|small] [--json FILE] [--compare] [--write-baseline]
+    python -m benchmarks [--rounds 5] [--only log|large|small|s3] [--json FILE] [--compare] [--write-baseline]
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import figures_http, figures_log
+from benchmarks import figures_http, figures_log, figures_s3
 from benchmarks.quiet import QuietRounds
 from benchmarks.report import Figure, compare, table, write_baseline
 from tests.support.cluster import Cluster
 
 BASELINE = Path(__file__).parent / "baseline.json"
-GROUPS = ("log", "small", "large")
+GROUPS = ("log", "small", "large", "s3")
 
 
 def say(text: str) -> None:
@@ -40,6 +40,8 @@ def measure(arguments: argparse.Namespace, folder: Path, rounds: QuietRounds) ->
             figures += figures_http.small(cluster, rounds, arguments.seconds, say)
         if "large" in groups:
             figures += figures_http.bulk(cluster, folder, rounds, arguments.mib << 20, say)
+        if "s3" in groups:
+            figures += figures_s3.objects(cluster, rounds, say)
         cluster.stop()
     return figures
 

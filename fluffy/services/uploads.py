@@ -136,7 +136,10 @@ class Promise:
 
 @dataclass(frozen=True, slots=True)
 class StoredBytes:
-    """A body that is in chunks, on at least `write_quorum` nodes each, and that nothing names yet."""
+    """A body that is in chunks, on at least `write_quorum` nodes each, and that nothing names yet.
+
+    `blake3`: empty for an object of several chunks.
+    """
 
     size: int
     blake3: bytes
@@ -276,6 +279,8 @@ class _Transfer:
         self._hash = blake3()
         self._md5 = hashlib.md5() if promise.md5 is not None else None
         self._watch = promise.watch
+        # Of an object MD5 is known at the end, which costs as much as all other hashes together; that is enough.
+        self._hashes_whole = promise.watch is None or isinstance(promise, Promise) or promise.blake3 is not None
         self._size = 0
 
     async def run(self, first: Buffer, count: int) -> StoredBytes:
@@ -288,7 +293,7 @@ class _Transfer:
         if self._body.length not in (None, self._size):
             raise BodyIncomplete
         chunks = tuple(self._written[number] for number in range(len(self._written)))
-        digest = bytes(chunks[0].chunk_id) if len(chunks) == 1 else self._hash.digest()
+        digest = bytes(chunks[0].chunk_id) if len(chunks) == 1 else self._hash.digest() if self._hashes_whole else b""
         _check_promises(self._promise, digest, self._md5.digest() if self._md5 is not None else None)
         return StoredBytes(self._size, digest, chunks)
 
@@ -342,7 +347,7 @@ class _Transfer:
         return done
 
     def _hash_all(self, data: memoryview, is_only: bool) -> None:
-        if not is_only:
+        if not is_only and self._hashes_whole:
             self._hash.update(data)
         if self._md5 is not None:
             self._md5.update(data)

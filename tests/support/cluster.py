@@ -171,6 +171,17 @@ class Cluster:
     def url(self, name: str) -> str:
         return f"http://{self.host}:{HTTP_PORT + self.names.index(name)}"
 
+    def s3_address(self, name: str) -> tuple[str, int]:
+        """Where the S3 door of a node is."""
+        return self.host, S3_PORT + self.names.index(name)
+
+    def add_s3_key(self, access_key: str, secret: str) -> None:
+        """Give the admin a key pair of S3."""
+        status, _, body = self.request(self.leader(), "POST", "/v1/keys", json.dumps(
+            {"access_key": access_key, "secret": secret}).encode())
+        if status != 201:
+            raise self.failed(f"no key pair: {status} {body!r}")
+
     def urls(self, names: Iterable[str] | None = None) -> list[str]:
         return [self.url(name) for name in (self.names if names is None else names)]
 

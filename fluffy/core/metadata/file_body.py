@@ -10,6 +10,7 @@ from fluffy.base.units import KIB, MIB
 from fluffy.core.metadata import chunk_table, drop_table
 from fluffy.core.metadata.chunk_table import ChunkRow
 from fluffy.core.metadata.commands import PutFile
+from fluffy.core.metadata.commands_s3 import PutObject
 from fluffy.core.metadata.commands_tree import PatchFile
 from fluffy.core.metadata.commands_uploads import PutPart
 from fluffy.core.metadata.folder_cache import Folder
@@ -52,7 +53,8 @@ Chunked = PutFile | PatchFile | PutPart
 
 def refuse_body(work: Working, command: PutFile) -> Rejected | None:
     """None when sizes, bounds and texts of the command are in order."""
-    if len(command.blake3) != BLAKE3_BYTES:
+    # An object of several chunks has MD5 instead, and each chunk its own hash.
+    if len(command.blake3) != BLAKE3_BYTES and (command.blake3 or not isinstance(command, PutObject)):
         return refused(RequestError, "the file's hash must have 32 bytes")
     texts = refuse_texts(etag=command.etag, content_type=command.content_type, meta=command.meta, tags=command.tags)
     if texts is not None:

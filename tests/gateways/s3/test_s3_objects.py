@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from fluffy.services.s3_keys import KeyPair
 from tests.support.s3_door import S3, failure, running_s3
 
 
@@ -199,6 +200,23 @@ async def test_a_native_file_has_no_etag_that_looks_like_md5(s3: S3) -> None:
     assert answer.status == 200 and body == b"again"
 
 
+async def test_a_large_object_is_read_and_appended_to_by_people(s3: S3) -> None:
+    def work(client: Any) -> None:
+        client.put_object(Bucket="admin", Key="a", Body=b"x" * 200_000, CacheControl="no-store")
+    await with_client(s3, work)
+    answer, body = await s3.native.get("admin/a")
+    assert answer.status == 200 and body == b"x" * 200_000 and "Fluffy-Blake3" not in answer.headers
+    async with s3.native.client.post(s3.native.file_url("admin/a") + "?append", data=b"y") as answer:
+        assert answer.status == 200
+
+    def look(client: Any) -> None:
+        got = client.get_object(Bucket="admin", Key="a", ChecksumMode="ENABLED")
+        assert got["Body"].read() == b"x" * 200_000 + b"y" and got["ETag"].endswith('-1"')
+        assert "ChecksumCRC32" not in got and got["CacheControl"] == "no-store"
+    client = s3.client(KeyPair("ADMINKEY", "a secret key"))
+    await s3.run(lambda: look(client))
+
+
 async def test_another_user_is_refused_and_a_wrong_secret_is_no_credential(s3: S3) -> None:
     async with s3.native.client.post(f"{s3.native.url}/v1/admin/users", json={"name": "bob"}) as answer:
         assert answer.status == 201
@@ -212,7 +230,6 @@ async def test_another_user_is_refused_and_a_wrong_secret_is_no_credential(s3: S
         assert failure(lambda: client.get_object(Bucket="admin", Key="a")) == (403, "AccessDenied")
         assert failure(lambda: client.put_object(Bucket="admin", Key="b", Body=b"x")) == (403, "AccessDenied")
         assert [bucket["Name"] for bucket in client.list_buckets()["Buckets"]] == ["bob"]
-        from fluffy.services.s3_keys import KeyPair
         assert failure(lambda: s3.client(KeyPair("BOBKEY", "wrong secret")).list_buckets()) == (
             403, "SignatureDoesNotMatch")
         assert failure(lambda: s3.client(KeyPair("NOKEY", "wrong secret")).list_buckets()) == (
