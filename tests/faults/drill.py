@@ -26,11 +26,12 @@ class DrillReport(Protocol):
 def drill_main(text: str | None, run: Callable[..., Awaitable[DrillReport]], *, rounds: int, nodes: int = 3,
                cluster: Mapping[str, Any] | None = None,
                arguments: Mapping[str, tuple[Callable[[str], Any], Any, str]] | None = None,
+               env: Mapping[str, str] | None = None,
                around: Callable[[Cluster], AbstractContextManager[object]] = nullcontext) -> None:
     """Parse arguments, run the drill, print its report; exits 1 when a promise was broken.
 
-    `arguments`: further ones of the drill by name, each with type, default and help. `around`: what must stand before
-    the nodes start and until they have ended.
+    `env`: of the nodes' processes. `arguments`: further ones of the drill by name, each with type, default and help.
+    `around`: what must stand before the nodes start and until they have ended.
     """
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=rounds)
@@ -45,7 +46,7 @@ def drill_main(text: str | None, run: Callable[..., Awaitable[DrillReport]], *, 
         folder = given.dir or Path(temporary)
         print(f"seed {given.seed}, {given.nodes} nodes in {folder}", flush=True)
         started_s = time.monotonic()
-        drilled = Cluster(folder, nodes=given.nodes, cluster=cluster)
+        drilled = Cluster(folder, nodes=given.nodes, cluster=cluster, env=env)
         with around(drilled), drilled:
             drilled.start_ready()
             report = asyncio.run(_run(run, drilled, given, tuple(name.replace("-", "_") for name in extra)))

@@ -52,6 +52,19 @@ async def test_a_disk_that_fills_and_empties_quickly_makes_one_map_a_minute(tmp_
         assert published(world)[0] == 3
 
 
+async def test_a_node_that_answers_later_than_the_others_gets_its_weight_at_once(tmp_path: Path) -> None:
+    async with keeper_world(tmp_path) as world:
+        world.stores.away = {TWO, THREE}
+        watch = watch_of(world)
+        await rounds(world, watch, 1)
+        world.stores.away = {THREE}
+        await rounds(world, watch, 1)
+        world.stores.away.clear()
+        await rounds(world, watch, 1)
+        placement = world.cluster.reader.read(queries.placement_map)
+        assert {node.weight for node in placement.nodes} == {50} and placement.epoch == 3
+
+
 async def test_a_silent_node_is_published_suspect_then_down_then_up_again(tmp_path: Path) -> None:
     async with keeper_world(tmp_path) as world:
         watch = watch_of(world)

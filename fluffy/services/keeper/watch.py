@@ -55,6 +55,7 @@ class NodeWatch:
         self._free_bytes: dict[NodeNo, int] = {}
         self._round_ms = 0
         self._published_ms: int | None = None  # by us, in this term
+        self._weighed: set[NodeNo] = set()  # whose room was known when we published last
 
     async def one_round(self) -> None:
         term = await self._leadership.refresh()
@@ -78,6 +79,7 @@ class NodeWatch:
             self._watches.clear()
             self._free_bytes.clear()
             self._published_ms = None
+            self._weighed.clear()
             self._round_ms = now_ms
         gap_ms = now_ms - self._round_ms
         if gap_ms > ROUND_GAP_MAX_MS:
@@ -121,7 +123,9 @@ class NodeWatch:
         reports = {member.node_no: Report(self._watches[member.node_no].verdict, self._free_bytes.get(member.node_no))
                    for member in members}
         now_ms = self._now_ms()
-        weights_due = self._published_ms is None or now_ms - self._published_ms >= WEIGHTS_EVERY_MS
+        # A node whose room is heard of for the first time must not stand there with a guess: it would get no chunks.
+        weights_due = (self._published_ms is None or now_ms - self._published_ms >= WEIGHTS_EVERY_MS
+                       or not self._weighed.issuperset(self._free_bytes))
         intents = self._reader.read(queries.node_intents)
         draining = {node for node, intent in intents.items() if intent.draining_ms is not None or intent.leaving_ms}
         nodes = next_nodes(current, members, reports, draining=draining, weights_due=weights_due)
@@ -136,6 +140,7 @@ class NodeWatch:
             self._leadership.resign(error)
             return
         self._published_ms = now_ms
+        self._weighed = set(self._free_bytes)
         log.info("placement.published", extra={
             "term": term, "epoch": command.epoch,
             "nodes": {str(node.node_no): f"{node.state}:{node.weight}" for node in nodes}})

@@ -36,12 +36,13 @@ JOBS_LEVEL = 3
 # How often a keeper without work looks whether there is some.
 IDLE_REST_S = 0.5
 # Results wait so long for others, to share a log entry; a job that is done counts this much later.
-LINGER_S = 0.3
+LINGER_S = 0.15
 RESULTS_MAX = 64
 FAILED_REST_S = 1.0
 PROPOSE_TIMEOUT_S = 10.0
-# A worker holds what it does in about this time, at its own speed.
-HOLD_S = 0.5
+# A worker holds what it does in about this time, at its own speed: several round trips to the log, so that it never
+# waits for them, and no more than may stay with a slow node when others are idle.
+HOLD_S = 1.0
 # Over so many of the last jobs.
 SPEED_JOBS = 32
 LEASE_S = LEASE_MS / 1000
