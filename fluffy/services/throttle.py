@@ -42,7 +42,9 @@ class Throttle:
 
     @asynccontextmanager
     async def reserve(self, amount: int, deadline: Deadline, *, endangered: bool = False) -> AsyncIterator[None]:
-        """Hold a slot, and `amount` bytes at the present rate. Raises Overloaded when that would outlast the deadline.
+        """Hold a slot, once what was moved before is paid for. Raises Overloaded when that would outlast the deadline.
+
+        What `amount` itself costs is owed by whoever comes next: so the largest chunk passes at the lowest rate.
         """
         slots = await self._slot(deadline, endangered)
         try:
@@ -70,9 +72,11 @@ class Throttle:
     async def _pay(self, amount: int, deadline: Deadline, endangered: bool) -> None:
         now_s = self._clock.monotonic_s()
         bucket = self._bucket
-        if endangered and self._floor.wait_s(amount, now_s) < bucket.wait_s(amount, now_s):
+        if endangered and self._floor.wait_s(0, now_s) < bucket.wait_s(0, now_s):
             bucket = self._floor
-        if bucket.wait_s(amount, now_s) > deadline.left_s:
+        wait_s = bucket.wait_s(0, now_s)
+        if wait_s > deadline.left_s:
             self.refused += 1
             raise Overloaded("this node moves as many background bytes as it may; try again shortly")
-        await asyncio.sleep(bucket.take(amount, now_s))
+        bucket.take(amount, now_s)
+        await asyncio.sleep(wait_s)

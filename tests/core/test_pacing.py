@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fluffy.core.health.pacing import PACES, Feedback, TokenBucket, UserTimes
+from fluffy.core.health.pacing import FLOOR_BYTES_PER_S, PACES, Feedback, TokenBucket, UserTimes
 
 
 def test_a_burst_of_one_second_is_free_and_then_the_rate_holds() -> None:
@@ -95,3 +95,9 @@ def test_another_knob_begins_with_all_that_it_allows() -> None:
     assert feedback.bytes_per_s == BALANCED.bytes_per_s // 2
     feedback.set_pace(PACES["quiet"])
     assert feedback.bytes_per_s == PACES["quiet"].bytes_per_s
+
+
+def test_even_the_quiet_floor_brings_a_chunk_within_a_lease() -> None:
+    feedback = Feedback(PACES["quiet"], 0.0)
+    feedback.observe(CALM, False, 0.0)
+    assert min(feedback.observe(STRAINED, True, float(second)) for second in range(1, 60)) == FLOOR_BYTES_PER_S

@@ -100,7 +100,7 @@ def _round(cluster: Cluster, rng: random.Random, folder: str, bad: int, report: 
     rotten = rng.sample(sorted(chunk_files(cluster, node)), bad)
     before, bad_before = _quarantined(cluster, node), _scrubbed(cluster, node)
     # What the drill corrupts is read again from the disk and not from what memory still holds.
-    with Readers(cluster, [node], {"files": made, "again": made}, rng.randrange(1 << 30)) as readers:
+    with Readers(cluster, [node], {"files": made}, rng.randrange(1 << 30), rest_s=0.1) as readers:
         for path in rotten:
             rng.choice(DAMAGES)(path, rng)
         report.rotted += bad

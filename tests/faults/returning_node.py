@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from fluffy.core.metadata import queries
 from tests.faults.bad_chunks import chunk_files, missing_copies
 from tests.faults.drill import drill_main
+from tests.faults.timed_reads import put
 from tests.support.cluster import Cluster
 from tests.support.states import copy_state
 
@@ -68,12 +69,13 @@ def _round(cluster: Cluster, rng: random.Random, folder: str, files: int, report
     doomed = [f"{folder}/doomed{number}" for number in range(files)]
     updated = [f"{folder}/updated{number}" for number in range(files)]
     kept = [f"{folder}/kept{number}" for number in range(files // 10)]
-    _for_all([*doomed, *updated, *kept], lambda path, number: _put(cluster, cluster.names[number % 3], path, "old"))
+    _for_all([*doomed, *updated, *kept], lambda path, number: put(
+        cluster, cluster.names[number % 3], path, _body(path, "old")))
     cluster.wait_until(lambda: missing_copies(cluster, leader) == 0, 60.0, "all copies of the files")
     report.before_files = len(chunk_files(cluster, away))
     cluster.kill(away)
     _for_all(doomed, lambda path, number: _delete(cluster, others[number % 2], path))
-    _for_all(updated, lambda path, number: _put(cluster, others[number % 2], path, "new"))
+    _for_all(updated, lambda path, number: put(cluster, others[number % 2], path, _body(path, "new")))
     report.away_changes += 2 * files
     started_s = time.monotonic()
     cluster.start(away)
@@ -94,11 +96,6 @@ def _for_all(paths: Sequence[str], act: Callable[[str, int], None]) -> None:
 def _body(path: str, word: str) -> bytes:
     head = f"{path} {word} ".encode()
     return head + random.Random(head).randbytes(FILE_BYTES - len(head))
-
-
-def _put(cluster: Cluster, node: str, path: str, word: str) -> None:
-    status, _, answer = cluster.request(node, "PUT", f"/v1/files/{path}", _body(path, word), timeout_s=30.0)
-    assert status in (200, 201), (status, answer)
 
 
 def _delete(cluster: Cluster, node: str, path: str) -> None:

@@ -30,49 +30,48 @@ async def test_no_more_than_the_slots_run_at_once_and_who_waits_too_long_is_told
     assert gate.refused == 1 and gate.moved_bytes == 3
 
 
-async def test_bytes_that_would_outlast_the_deadline_are_refused_at_once_and_cost_nothing() -> None:
-    gate = Throttle(ManualClock(), 1 * MIB, 4)
-    for _ in range(3):
-        with pytest.raises(Overloaded):
-            async with gate.reserve(50 * MIB, Deadline.after(5)):
-                pass
-    async with gate.reserve(1 * MIB, Deadline.after(5)):
-        pass
-    assert gate.moved_bytes == 1 * MIB
+async def moved(gate: Throttle, amount: int, patience_s: float, *, endangered: bool = False) -> bool:
+    try:
+        async with gate.reserve(amount, Deadline.after(patience_s), endangered=endangered):
+            return True
+    except Overloaded:
+        return False
+
+
+async def test_the_largest_chunk_passes_at_the_lowest_rate_and_the_next_one_pays_for_it() -> None:
+    clock = ManualClock()
+    gate = Throttle(clock, 1 * MIB, 4)
+    assert await moved(gate, 64 * MIB, 5)
+    assert not await moved(gate, 1, 5), "refused at once, and it costs nothing"
+    clock.advance(60)
+    assert not await moved(gate, 1, 0.5)
+    clock.advance(4)
+    assert await moved(gate, 1, 0.5)
 
 
 async def test_a_small_chunk_costs_more_than_its_bytes() -> None:
     gate = Throttle(ManualClock(), 640 * KIB, 4)
-    for _ in range(10):
-        async with gate.reserve(100, Deadline.after(0.01)):
-            pass
-    with pytest.raises(Overloaded):
-        async with gate.reserve(100, Deadline.after(0.01)):
-            pass
+    for _ in range(11):
+        assert await moved(gate, 100, 0.01)
+    assert not await moved(gate, 100, 0.01)
 
 
 async def test_the_endangered_have_a_floor_and_a_slot_that_nobody_takes() -> None:
     gate = Throttle(ManualClock(), 64 * KIB, 1)
-    async with gate.reserve(64 * KIB, Deadline.after(1)):
-        with pytest.raises(Overloaded):
-            async with gate.reserve(MIB, Deadline.after(0.05)):
-                pass
-        async with gate.reserve(ENDANGERED_BYTES_PER_S, Deadline.after(0.05), endangered=True):
-            pass
+    async with gate.reserve(MIB, Deadline.after(1)):
+        assert not await moved(gate, MIB, 0.05)
+        assert await moved(gate, 2 * ENDANGERED_BYTES_PER_S, 0.05, endangered=True)
+    assert not await moved(gate, MIB, 0.05, endangered=True), "the floor is a rate too"
 
 
-async def test_a_new_rate_lets_more_pass() -> None:
-    gate = Throttle(ManualClock(), 64 * KIB, 1)
-    with pytest.raises(Overloaded):
-        async with gate.reserve(10 * MIB, Deadline.after(0.05)):
-            pass
+async def test_a_new_rate_counts_from_now_on() -> None:
+    clock = ManualClock()
+    gate = Throttle(clock, 64 * KIB, 1)
+    assert await moved(gate, 10 * MIB, 1)
     gate.set_rate(100 * MIB)
     assert gate.bytes_per_s == 100 * MIB
-    with pytest.raises(Overloaded):
-        async with gate.reserve(10 * MIB, Deadline.after(0.05)):
-            pass  # what was not gained yet is not there
-    async with gate.reserve(10 * MIB, Deadline.after(0.5)):
-        pass
+    clock.advance(0.2)
+    assert await moved(gate, 10 * MIB, 0.05)
 
 
 async def test_who_is_cancelled_while_it_waits_gives_its_slot_back() -> None:

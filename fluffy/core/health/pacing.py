@@ -45,8 +45,10 @@ STRAIN_MS_MIN = 5
 REQUESTS_MIN = 20
 # The rate is never halved more often than the window of times moves on.
 HALVED_EVERY_S = 3.0
-# Of the knob's rate: never below a sixteenth, back in twenty steps (a step a second).
+# Of the knob's rate: never below a sixteenth, nor below what a chunk of 8 MiB needs to come within a lease; back in
+# twenty steps (a step a second).
 FLOOR_DIVISOR = 16
+FLOOR_BYTES_PER_S = 1 * MIB
 STEP_DIVISOR = 20
 # A new idle value moves the known one by a quarter.
 IDLE_SHARE = 4
@@ -128,7 +130,8 @@ class Feedback:
             if now_s - self._halved_s >= HALVED_EVERY_S:
                 self._halved_s = now_s
                 self.halvings += 1
-                self.bytes_per_s = max(self._pace.bytes_per_s // FLOOR_DIVISOR, self.bytes_per_s // 2)
+                floor = max(FLOOR_BYTES_PER_S, self._pace.bytes_per_s // FLOOR_DIVISOR)
+                self.bytes_per_s = max(floor, self.bytes_per_s // 2)
         else:
             self._grow()
         return self.bytes_per_s

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from fluffy.base.checks import invariant
 from fluffy.base.deadline import Deadline
-from fluffy.base.errors import ChunkCorrupt, ChunkNotFound, DiskFull, FluffyError
+from fluffy.base.errors import ChunkCorrupt, ChunkNotFound, DiskFull, FluffyError, Overloaded
 from fluffy.base.hashing import chunk_id_of, xxh3_of
 from fluffy.base.ids import ChunkId, NodeNo
 from fluffy.core.metadata import queries
@@ -136,9 +136,13 @@ class Healer:
             if source in self._away:
                 continue
             endangered = len(chunk.replicas) == 1
-            async with self._throttle.reserve(chunk.length, Deadline.after(SLOT_TIMEOUT_S), endangered=endangered):
-                if not await self._fetch_from(source, chunk, out):
-                    continue
+            try:
+                async with self._throttle.reserve(chunk.length, Deadline.after(SLOT_TIMEOUT_S), endangered=endangered):
+                    fetched = await self._fetch_from(source, chunk, out)
+            except Overloaded:
+                return False  # the next round tries again
+            if not fetched:
+                continue
             try:
                 await self._in_disk_thread(self._store_copy, chunk, out)
             except DiskFull as error:
