@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 ARGS ?=
 SEEDS ?= 200
 TREE_STEPS ?= 100000
+MINUTES ?=
+SEED ?=
 DRILLS ?= leader_kills all_kills minority killed_client bad_chunks linearizable big_moves whole_files
 
 .PHONY: help run stop test lint bench sim faults clean
@@ -55,8 +57,11 @@ sim: $(VENV)/.installed-dev ## the simulated cluster under SEEDS seeds; the file
 	@$(BIN)/python -m fluffy.sim.run --seeds $(SEEDS) $(ARGS)
 	@$(BIN)/python -m tests.support.long_trees --steps $(TREE_STEPS)
 
-faults: $(VENV)/.installed-dev ## drills that kill real processes, at full length; DRILLS="..." chooses
-	@for drill in $(DRILLS); do \
+faults: $(VENV)/.installed-dev ## drills that kill real processes; DRILLS="..." chooses; MINUTES=30 [SEED=n]: random faults
+	@if [ -n "$(MINUTES)" ]; then \
+	  $(BIN)/python -m tests.faults.random_faults --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS) || exit 1; exit 0; \
+	fi; \
+	for drill in $(DRILLS); do \
 	  echo "== $$drill"; $(BIN)/python -m tests.faults.$$drill $(ARGS) || exit 1; \
 	done
 

@@ -84,8 +84,15 @@ class Child:
             log.error("child.not_started", extra={"child": self.spec.name, "error": error})
             self._plan_restart()
             return
-        self._pid_file.write_text(f"{self._process.pid}\n")
+        self._note_pid(self._process.pid)
         log.info("child.started", extra={"child": self.spec.name, "pid": self._process.pid})
+
+    def _note_pid(self, pid: int) -> None:
+        """For people and tools; a disk that is full must not end the node."""
+        try:
+            self._pid_file.write_text(f"{pid}\n")
+        except OSError as error:
+            log.warning("child.pid_not_noted", extra={"child": self.spec.name, "pid": pid, "error": error})
 
     def reap(self) -> int | None:
         """The exit status if the process has ended since the last call (negative: by that signal), else None."""

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fluffy.core.health.pacing import REQUESTS_MIN, UserTimes
-from fluffy.drivers.run_files import KEEPER_FILE, read_users, read_word, users_file, write_word
-from fluffy.services.condition import Condition
+from fluffy.drivers.run_files import KEEPER_FILE, Word, read_users, read_word, users_file
 from fluffy.services.throttle import Throttle
 from fluffy.services.user_times import UserTimesTally, worst_of
 
@@ -24,21 +23,16 @@ class GatewayWords:
 
     def __init__(self, run_dir: Path, worker: int, tally: UserTimesTally) -> None:
         self._run_dir = run_dir
-        self._worker = worker
+        self._word = Word(run_dir, users_file(worker))
         self._tally = tally
         self.last: dict[str, Any] | None = None
 
     async def run(self, throttle: Throttle) -> None:
         """Tell what users feel and what was given to repair; let the source's gate follow the keeper's pace."""
-        condition = Condition("telling the keeper what users feel")
         while True:
             times = self._tally.turn()
-            try:
-                write_word(self._run_dir, users_file(self._worker), {
-                    "requests": times.requests, "p99_ms": times.p99_ms, "background_bytes": throttle.moved_bytes})
-                condition.fine()
-            except OSError as error:  # a full disk: users come first, and repair goes at the rate that it had
-                condition.blocked(error)
+            self._word.say({
+                "requests": times.requests, "p99_ms": times.p99_ms, "background_bytes": throttle.moved_bytes})
             self.last = read_word(self._run_dir, KEEPER_FILE)
             if self.last is not None and type(self.last.get("bytes_per_s")) is int and self.last["bytes_per_s"] > 0:
                 throttle.set_rate(self.last["bytes_per_s"])
@@ -54,4 +48,4 @@ def users_of(run_dir: Path) -> tuple[UserTimes | None, int]:
 
 def teller(run_dir: Path) -> Callable[[dict[str, Any]], None]:
     """How the keeper says its word."""
-    return lambda value: write_word(run_dir, KEEPER_FILE, value)
+    return Word(run_dir, KEEPER_FILE).say

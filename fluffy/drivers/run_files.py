@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from fluffy.services.condition import Condition
+
 # More than any of them has; a file that is larger is not ours.
 FILE_BYTES_MAX = 64 * 1024
 # Written every second; older than this, its writer is gone or stands still.
@@ -30,6 +32,23 @@ def write_word(run_dir: Path, name: str, value: dict[str, Any]) -> None:
     unfinished = run_dir / f".{name}.{os.getpid()}"
     unfinished.write_text(text)
     os.replace(unfinished, run_dir / name)
+
+
+class Word:
+    """A word that is said again and again. A full disk keeps it back, and nothing else: the next one may be heard."""
+
+    def __init__(self, run_dir: Path, name: str) -> None:
+        self._run_dir = run_dir
+        self._name = name
+        self._condition = Condition("words between the processes of this node", file=name)
+
+    def say(self, value: dict[str, Any]) -> None:
+        try:
+            write_word(self._run_dir, self._name, value)
+        except OSError as error:
+            self._condition.blocked(error)
+        else:
+            self._condition.fine()
 
 
 def read_word(run_dir: Path, name: str) -> dict[str, Any] | None:

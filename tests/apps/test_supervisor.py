@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fluffy.apps.children import Backoff
+from fluffy.apps.children import Backoff, Child, ChildSpec
 from fluffy.apps.node_lock import is_alive, read_pid
 
 # Runs three children in three stages. A child's behaviour is its file in FOLDER (read at its start).
@@ -210,3 +210,18 @@ def test_pauses_double_up_to_the_bound_and_begin_anew_after_a_stable_life() -> N
         pauses.append(backoff.after(pauses[-1], 0.5))
     assert pauses == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
     assert backoff.after(1.0, 5.0) == 0.1
+
+
+def test_a_child_runs_although_nobody_can_note_its_process_id(tmp_path: Path) -> None:
+    """A full disk does that; a folder that is not there fails in the same way."""
+    child = Child(ChildSpec("log", (sys.executable, "-c", "import time; time.sleep(60)"), 2, 3.0), tmp_path / "absent",
+                  Backoff(0.05, 0.2, 1.0))
+    child.start()
+    try:
+        assert child.running and child.reap() is None
+    finally:
+        child.signal(signal.SIGKILL)
+    deadline_s = time.monotonic() + 10
+    while child.reap() is None and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    assert not child.running

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from fluffy.drivers.json_file import JsonFile
-from fluffy.drivers.run_files import AGE_MAX_S, read_users, read_word, users_file, write_word
+from fluffy.drivers.run_files import AGE_MAX_S, KEEPER_FILE, Word, read_users, read_word, users_file, write_word
 
 
 def test_the_newest_word_is_read_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -41,3 +41,14 @@ def test_a_kept_value_survives_and_a_damaged_one_is_empty(tmp_path: Path) -> Non
     assert JsonFile(tmp_path / "kept.json").load() == {"after": "ab"}
     (tmp_path / "kept.json").write_text("{")
     assert kept.load() == {}
+
+
+def test_a_word_that_cannot_be_said_stops_nobody(tmp_path: Path) -> None:
+    """A full disk does that; a folder that is not there fails in the same way."""
+    run_dir = tmp_path / "run"
+    word = Word(run_dir, KEEPER_FILE)
+    word.say({"a": 1})
+    run_dir.mkdir()
+    word.say({"a": 2})
+    found = read_word(run_dir, KEEPER_FILE)
+    assert found is not None and found["a"] == 2

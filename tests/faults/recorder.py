@@ -102,10 +102,15 @@ class Record:
 
 
 class Load:
-    """`writers` clients and `readers` readers against the nodes at `urls`, until `stop` is called."""
+    """`writers` clients and `readers` readers against the nodes at `urls`, until `stop` is called.
+
+    `give_up_s`: after so long the outcome of a write stays open; a third of it is what a reader waits. `rest_s`:
+    between two writes of one client. `disks_fill`: a refusal with 507 is no answer, and is tried again.
+    """
 
     def __init__(self, urls: Sequence[str], token: str, seed: int, writers: int = 8, readers: int = 1,
-                 prefix: str = "admin/load") -> None:
+                 prefix: str = "admin/load", give_up_s: float = GIVE_UP_S, rest_s: float = 0.0,
+                 disks_fill: bool = False) -> None:
         self.record = Record()
         self._urls = list(urls)
         self._token = token
@@ -113,6 +118,9 @@ class Load:
         self._writers = writers
         self._readers = readers
         self._prefix = prefix
+        self._give_up_s = give_up_s
+        self._rest_s = rest_s
+        self._tried_again = (503, 507) if disks_fill else (503,)
         self._stopping = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
 
@@ -150,6 +158,7 @@ class Load:
         open_keys: set[str] = set()
         count = 0
         while not self._stopping.is_set():
+            await asyncio.sleep(self._rest_s * 2 * rng.random())
             key = rng.choice(keys)
             if key.path in open_keys:
                 await asyncio.sleep(0.001)
@@ -171,7 +180,7 @@ class Load:
         body = body_of(key.path, operation.number, operation.size) if operation.kind == "put" else None
         method = "PUT" if body is not None else "DELETE"
         url = rng.choice(self._urls)
-        while time.monotonic() < operation.started_s + GIVE_UP_S:
+        while time.monotonic() < operation.started_s + self._give_up_s:
             try:
                 async with self._session.request(
                         method, f"{url}/v1/files/{key.path}", data=body,
@@ -180,7 +189,7 @@ class Load:
                     if answer.status in (200, 201, 204):
                         self._acked(operation, (await answer.json())["generation"] if method == "PUT" else None)
                         return True
-                    if answer.status != 503:
+                    if answer.status not in self._tried_again:
                         self.record.violation(f"{method} {key.path} #{operation.number}: {answer.status} {text[:200]}")
                         return False
             except (aiohttp.ClientError, TimeoutError, OSError):
@@ -210,7 +219,7 @@ class Load:
         """One read with retries; whatever it sees must not be older than what was acknowledged before."""
         started_s = time.monotonic()
         oldest = key.acked_number
-        while time.monotonic() < started_s + GIVE_UP_S / 3:
+        while time.monotonic() < started_s + self._give_up_s / 3:
             try:
                 async with self._session.get(f"{rng.choice(self._urls)}/v1/files/{key.path}") as answer:
                     body = await answer.read()
@@ -226,4 +235,4 @@ class Load:
                 pass  # a retrying reader: only its last word counts
             self.record.retries += 1
             await asyncio.sleep(RETRY_REST_S)
-        self.record.violation(f"GET {key.path}: no answer although retried for {GIVE_UP_S / 3:.0f} s")
+        self.record.violation(f"GET {key.path}: no answer although retried for {self._give_up_s / 3:.0f} s")

@@ -18,7 +18,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.faults.tree_requests import Found, Request, TreeDoor, Unreadable
+from tests.faults.tree_requests import RETRIED, Found, Request, TreeDoor, Unreadable
 from tests.support.linearizability import NEVER_S, Operation, Verdict, judge
 from tests.support.small_tree import KEPT, READS, Answer, Call, Done, Piece, Refused, SmallTree, Tree
 
@@ -78,7 +78,7 @@ class TreeClients:
     """`clients` at one tree, each doing one thing after the other until `stop` is set."""
 
     def __init__(self, session: aiohttp.ClientSession, urls: Sequence[str], bucket: str, *, seed: int, clients: int,
-                 piece_bytes: int, impatience: float, rest_s: float) -> None:
+                 piece_bytes: int, impatience: float, rest_s: float, patience_s: float = GIVE_UP_S) -> None:
         self.history = History(bucket, piece_bytes)
         self.stop = asyncio.Event()
         self._door = TreeDoor(bucket, piece_bytes)
@@ -88,6 +88,7 @@ class TreeClients:
         self._clients = clients
         self._impatience = impatience
         self._rest_s = rest_s
+        self._patience_s = patience_s
         self._numbers = 0
         self._open = 0
         self._bodies: dict[str, tuple[Piece, ...]] = {}  # as last read
@@ -95,8 +96,11 @@ class TreeClients:
     async def run(self) -> None:
         """The bucket comes first, and the file whose generations are counted; last, everything is read once more."""
         rng = random.Random(self._seed)
-        made = await self._send(Request("PUT", f"/v1/dirs/{self.history.bucket}"), f"{self.history.bucket}-made",
-                                self._urls[0], ATTEMPT_TIMEOUT_S)
+        made: Found | None = None
+        until_s = time.monotonic() + self._patience_s
+        while (made is None or made.status in RETRIED) and time.monotonic() < until_s:
+            made = await self._send(Request("PUT", f"/v1/dirs/{self.history.bucket}"), f"{self.history.bucket}-made",
+                                    rng.choice(self._urls), ATTEMPT_TIMEOUT_S)
         assert made is not None and made.status == 201, made
         await self._do(0, self._call("put", KEPT, pieces=1), rng)
         async with asyncio.TaskGroup() as group:
@@ -173,7 +177,7 @@ class TreeClients:
             self.history.violations.append(f"{call}: {error}")
             return None
         if answer is None and call.kind in READS:
-            self.history.violations.append(f"{call}: no answer within {GIVE_UP_S:.0f} s")
+            self.history.violations.append(f"{call}: no answer within {self._patience_s:.0f} s")
             return None
         self._open += answer is None
         self.history.operations.append(Operation(
@@ -181,7 +185,7 @@ class TreeClients:
         return answer
 
     async def _perform(self, call: Call, rng: random.Random, *, is_patient: bool) -> Answer | None:
-        until_s = time.monotonic() + GIVE_UP_S
+        until_s = time.monotonic() + self._patience_s
         request = self._door.request(call)
         if is_patient and rng.random() < HASTE:
             answer = await self._try(call, request, rng.choice(self._urls), rng.uniform(*HASTE_S))

@@ -146,7 +146,8 @@ class TreeDoor:
         if found.status >= 500 and found.status != QUOTA_EXCEEDED:
             raise Unreadable(f"status {found.status}: {found.body[:300]!r}")
         if found.status >= 400:
-            return Refused(found.json["error"]["code"])
+            code = found.json["error"]["code"]
+            return None if code == "DiskFull" else Refused(code)  # of a node's disk, and no answer of the tree
         return Done(self._detail(call, found))
 
     def _detail(self, call: Call, found: Found) -> object:

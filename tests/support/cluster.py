@@ -58,13 +58,27 @@ def _leave_in_order_on_sigterm() -> None:
         signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
+class Surroundings:
+    """What a node may have of its own: an address (None: the cluster's), words before its command, variables."""
+
+    def host(self, name: str) -> str | None:
+        return None
+
+    def prefix(self, name: str) -> Sequence[str]:
+        return ()
+
+    def env(self, name: str) -> Mapping[str, str]:
+        return {}
+
+
 class Cluster:
-    """`cluster` overrides keys of the config's section of that name."""
+    """`cluster` overrides keys of the config's section of that name. `around`: where its nodes live."""
 
     def __init__(self, folder: Path, nodes: int = 3, cluster: Mapping[str, Any] | None = None,
-                 env: Mapping[str, str] | None = None) -> None:
+                 env: Mapping[str, str] | None = None, around: Surroundings | None = None) -> None:
         self.folder = folder
         self.names: tuple[str, ...] = NAMES[:nodes]
+        self.around = around or Surroundings()
         self.host = free_address()
         self.config = folder / "config.yaml"
         self.env = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
@@ -78,7 +92,7 @@ class Cluster:
         repair = {"mode": "fast", "down_after": "4s", "grace": "5s", **overrides.pop("repair", {})}
         settings = {"name": "drill", "replication": min(3, len(self.names)), "secret_file": "drill.secret",
                     "admin_token_file": "admin.token", "supernodes": [], "workers": 1, "repair": repair, **overrides}
-        nodes = {name: {"host": self.host, "http": HTTP_PORT + index, "raft": RAFT_PORT + index,
+        nodes = {name: {"host": self.host_of(name), "http": HTTP_PORT + index, "raft": RAFT_PORT + index,
                         "data": DATA_PORT + index, "s3": S3_PORT + index, "dir": name, "zone": f"zone-{name}"}
                  for index, name in enumerate(self.names)}
         self.config.write_text(yaml.safe_dump({"cluster": settings, "nodes": nodes}, sort_keys=False))
@@ -98,9 +112,9 @@ class Cluster:
             assert name not in self._started, f"{name} runs already"
             with (self.folder / f"{name}.log").open("ab") as log:
                 self._started[name] = subprocess.Popen(
-                    [sys.executable, str(ROOT / "server.py"), name, "--config", str(self.config)],
-                    cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                    start_new_session=True)
+                    [*self.around.prefix(name), sys.executable, str(ROOT / "server.py"), name, "--config",
+                     str(self.config)], cwd=self.folder, env={**self.env, **self.around.env(name)},
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
     def start_ready(self, *names: str, timeout_s: float = READY_TIMEOUT_S) -> None:
         self.start(*names)
@@ -168,8 +182,11 @@ class Cluster:
 
     # -- asking
 
+    def host_of(self, name: str) -> str:
+        return self.around.host(name) or self.host
+
     def url(self, name: str) -> str:
-        return f"http://{self.host}:{HTTP_PORT + self.names.index(name)}"
+        return f"http://{self.host_of(name)}:{HTTP_PORT + self.names.index(name)}"
 
     def s3_address(self, name: str) -> tuple[str, int]:
         """Where the S3 door of a node is."""
