@@ -28,6 +28,7 @@ from tests.support.states import copy_state
 
 READY_S = 90.0
 WHOLE_S = 240.0
+SCRUB_S = 120.0
 
 
 @dataclass(slots=True)
@@ -40,6 +41,7 @@ class Calm:
     jobs_stuck: int = 0
     jobs_done: int = 0
     stolen: int = 0
+    scrub_s: float | None = None
     copies_seen: int = 0
     copies_bad: list[str] = field(default_factory=list)
     files_unknown: int = 0
@@ -66,27 +68,53 @@ def mend(trouble: Field) -> None:
         cluster.start(*down)
 
 
-async def wait_for_calm(cluster: Cluster, calm: Calm, whole_s: float = WHOLE_S) -> None:
-    """Until all are ready, all copies are there and no job is left, by what any node says."""
+async def calm_down(cluster: Cluster, calm: Calm, whole_s: float = WHOLE_S) -> None:
+    """All ready, all copies there; then a scrub, and again all copies there."""
     began_s = time.monotonic()
     await asyncio.to_thread(cluster.wait_ready, timeout_s=READY_S)
     calm.ready_s = time.monotonic() - began_s
+    await until_whole(cluster, calm, whole_s)
+    await scrub_all(cluster, calm)
+    await until_whole(cluster, calm, whole_s)
+
+
+async def until_whole(cluster: Cluster, calm: Calm, whole_s: float = WHOLE_S) -> None:
+    """Until all copies are there and no job is left, by what a node says."""
     began_s = time.monotonic()
-    said: dict[str, Any] = {}
+    said: object = None
     while time.monotonic() < began_s + whole_s:
+        await asyncio.sleep(1.0)
         try:
-            said = (await asyncio.to_thread(cluster.json, cluster.names[0], "/v1/jobs?limit=5"))["repair"]
-        except (OSError, ClusterFailed):
-            await asyncio.sleep(1.0)
+            repair: dict[str, Any] = (await asyncio.to_thread(
+                cluster.json, cluster.names[0], "/v1/jobs?limit=5"))["repair"]
+        except (OSError, ClusterFailed) as error:
+            said = str(error)[:300]
             continue
-        calm.jobs_left, calm.jobs_stuck = said["queued"] + said["running"], said["stuck"]
-        calm.jobs_done, calm.stolen = said["done"], said["stolen"]
-        copies = said["copies"]
+        said = repair
+        calm.jobs_left, calm.jobs_stuck = repair["queued"] + repair["running"], repair["stuck"]
+        calm.jobs_done, calm.stolen = repair["done"], repair["stolen"]
+        copies = repair["copies"]
         if copies is not None and not copies["missing_copies"] and not calm.jobs_left and not calm.jobs_stuck:
             calm.whole_s = time.monotonic() - began_s
             return
-        await asyncio.sleep(1.0)
+    calm.whole_s = None
     calm.problems.append(f"not whole within {whole_s:.0f} s: {said}")
+
+
+async def scrub_all(cluster: Cluster, calm: Calm, scrub_s: float = SCRUB_S) -> None:
+    """Damage that no reader has met is found by a scrub, and by nothing else."""
+    began_s = time.monotonic()
+    name = cluster.names[0]
+    status, _, body = await asyncio.to_thread(cluster.request, name, "POST", "/v1/admin/scrub", b"")
+    if status != 200:
+        raise ClusterFailed(f"a scrub was refused: {status} {body[:200]!r}")
+    while time.monotonic() < began_s + scrub_s:
+        await asyncio.sleep(1.0)
+        scrubs = (await asyncio.to_thread(cluster.json, name, "/v1/jobs?limit=1"))["scrubs"]
+        if all(scrub["done"] for scrub in scrubs):
+            calm.scrub_s = time.monotonic() - began_s
+            return
+    calm.problems.append(f"not scrubbed within {scrub_s:.0f} s: {scrubs}")
 
 
 async def check_everything(cluster: Cluster, calm: Calm, record: Record, big: Sequence[BigFiles]) -> None:

@@ -27,7 +27,7 @@ import aiohttp
 from fluffy import __version__
 from fluffy.base.units import KIB, MIB
 from tests.faults.big_files import BigFiles
-from tests.faults.calm import WHOLE_S, Calm, check_everything, mend, wait_for_calm
+from tests.faults.calm import WHOLE_S, Calm, calm_down, check_everything, mend
 from tests.faults.ground import Ground
 from tests.faults.recorder import Load, Record
 from tests.faults.tree_clients import History, TreeClients
@@ -83,6 +83,7 @@ class Report:
         big = [client.record for client in self.big]
         judged = ", ".join(f"{judgement.value} {count}" for judgement, count in self.judgements.items())
         whole = "not reached" if calm.whole_s is None else f"after {calm.whole_s:.0f} s"
+        scrubbed = "not ended" if calm.scrub_s is None else f"in {calm.scrub_s:.0f} s"
         return [
             f"troubles: {sum(self.troubles.values())}, up to {self.most_at_once} at once: {', '.join(lines)}",
             *[f"left out, this machine cannot: {what}" for what in self.lacking],
@@ -93,7 +94,7 @@ class Report:
             f"{sum(each.refused_full for each in big)} of them refused by a full disk (507)",
             f"trees: {len(self.histories)} with {operations} operations, {sum(h.open for h in self.histories)} open, "
             f"{sum(h.stale for h in self.histories)} stale answers; judged: {judged}",
-            f"calm: all ready after {calm.ready_s:.0f} s, all copies there and no job left {whole}; "
+            f"calm: ready after {calm.ready_s:.0f} s, scrubbed {scrubbed}, all copies there and no job left {whole}; "
             f"jobs done {calm.jobs_done}, stolen {calm.stolen}, left {calm.jobs_left}, stuck {calm.jobs_stuck}",
             f"compared: {calm.files_read} small and {calm.big_files_read} large reads through every node; "
             f"{calm.copies_seen} counted copies on their disks, {len(calm.copies_bad)} bad; files beside them: "
@@ -201,7 +202,7 @@ async def run(cluster: Cluster, ground: Ground, *, seed: int, minutes: float, wh
                 client.stop.set()
         await asyncio.to_thread(mend, field_)
         try:
-            await wait_for_calm(cluster, report.calm, whole_s)
+            await calm_down(cluster, report.calm, whole_s)
             await check_everything(cluster, report.calm, load.record, report.big)
         except ClusterFailed as error:
             report.problems.append(str(error))

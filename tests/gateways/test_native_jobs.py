@@ -108,4 +108,6 @@ async def test_a_scrub_is_asked_for(door: Door) -> None:
     assert (await admin_of(door).must("POST", "/v1/admin/scrub?node=two")) == {"nodes": 1, "node": "two"}
     wishes = door.cluster.reader.read(queries.scrub_wishes)
     assert [wish.node_no for wish in wishes] == [1, 2, 3]
+    told = (await admin_of(door).must("GET", "/v1/jobs"))["scrubs"]
+    assert [(each["node"], each["done"]) for each in told] == [("one", None), ("two", None), ("three", None)]
     assert (await admin_of(door).ask("POST", "/v1/admin/scrub?node=nine")).status == 404

@@ -78,25 +78,13 @@ class Disks:
         self._mounted.clear()
         self._devices.clear()
 
-    def free_bytes(self, name: str) -> int:
-        disk = os.statvfs(self._places[name])
-        return disk.f_bavail * disk.f_frsize
-
-    def fill(self, name: str, leave_bytes: int = 0) -> None:
-        """Take all the room but `leave_bytes`."""
-        left = self.free_bytes(name) - leave_bytes
-        filler = self._places[name] / FILLER
-        with filler.open("ab") as file:
-            while left >= 4096:
-                try:
-                    os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, min(left, 64 * MIB))
-                except OSError:
-                    left //= 2  # the node writes too: take what is there
-                    continue
-                left = self.free_bytes(name) - leave_bytes
+    def fill(self, name: str) -> None:
+        """Take all the room."""
+        fill(self._places[name])
 
     def empty(self, name: str) -> None:
-        (self._places[name] / FILLER).unlink(missing_ok=True)
+        """Give it back."""
+        empty(self._places[name])
 
     def slow(self, name: str, pids: Iterable[int], bytes_per_s: int) -> None:
         """From now on these processes, and their children to come, read and write that slowly on this disk."""
@@ -123,6 +111,28 @@ class Disks:
             group.rmdir()
         except OSError:
             self._groups[name] = group  # a process was born meanwhile: the end tries again
+
+
+def free_bytes(place: Path) -> int:
+    disk = os.statvfs(place)
+    return disk.f_bavail * disk.f_frsize
+
+
+def fill(place: Path) -> None:
+    """Take all the room of the disk at `place`, as another program would."""
+    left = free_bytes(place)
+    with (place / FILLER).open("ab") as file:
+        while left >= 4096:
+            try:
+                os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, min(left, 64 * MIB))
+            except OSError:
+                left //= 2  # the node writes too: take what is there
+                continue
+            left = free_bytes(place)
+
+
+def empty(place: Path) -> None:
+    (place / FILLER).unlink(missing_ok=True)
 
 
 def _move(pids: Iterable[int], group: Path) -> None:

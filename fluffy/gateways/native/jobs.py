@@ -10,7 +10,7 @@ from fluffy.base.errors import JobNotFound, QuerySyntax
 from fluffy.base.ids import NodeNo
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands_jobs import RequestScrub, RetryJobs
-from fluffy.core.metadata.model_jobs import Job, Queue
+from fluffy.core.metadata.model_jobs import Job, Queue, ScrubWish
 from fluffy.core.metadata.queries_redundancy import AffectedFiles, files_with_chunk
 from fluffy.core.repair.job_words import what_it_does
 from fluffy.core.repair.redundancy import LIVING_STATES
@@ -20,6 +20,7 @@ from fluffy.gateways.native.exchange import Call, json_answer
 from fluffy.gateways.native.job_view import JobView
 from fluffy.gateways.native.json_body import read_object
 from fluffy.services.repair_progress import Progress
+from fluffy.wire.conditions import rfc3339
 
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 1_000
@@ -41,6 +42,7 @@ async def list_jobs(desk: Desk, call: Call) -> Answer:
         node_no = None if node is None else view.number(node)
         found = queries.jobs_where(db, after=after, limit=limit, node_no=node_no, state=state)
         return {"queues": [_queue_json(queue, view) for queue in progress.queues],
+                "scrubs": [_scrub_json(wish, view) for wish in queries.scrub_wishes(db)],
                 "jobs": [view.json(job) for job in found],
                 "after": found[-1].no if len(found) == limit and found else None}
     value = await desk.reader.read_in_thread(look, call.deadline)
@@ -55,6 +57,12 @@ def _queue_json(queue: Queue, view: JobView) -> dict[str, Any]:
         "stuck": queue.stuck, "rate": load.rate or None, "wait_s": load.wait_ms // 1000, "done": queue.done,
         "done_bytes": queue.done_bytes, "failed": queue.failed, "stolen_in": queue.stolen_in,
         "stolen_out": queue.stolen_out}
+
+
+def _scrub_json(wish: ScrubWish, view: JobView) -> dict[str, Any]:
+    """The last time that a scrub of the node was asked for; `done` is null while it has not ended."""
+    return {"node": view.name(wish.node_no), "asked": rfc3339(wish.asked_ms),
+            "done": rfc3339(wish.done_ms) if wish.done_ms else None}
 
 
 def repair_json(progress: Progress) -> dict[str, Any]:
