@@ -120,7 +120,7 @@ def _fill_all(cluster: Cluster, bodies: dict[str, bytes], report: Report) -> Non
             report.stored += 1
             continue
         report.refusals.add(f"{status} {said}")
-        if status != 507 or "full" not in said:
+        if status != 507 or "room" not in said:
             report.problems.append(f"refused with {status}: {said}")
         break
     status, said = _put(cluster, node, "small", 1000, bodies)
