@@ -192,7 +192,7 @@ async def data_path(settings: Settings, node: NodeSettings, front: Front, *, own
     reporter = ReplicaReporter(front.log, front.clock, own_no)
     placement = PlacementView(front.reader, front.clock)
     about = AboutNode(front.log, front.reader, front.desk.names, store, front.clock, store.total_bytes,
-                      lambda: len(store.quarantined()))
+                      lambda: len(store.quarantined()), front.desk.keeper_word)
     doctor = Doctor(node.name, front.reader, AskingNodes(own_no, about.facts, peers, front.clock))
     cluster = state.settings
     background = Throttle(front.clock, PACES[settings.cluster.repair_mode].bytes_per_s, BACKGROUND_READS_MAX)

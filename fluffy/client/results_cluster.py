@@ -132,6 +132,7 @@ class Job:
     chunk: str | None
     bytes: int
     reason: str
+    why: str
     done_in_s: int | None
     blocked: str
     document: Document = field(repr=False)
@@ -191,6 +192,7 @@ def job_of(document: Document) -> Job:
         job=number_in(document, "job"), kind=text_in(document, "kind"), node=text_in(document, "node"),
         state=text_in(document, "state"), chunk=chunk if isinstance(chunk, str) else None,
         bytes=number_in(document, "bytes"), reason=text_in(document, "reason", ""),
+        why=text_in(document, "why", ""),
         done_in_s=number_or_none(document, "done_in_s"), blocked=text_in(document, "blocked", ""), document=document)
 
 

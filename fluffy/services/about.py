@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fluffy import __version__
 from fluffy.base.deadline import Deadline
@@ -23,13 +24,18 @@ ABOUT_LEVEL = 3
 STATUS_TIMEOUT_S = 0.8
 ASK_TIMEOUT_S = 2.0
 OLDER = "an older one"
+# What fits a text on the data port: the first dozen of them.
+FLAPS_CHARS_MAX = 64
 
 Facts = Mapping[str, int | str]
 
 
 @dataclass(frozen=True, slots=True)
 class AboutNode:
-    """This node's own answer. `total_bytes`: size of the file system of the chunks; `quarantined`: files set aside."""
+    """This node's own answer. `keeper_word`: the newest word of its keeper, None while that is silent.
+
+    `total_bytes`: size of the file system of the chunks; `quarantined`: files set aside.
+    """
 
     log: MetadataLog
     reader: MetadataReader
@@ -38,6 +44,7 @@ class AboutNode:
     clock: Clock
     total_bytes: Callable[[], int]
     quarantined: Callable[[], int]
+    keeper_word: Callable[[], Mapping[str, Any] | None]
 
     async def facts(self) -> dict[str, int | str]:
         """Never raises for a silent log process: then its facts are absent."""
@@ -47,13 +54,24 @@ class AboutNode:
         facts: dict[str, int | str] = {
             "version": __version__, "level": FEATURE_LEVEL, "free_bytes": free_bytes, "total_bytes": total_bytes,
             "quarantined": quarantined, "search_state": search.state, "search_behind": search.behind,
-            "search_lag_ms": search.lag_ms}
+            "search_lag_ms": search.lag_ms, **_keeper_facts(self.keeper_word())}
         try:
             status = await self.log.status(Deadline.after(STATUS_TIMEOUT_S))
         except FluffyError:
             return facts | {"now_ms": self.clock.now_ms()}
         return facts | {"fsync": int(status.fsync), "seq": status.seq, "leader": status.leader or "",
                         "now_ms": self.clock.now_ms()}
+
+
+def _keeper_facts(word: Mapping[str, Any] | None) -> dict[str, int | str]:
+    """Whether its keeper works; and of the leader's keeper, which nodes come and go: `two:3 five:1`."""
+    if word is None:
+        return {"keeper": 0}
+    watched = word.get("watch")
+    flaps = watched.get("flaps") if isinstance(watched, dict) else None
+    if not isinstance(flaps, dict) or not flaps:
+        return {"keeper": 1}
+    return {"keeper": 1, "flaps": " ".join(f"{node}:{number}" for node, number in flaps.items())[:FLAPS_CHARS_MAX]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,4 +120,11 @@ def about_of(facts: Facts, asked_ms: int, took_ms: int) -> About:
         total_bytes=number("total_bytes"), fsync=bool(number("fsync", 1)), seq=number("seq", -1), leader=text("leader"),
         quarantined=number("quarantined"), search_state=text("search_state", "ready"),
         search_behind=number("search_behind"), search_lag_ms=number("search_lag_ms"),
+        keeper_works=bool(number("keeper", 1)), flaps=_flaps_of(text("flaps")),
         skew_ms=now_ms - (asked_ms + took_ms // 2), skew_error_ms=took_ms // 2 + 1)
+
+
+def _flaps_of(text: str) -> tuple[tuple[int, int], ...]:
+    """(node number, how often it came and went)"""
+    pairs = [pair.partition(":") for pair in text.split()]
+    return tuple((int(node), int(number)) for node, _, number in pairs if node.isdecimal() and number.isdecimal())

@@ -54,7 +54,8 @@ TROUBLES: list[tuple[str, str, ClusterFacts]] = [
     ("node-unreachable", "warning", cluster(*second(None))),
     ("node-draining", "note", cluster(*second(state="draining"))),
     ("node-joining", "note", cluster(*second(state="joining"))),
-    ("node-flaps", "warning", cluster(*second(flaps=4))),
+    ("node-flaps", "warning", cluster(node(1, "a", about=replace(ABOUT, flaps=((2, 4),))), node(2, "b"), node(3, "c"))),
+    ("keeper-silent", "warning", cluster(*second(replace(ABOUT, keeper_works=False)))),
     ("chunks-lost", "critical", cluster(coverage=Coverage(lost=1))),
     ("chunks-away", "critical", cluster(coverage=Coverage(away=1))),
     ("chunks-endangered", "critical", cluster(coverage=Coverage(endangered=1))),
@@ -119,6 +120,10 @@ def test_lost_chunks_name_files() -> None:
 
 def test_a_clock_that_is_off_by_less_than_is_certain_is_not_told() -> None:
     assert diagnose(cluster(*second(replace(ABOUT, skew_ms=4000, skew_error_ms=3000)))) == ()
+
+
+def test_only_the_leader_knows_who_flaps() -> None:
+    assert diagnose(cluster(*second(replace(ABOUT, flaps=((1, 4),))))) == ()
 
 
 FREE = StopCost((), 0, 0, 10, 10 * GIB)

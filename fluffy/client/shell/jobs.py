@@ -123,7 +123,7 @@ def show_job(session: Session, told: JobExplanation) -> None:
         return
     job, line = told.job, session.output.line
     line(f"job {job.job}: {safe(told.does)} ({format_size(job.bytes)})")
-    line(f"  because   {safe(job.reason)}")
+    line(f"  because   {safe(job.why)}")
     tries = f"attempt {told.document.get('attempt')}, failures {told.document.get('failures')}"
     line(f"  state     {safe(job.state)}, {tries}")
     if told.document.get("stolen_from"):

@@ -64,9 +64,12 @@ def states(facts: ClusterFacts) -> Iterator[Finding]:
         elif node.state in ("draining", "joining"):
             yield Finding(f"node-{node.state}", "note", f"node {node.name} is {node.state}",
                           "nothing; 'nodes' and 'jobs' show how far it is", (node.name,))
-        if node.flaps:
+    flaps = {no: number for node, about in facts.told if node.name == facts.leader for no, number in about.flaps}
+    for node in facts.nodes:
+        if node.no in flaps:
             yield Finding("node-flaps", "warning",
-                          f"node {node.name} came and went {counted(node.flaps, 'time')} lately",
+                          f"node {node.name} came and went {counted(flaps[node.no], 'time')} lately; the leader trusts "
+                          "it only after more answers in a row",
                           "look for a bad cable, an overloaded machine, or a process that is killed again and again",
                           (node.name,))
 
@@ -133,6 +136,16 @@ def following(facts: ClusterFacts) -> Iterator[Finding]:
                           f"the search index of node {node.name} is {counted(about.search_behind, 'change')} and "
                           f"{about.search_lag_ms // 1000} s behind", "look whether its keeper runs and has room",
                           (node.name,), {"behind": about.search_behind})
+
+
+def keepers(facts: ClusterFacts) -> Iterator[Finding]:
+    """Background work that nobody does."""
+    for node, about in facts.told:
+        if not about.keeper_works:
+            yield Finding("keeper-silent", "warning",
+                          f"the keeper of node {node.name} is silent: nothing is repaired, checked or indexed there",
+                          f"look into the log of node {node.name}; its supervisor starts the process again",
+                          (node.name,))
 
 
 def programs(facts: ClusterFacts) -> Iterator[Finding]:

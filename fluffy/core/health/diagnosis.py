@@ -34,7 +34,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a node told of itself. `skew_ms`: its wall clock minus the asker's, certain to within `skew_error_ms`."""
+    """What a node told of itself. `skew_ms`: its wall clock minus the asker's, certain to within `skew_error_ms`.
+
+    `flaps`: of the leader, which nodes (by number) came and went lately, and how often.
+    """
 
     version: str
     level: int
@@ -49,11 +52,13 @@ class About:
     search_lag_ms: int
     skew_ms: int
     skew_error_ms: int
+    keeper_works: bool = True
+    flaps: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """One member. `about` is None: it did not answer the asker. `flaps`: how often it came and went lately."""
+    """One member. `about` is None: it did not answer the asker."""
 
     no: NodeNo
     name: str
@@ -61,7 +66,6 @@ class NodeFacts:
     state: str
     votes: bool
     about: About | None
-    flaps: int = 0
 
 
 @dataclass(frozen=True, slots=True)

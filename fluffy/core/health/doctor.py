@@ -14,7 +14,8 @@ from fluffy.core.repair.redundancy import LIVING_STATES, StopCost
 
 CHECKS = (
     checks_nodes.quorum, checks_nodes.states, checks_data.copies, checks_data.places, checks_nodes.disks,
-    checks_nodes.clocks, checks_nodes.following, checks_data.jobs, checks_nodes.programs, checks_data.settings)
+    checks_nodes.clocks, checks_nodes.following, checks_nodes.keepers, checks_data.jobs, checks_nodes.programs,
+    checks_data.settings)
 
 
 def diagnose(facts: ClusterFacts) -> tuple[Finding, ...]:

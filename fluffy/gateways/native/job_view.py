@@ -12,6 +12,7 @@ from fluffy.core.metadata import queries
 from fluffy.core.metadata.job_rules import QUEUE_JOBS_MAX
 from fluffy.core.metadata.model_jobs import Job
 from fluffy.core.repair.job_words import done_in_ms, what_blocks
+from fluffy.core.repair.plan import REASONS
 from fluffy.wire.conditions import rfc3339
 
 
@@ -49,8 +50,8 @@ class JobView:
         wait_ms = self.done_in_ms(job)
         return {
             "job": job.no, "kind": job.kind, "chunk": job.chunk_id.hex() or None, "node": self.name(job.node_no),
-            "state": job.state, "reason": job.reason, "bytes": job.cost, "priority": job.priority,
-            "attempt": job.attempt, "failures": job.failures, "error": job.error or None,
+            "state": job.state, "reason": job.reason, "why": REASONS.get(job.reason, job.reason),
+            "bytes": job.cost, "priority": job.priority, "attempt": job.attempt, "failures": job.failures, "error": job.error or None,
             "stolen_from": self.name(job.stolen_from) if job.stolen_from else None, "created": rfc3339(job.created_ms),
             "lease_ends_s": _seconds(job.lease_until_ms, self.now_ms), "stuck_since": _time(job.stuck_ms),
             "done_in_s": None if wait_ms is None else wait_ms // 1000,

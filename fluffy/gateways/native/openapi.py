@@ -50,6 +50,8 @@ def _operation(route: Route) -> dict[str, Any]:
         "responses": {str(route.success): {"description": "done"}, "default": {
             "description": "refused or failed",
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}}}
+    if route.answer is not None:
+        operation["responses"][str(route.success)]["content"] = {"application/json": {"schema": route.answer}}
     if route.body == "bytes":
         operation["requestBody"] = {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
     elif route.body == "json":

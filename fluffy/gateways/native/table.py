@@ -7,7 +7,7 @@ segment.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -36,6 +36,7 @@ class Route:
 
     `act`: the right it takes; None: no credential at all (health checks only). READ and WRITE are about a bucket and
     checked by the handler, which knows it; the others by the desk. `is_read`: answered from a point (reads.py).
+    `answer`: the JSON Schema of a success, for the description; None: it is told in docs/API.md only.
     """
 
     method: str
@@ -48,6 +49,7 @@ class Route:
     body: BodyKind = "none"
     success: int = 200
     is_built: bool = True
+    answer: Mapping[str, Any] | None = None
 
     @property
     def query_names(self) -> tuple[str, ...]:

@@ -105,7 +105,7 @@ async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
     inventory = Inventory(world.own_no, world.log, world.reader, world.store, reports, world.clock, world.disk,
                           world.buffers, world.inventory_memory, rules.orphans, rules.inventory_rest_s)
     tuner = Tuner(rules.repair_mode, world.reader, world.clock, throttle, world.users, world.tell,
-                  {"scrub": scrub.word, "jobs": worker.word, "inventory": inventory.word})
+                  {"scrub": scrub.word, "jobs": worker.word, "inventory": inventory.word, "watch": watch.word})
     lifter = Lifter(world.own_no, leadership, world.log, world.reader, world.peers, world.clock)
     members = MemberKeeper(world.own_no, leadership, world.log, world.voters, world.reader, world.clock)
     lifecycle = LifecycleKeeper(world.own_no, leadership, world.log, world.reader, world.clock)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import Conflict, Unavailable
@@ -56,6 +57,11 @@ class NodeWatch:
         self._round_ms = 0
         self._published_ms: int | None = None  # by us, in this term
         self._weighed: set[NodeNo] = set()  # whose room was known when we published last
+
+    def word(self) -> dict[str, Any]:
+        """For the doctor: which nodes come and go, by number; nothing while this node does not lead."""
+        return {"flaps": {} if self._term is None else {
+            node: watch.flaps for node, watch in sorted(self._watches.items()) if watch.flaps}}
 
     async def one_round(self) -> None:
         term = await self._leadership.refresh()
