@@ -51,7 +51,8 @@ class JobView:
         return {
             "job": job.no, "kind": job.kind, "chunk": job.chunk_id.hex() or None, "node": self.name(job.node_no),
             "state": job.state, "reason": job.reason, "why": REASONS.get(job.reason, job.reason),
-            "bytes": job.cost, "priority": job.priority, "attempt": job.attempt, "failures": job.failures, "error": job.error or None,
+            "bytes": job.cost, "priority": job.priority, "attempt": job.attempt,
+            "failures": job.failures, "error": job.error or None,
             "stolen_from": self.name(job.stolen_from) if job.stolen_from else None, "created": rfc3339(job.created_ms),
             "lease_ends_s": _seconds(job.lease_until_ms, self.now_ms), "stuck_since": _time(job.stuck_ms),
             "done_in_s": None if wait_ms is None else wait_ms // 1000,
