@@ -9,10 +9,13 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from fluffy.gateways.http import patience, server
+from fluffy.gateways.http.body import Body, BodyPipe
+from fluffy.gateways.http.connection import Connection, DirectReceiver
 from fluffy.gateways.http.patience import Owed, Patience
 from tests.support.local_log import ADMIN_TOKEN
 from tests.support.memory_chunks import MemoryChunks
@@ -357,3 +360,20 @@ async def test_the_same_over_tls(tmp_path: Path) -> None:
                 assert put.status in (200, 201)
             async with door.client.get(url, ssl=trusting) as got:
                 assert await got.read() == body
+
+
+async def test_a_reader_that_was_cancelled_leaves_no_empty_room_to_read_into() -> None:
+    """Found by random faults: its memory was filled between the cancelling and its end, and the next read had none."""
+    paused: list[Body] = []
+
+    class Asked:
+        def body_satisfied(self, body: Body) -> None:
+            paused.append(body)
+
+    body = Body(cast(BodyPipe, None), 100, expects_continue=False)
+    receiver = DirectReceiver(cast(Connection, Asked()), body)
+    reader = receiver.begin(memoryview(bytearray(10)))
+    reader.cancel()
+    assert len(receiver.get_buffer(-1)) == 10
+    receiver.buffer_updated(10)
+    assert paused == [body] and not receiver.is_awaited

@@ -313,8 +313,10 @@ class DirectReceiver(asyncio.BufferedProtocol):
     def buffer_updated(self, count: int) -> None:
         self._position += count
         self._body.fed += count
-        if self._position == len(self._out) and self._done is not None and not self._done.done():
-            self._done.set_result(None)
+        if self._position == len(self._out):
+            # Also when its reader was cancelled a moment ago: with no room left, nothing may be read.
+            if self._done is not None and not self._done.done():
+                self._done.set_result(None)
             self._connection.body_satisfied(self._body)
 
     def eof_received(self) -> bool:
