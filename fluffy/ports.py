@@ -18,6 +18,7 @@ from fluffy.base.deadline import Deadline
 from fluffy.base.ids import ChunkId, NodeNo
 from fluffy.core.metadata.backup import BackupLabel
 from fluffy.core.metadata.commands import Command
+from fluffy.core.metadata.manifest import Manifest, MarkManifest
 from fluffy.core.metadata.outcomes import Accepted
 from fluffy.core.metadata.queries_search import IndexChanges, Indexed
 from fluffy.core.search.plan import SearchPage, SearchStatus
@@ -366,6 +367,42 @@ class Backups(Protocol):
 
     def make(self) -> MadeBackup:
         """Blocking, seconds. Raises NotReady, DiskFull, DiskFailed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestState:
+    """The present series of manifests: its number (0: none), how far it is (None: begin one), its bytes."""
+
+    series: int
+    mark: MarkManifest | None
+    bytes: int
+
+
+class ManifestLog(Protocol):
+    """Where this node writes manifests. All calls block. Raise DiskFull, DiskFailed."""
+
+    def open(self, cluster_uuid: str) -> ManifestState: ...
+    def begin_series(self, mark: MarkManifest) -> None: ...
+    def append(self, records: Iterable[Manifest], mark: MarkManifest) -> None: ...
+    def drop_older_series(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestStock:
+    """What lies on a node of one cluster. `written_ms`: when something was added last, by the disk's clock."""
+
+    cluster_uuid: str
+    segments: tuple[str, ...]
+    bytes: int
+    written_ms: int
+
+
+class Manifests(Protocol):
+    """The manifests on this node's disk, for whoever restores. All calls block."""
+
+    def stocks(self) -> Sequence[ManifestStock]: ...
+    def segment(self, cluster_uuid: str, name: str) -> bytes:
+        """Raises FileNotFound."""
 
 
 class NameSearch(Protocol):

@@ -17,7 +17,8 @@ from tests.test_docs import ROOT, check_part
 
 PAGE = ROOT / "docs/PYTHON.md"
 SUBJECTS = {"files": "files", "opening": "files", "folders": "folders, search, changes", "history": "the past",
-            "locks": "locks", "people": "people", "cluster": "the cluster", "api": "the client"}
+            "locks": "locks", "people": "people", "cluster": "the cluster", "disaster": "the cluster",
+            "api": "the client"}
 
 
 def test_the_examples_do_what_they_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fluffy.apps.local_cluster import down_command, up_command
+from fluffy.apps.offline_acts import OFFLINE_ACTS
 from fluffy.apps.settings import Settings, find_config, load
 from fluffy.base.errors import ConfigIllegal
 from fluffy.client.credentials import (
@@ -26,6 +27,7 @@ from fluffy.client.credentials import (
 )
 from fluffy.client.keepsakes import Logins
 from fluffy.client.peers import parse_peer, parse_peers
+from fluffy.client.shell.admin import ADMIN_ACTS, make_admin
 from fluffy.client.shell.main import build_cli, run_command_line
 from fluffy.client.shell.session import Connection, ConnectOptions
 from fluffy.client.shell.table import ShellGroup, Spec
@@ -52,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def make_cli() -> ShellGroup:
     """All commands of the shell, and those for a cluster on this machine."""
     cli = build_cli(connect)
+    cli.add_spec(make_admin((*ADMIN_ACTS, *OFFLINE_ACTS)))
     cli.add_spec(Spec("up", "machine", up_command))
     cli.add_spec(Spec("down", "machine", down_command))
     return cli

@@ -32,6 +32,7 @@ from fluffy.drivers.clock import SystemClock
 from fluffy.drivers.data_port.client import DataPortClient
 from fluffy.drivers.data_port.server import DataPortServer
 from fluffy.drivers.log_client import LogClient
+from fluffy.drivers.manifest_files import ManifestShelf
 from fluffy.drivers.meta_reader import MetaReader
 from fluffy.drivers.search_reader import SearchReader
 from fluffy.gateways.native.access_log import AccessLog
@@ -137,8 +138,9 @@ def make_front(settings: Settings, node: NodeSettings, worker: int, connections:
         consistency=settings.cluster.consistency, versions=VersionCache(), data=None, requests=requests,
         uploading=uploading, downloading=downloading, waiting=waiting,
         scheme="http" if settings.tls.cert is None else "https",
-        keepsakes=Keepsakes(BackupFiles(node.dir, node.name), ThreadPoolExecutor(
-            KEEPSAKE_THREADS, thread_name_prefix="keepsakes")),
+        keepsakes=Keepsakes(
+            BackupFiles(node.dir, node.name), ManifestShelf(node.dir), ChunkFiles(node.dir, settings.cluster.fsync),
+            ThreadPoolExecutor(KEEPSAKE_THREADS, thread_name_prefix="keepsakes")),
         started_ms=clock.now_ms())
     words = GatewayWords(node.dir / "run", worker, desk.user_times)
     desk.keeper_word = lambda: words.last

@@ -35,6 +35,7 @@ class Identity:
     name: NodeName
     disk_uuid: DiskUuid
     cluster_uuid: ClusterUuid | None  # None: the cluster is not born yet, as far as this disk knows
+    has_log: bool = False  # a log was begun here, in which this node may have voted
 
 
 def load_or_create_identity(settings: Settings, node: NodeSettings, *, joins: bool = False) -> Identity:
@@ -53,8 +54,7 @@ def load_or_create_identity(settings: Settings, node: NodeSettings, *, joins: bo
     check = secret_check(settings.secret(create=newborn and not joins))
     if newborn:
         node.dir.mkdir(parents=True, exist_ok=True)
-        _write(path, {"format": FORMAT, "name": node.name, "disk_uuid": new_disk_uuid(), "cluster_uuid": None,
-                      "cluster": settings.cluster.name, "secret_check": check})
+        _write_newcomer(settings, node, check)
     found = _read(path)
     if found["name"] != node.name:
         raise IdentityMismatch(
@@ -72,7 +72,48 @@ def load_or_create_identity(settings: Settings, node: NodeSettings, *, joins: bo
     if found.get("removed"):
         raise IdentityMismatch(str(found["removed"]), folder=str(node.dir))
     cluster_uuid = found["cluster_uuid"]
-    return Identity(node.name, DiskUuid(found["disk_uuid"]), ClusterUuid(cluster_uuid) if cluster_uuid else None)
+    return Identity(node.name, DiskUuid(found["disk_uuid"]), ClusterUuid(cluster_uuid) if cluster_uuid else None,
+                    found.get("has_log") is True)
+
+
+def refuse_lost_log(node_dir: Path, identity: Identity) -> None:
+    """Raises IdentityMismatch for a node whose log was in its folder and is not any more: it has forgotten its votes.
+
+    A machine that was just admitted belongs to a cluster and has no log yet.
+    """
+    if identity.has_log and not any((node_dir / "log").glob("*.seg")):
+        name = identity.name
+        raise IdentityMismatch(
+            f"the log of node {name} is gone from {node_dir}, and with it what the node has voted; it must not go on "
+            f"as the same member. Its chunks are still good. Say 'fluffy admin reset-node {name}'; then, while other "
+            f"nodes live, 'recover {name}' and 'server.py {name} --join HOST:PORT'; when all nodes have lost their "
+            f"logs, reset all, start them, and say 'fluffy admin restore --from-storage' or "
+            f"'fluffy admin restore FILE'",
+            folder=str(node_dir))
+
+
+def record_log(node_dir: Path, identity: Identity) -> None:
+    """Note that a log was begun, before anything is promised in it."""
+    if not identity.has_log:
+        path = node_dir / IDENTITY_NAME
+        _write(path, _read(path) | {"has_log": True})
+
+
+def forget_cluster(settings: Settings, node: NodeSettings) -> None:
+    """Make the folder that of a newcomer: a new disk UUID, no cluster. What it holds stays."""
+    _write_newcomer(settings, node, secret_check(settings.secret(create=True)))
+
+
+def rebind(node_dir: Path, cluster_uuid: ClusterUuid) -> None:
+    """The cluster has another UUID from now on: its members of before are strangers."""
+    path = node_dir / IDENTITY_NAME
+    _write(path, _read(path) | {"cluster_uuid": cluster_uuid})
+
+
+def _write_newcomer(settings: Settings, node: NodeSettings, check: str) -> None:
+    _write(node.dir / IDENTITY_NAME, {
+        "format": FORMAT, "name": node.name, "disk_uuid": new_disk_uuid(), "cluster_uuid": None,
+        "cluster": settings.cluster.name, "secret_check": check})
 
 
 def record_cluster_uuid(node_dir: Path, cluster_uuid: ClusterUuid) -> None:
@@ -112,8 +153,8 @@ def _refuse_orphaned_folder(folder: Path) -> None:
     if left:
         raise IdentityMismatch(
             f"the folder {folder} holds a node's data ({', '.join(left)}) but no {IDENTITY_NAME}, so nobody knows "
-            f"whose it is; bring {IDENTITY_NAME} back, or move the folder away and start with an empty one",
-            folder=str(folder))
+            f"whose it is; bring {IDENTITY_NAME} back, or move the folder away and start with an empty one, or let it "
+            f"be a newcomer's that keeps its chunks: fluffy admin reset-node NAME", folder=str(folder))
 
 
 def _read(path: Path) -> dict[str, Any]:

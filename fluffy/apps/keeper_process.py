@@ -32,6 +32,7 @@ from fluffy.drivers.clock import SystemClock
 from fluffy.drivers.data_port.client import DataPortClient
 from fluffy.drivers.json_file import JsonFile
 from fluffy.drivers.log_client import LogClient
+from fluffy.drivers.manifest_files import ManifestFiles
 from fluffy.drivers.meta_reader import MetaReader
 from fluffy.drivers.search_index import SearchIndexFile
 from fluffy.services.groups import first_failure
@@ -93,11 +94,12 @@ async def _keep(settings: Settings, node: NodeSettings, arguments: argparse.Name
         names=addresses.name_of)
     log_client = LogClient(node.dir / "run" / "log.sock")
     search = SearchIndexFile(node.dir)
+    manifests = ManifestFiles(node.dir, settings.cluster.fsync)
     with ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="keeper-disk") as disk:
         world = KeeperWorld(
             own_no=own_no, own_name=node.name, log=log_client, voters=log_client, reader=reader,
             store=ChunkFiles(node.dir, settings.cluster.fsync), peers=peers, clock=SystemClock(),
-            candidates=_candidates, disk=disk, search=search,
+            candidates=_candidates, disk=disk, search=search, manifests=manifests,
             buffers=BufferPool(CHUNK_PAYLOAD_BYTES_MAX, COPIES_AT_ONCE_MAX),
             scrub_memory=JsonFile(node.dir / "scrub.json"),
             inventory_memory=JsonFile(node.dir / "inventory.json"), users=lambda: users_of(node.dir / "run"),
@@ -114,6 +116,7 @@ async def _keep(settings: Settings, node: NodeSettings, arguments: argparse.Name
             await run_keeper(world, rules)
         finally:
             search.close()
+            manifests.close()
             await log_client.close()
             await peers.close()
 

@@ -17,7 +17,13 @@ from typing import Any
 
 from fluffy.apps.birth_facts import check_birth_facts
 from fluffy.apps.genesis import Birth
-from fluffy.apps.identity import load_or_create_identity, record_cluster_uuid, record_removal
+from fluffy.apps.identity import (
+    load_or_create_identity,
+    record_cluster_uuid,
+    record_log,
+    record_removal,
+    refuse_lost_log,
+)
 from fluffy.apps.process import run_process
 from fluffy.apps.seed import Seed, read_seed
 from fluffy.apps.settings import NodeSettings, Settings
@@ -25,6 +31,7 @@ from fluffy.base.checks import EXIT_DISK_FAILED
 from fluffy.base.errors import StartRefused
 from fluffy.base.ids import ClusterUuid
 from fluffy.core.metadata import queries
+from fluffy.drivers.meta_reader import DAMAGED_MARK
 from fluffy.drivers.raft import library
 from fluffy.drivers.raft.checkpoint_files import CheckpointFiles
 from fluffy.drivers.raft.checkpoints import CheckpointPolicy, Checkpoints, recover_state
@@ -37,7 +44,7 @@ from fluffy.drivers.raft.membership import FirstMembers, voters_of_genesis
 from fluffy.drivers.raft.node import NodeParts, RaftNode
 from fluffy.drivers.raft.parts import RaftTimes
 from fluffy.drivers.raft.poller import EpollPoller
-from fluffy.drivers.raft.state_store import StateStore, state_digest
+from fluffy.drivers.raft.state_store import StateStore, is_damage, state_digest
 from fluffy.wire.handshake import PeerIdentity, derive_key
 
 log = logging.getLogger(__name__)
@@ -47,6 +54,8 @@ RETAIN_ENTRIES = 1024
 # How long a stopping leader waits for a follower to take over before it goes anyway.
 HANDOVER_S = 1.5
 LOOP_STALL_LOGGED_S = 0.5
+# Whether another process of the node found the database damaged.
+LOOK_FOR_DAMAGE_EVERY_S = 1.0
 
 
 def boottime() -> float:
@@ -66,9 +75,11 @@ class LogProcess:
         self.settings = settings
         self.node = node
         self.identity = load_or_create_identity(settings, node)
+        refuse_lost_log(node.dir, self.identity)
         self.cluster_uuid = self.identity.cluster_uuid or ""
         self.stopping = False
         self._members_seen = -1
+        self._look_for_damage_s = 0.0
         self._jobs = ThreadJobs()
         self._seed = read_seed(node.dir) or Seed({}, ())
         self._poller = EpollPoller()
@@ -117,7 +128,12 @@ class LogProcess:
         try:
             self.raft.turn()
             self._wal.shorten(self.store.db)
-        except sqlite3.OperationalError as error:
+            if began >= self._look_for_damage_s:
+                self._look_for_damage_s = began + LOOK_FOR_DAMAGE_EVERY_S
+                self._end_if_damaged()
+        except sqlite3.DatabaseError as error:
+            if is_damage(error):
+                (self.node.dir / DAMAGED_MARK).touch()
             log.critical("state.write_failed", extra={"error": str(error)})
             sys.stderr.flush()
             os._exit(EXIT_DISK_FAILED)
@@ -127,6 +143,13 @@ class LogProcess:
         took = boottime() - began
         if took > LOOP_STALL_LOGGED_S:
             log.warning("log.slow_turn", extra={"seconds": round(took, 3)})
+
+    def _end_if_damaged(self) -> None:
+        """Another process of the node could not read the database: the next start makes it anew."""
+        if (self.node.dir / DAMAGED_MARK).exists():
+            log.critical("state.damaged", extra={"file": self.store.path.name})
+            sys.stderr.flush()
+            os._exit(EXIT_DISK_FAILED)
 
     def _hand_over(self) -> None:
         """Take no more proposals; if this node leads, let another take over first, so that nobody waits for an
@@ -167,6 +190,7 @@ class LogProcess:
 
     def _make_node(self) -> RaftNode:
         journal = SegmentedJournal(self._disk, retain_entries=RETAIN_ENTRIES)
+        record_log(self.node.dir, self.identity)
         files = CheckpointFiles(self.node.dir / "checkpoints")
         recover_state(self.store, files, journal)
         check_birth_facts(self.settings, self.store.db)

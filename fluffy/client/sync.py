@@ -22,11 +22,14 @@ from fluffy.client.api import PATIENCE_S, AsyncFluffy
 from fluffy.client.loop_thread import LoopThread
 from fluffy.client.opened import Closable, Opened, Opening, ReadBytes, ReadText, WriteBytes, WriteText
 from fluffy.client.opened_sync import FluffyReader, FluffyTextWriter, FluffyWriter
+from fluffy.client.rebuild.restore import Restored, abandon, restore_backup, restore_from_storage
+from fluffy.client.rebuild.sending import OnProgress
 from fluffy.client.sync_lock import SyncLock
 from fluffy.client.syncing import LockFor, OnStep, Prepared, Report, SyncMemory, Task, carry_out, prepare
 from fluffy.client.transport import Observer
 from fluffy.client.trees import OnFile, TreeResult, delete_tree, get_tree, put_tree
 from fluffy.client.verbs.asking import LockToken, Moment
+from fluffy.client.verbs.disaster_steps import Rebuilder
 from fluffy.client.verbs.locks import LOCK_TTL_S
 
 P = ParamSpec("P")
@@ -251,6 +254,21 @@ class Fluffy:
     set_bucket = _waits(AsyncFluffy.set_bucket)
     audit_page = _waits(AsyncFluffy.audit_page)
     audit = _lists(AsyncFluffy.audit)
+
+    # When everything else is gone
+    def restore_backup(self, backup: str | os.PathLike[str], on_progress: OnProgress) -> Restored:
+        """See `rebuild.restore.restore_backup`."""
+        return self._thread.run(restore_backup(Rebuilder(self._client), Path(backup), on_progress))
+
+    def restore_from_storage(self, folder: str | os.PathLike[str], on_progress: OnProgress, *,
+                             cluster_uuid: str | None = None, quick: bool = False, dry_run: bool = False) -> Restored:
+        """See `rebuild.restore.restore_from_storage`."""
+        return self._thread.run(restore_from_storage(Rebuilder(self._client), Path(folder), on_progress,
+                                                     cluster_uuid=cluster_uuid, quick=quick, dry_run=dry_run))
+
+    def abandon_restore(self) -> None:
+        """See `rebuild.restore.abandon`."""
+        self._thread.run(abandon(Rebuilder(self._client)))
 
     # The cluster
     status = _waits(AsyncFluffy.status)

@@ -24,6 +24,9 @@ T = TypeVar("T")
 
 # In the node's folder: a symbolic link to `meta.N.db`.
 LINK_NAME = "meta.db"
+# Made by whoever finds that the database is damaged; the log process then makes it anew from checkpoint and log.
+DAMAGED_MARK = "meta.damaged"
+DAMAGE_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 READER_CACHE_KIB = 8 * 1024
 # Every query of every listing stays compiled.
 CACHED_STATEMENTS = 128
@@ -75,8 +78,8 @@ class MetaReader:
         try:
             self._main = self._current(opened)
             return _in_transaction(self._main.db, query)
-        except sqlite3.OperationalError as error:
-            raise _translated(error) from error
+        except sqlite3.DatabaseError as error:
+            raise self._translated(error) from error
 
     async def read_in_thread(self, query: Callable[[sqlite3.Connection], T], deadline: Deadline) -> T:
         """The same in a thread, for scans. Raises DeadlineExceeded, Overloaded when SCANS_MAX wait already."""
@@ -108,8 +111,8 @@ class MetaReader:
             opened = self._current(self._take_idle())
             opened.db.set_progress_handler(waiter.should_stop, _STEPS_PER_ASKING)
             return _in_transaction(opened.db, query)
-        except sqlite3.OperationalError as error:
-            raise _translated(error) from error
+        except sqlite3.DatabaseError as error:
+            raise self._translated(error) from error
         finally:
             if opened is not None:
                 opened.db.set_progress_handler(None, 0)
@@ -139,6 +142,16 @@ class MetaReader:
                     raise
                 target = replaced
         raise NotReady
+
+    def _translated(self, error: sqlite3.DatabaseError) -> Exception:
+        """What a caller can act on; our own mistakes in SQL stay what they are. Damage is told to the log process."""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in DAMAGE_CODES:
+            self._link.with_name(DAMAGED_MARK).touch()
+            return NotReady("the metadata on this node is damaged; it is being made anew")
+        if code == sqlite3.SQLITE_INTERRUPT:
+            return DeadlineExceeded()
+        return NotReady() if code in _NOT_READY else error
 
     def _target(self) -> str:
         try:
@@ -172,11 +185,3 @@ def _in_transaction(db: sqlite3.Connection, query: Callable[[sqlite3.Connection]
         return query(db)
     finally:
         db.execute("COMMIT")
-
-
-def _translated(error: sqlite3.OperationalError) -> Exception:
-    """What a caller can act on; our own mistakes in SQL stay what they are."""
-    code = error.sqlite_errorcode & 0xFF
-    if code == sqlite3.SQLITE_INTERRUPT:
-        return DeadlineExceeded()
-    return NotReady() if code in _NOT_READY else error

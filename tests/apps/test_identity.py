@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from fluffy.apps.identity import Identity, load_or_create_identity, record_cluster_uuid
+from fluffy.apps.identity import (
+    Identity,
+    load_or_create_identity,
+    record_cluster_uuid,
+    record_log,
+    refuse_lost_log,
+)
+from fluffy.apps.reset_node import reset_node
 from fluffy.apps.settings import load
 from fluffy.base.errors import IdentityMismatch, StartRefused
 from fluffy.base.ids import ClusterUuid
@@ -100,3 +107,39 @@ def test_a_newer_version_s_file_is_refused_by_that_reason(tmp_path: Path) -> Non
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))
     with pytest.raises(IdentityMismatch, match="newer version"):
         identity(tmp_path)
+
+
+def test_a_node_that_lost_its_log_must_not_go_on_and_one_that_has_none_yet_may(tmp_path: Path) -> None:
+    record_cluster_uuid(_folder(tmp_path), ClusterUuid("u"))
+    just_admitted = identity(tmp_path)
+    refuse_lost_log(_folder(tmp_path), just_admitted)
+    (_folder(tmp_path) / "log").mkdir()
+    segment = _folder(tmp_path) / "log" / "000000000001.seg"
+    segment.touch()
+    record_log(_folder(tmp_path), just_admitted)
+    refuse_lost_log(_folder(tmp_path), identity(tmp_path))
+    segment.unlink()
+    with pytest.raises(IdentityMismatch, match="reset-node one"):
+        refuse_lost_log(_folder(tmp_path), identity(tmp_path))
+
+
+def test_a_reset_node_is_a_newcomer_with_its_chunks(tmp_path: Path) -> None:
+    folder = _folder(tmp_path)
+    record_cluster_uuid(folder, ClusterUuid("u"))
+    before = identity(tmp_path)
+    for name in ("log/1.seg", "checkpoints/1.db", "chunks/ab/x", "manifests/u/y", "meta.1.db", "seed.json"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    (folder / "meta.db").symlink_to("meta.1.db")
+    settings = load(tmp_path / "config.yaml")
+    aside, moved = reset_node(settings, settings.node("one"))
+    after = identity(tmp_path)
+    assert after.cluster_uuid is None and after.disk_uuid != before.disk_uuid and not after.has_log
+    assert (folder / "chunks/ab/x").exists() and (folder / "manifests/u/y").exists()
+    assert {"log", "checkpoints", "meta.db", "meta.1.db", "seed.json", "node.json"} == set(moved)
+    assert not (folder / "log").exists() and (aside / "log/1.seg").exists()
+
+
+def _folder(tmp_path: Path) -> Path:
+    identity(tmp_path)
+    return tmp_path / "1"

@@ -169,5 +169,14 @@ EXAMPLES: dict[str, list[Row]] = {
     "POST /v1/admin/checkpoint": [operate("/v1/admin/checkpoint")],
     "GET /v1/admin/backup": [operate("/v1/admin/backup")],
     "GET /v1/admin/digest": [operate("/v1/admin/digest")],
+    "GET /v1/admin/rebuild": [operate("/v1/admin/rebuild")],
+    "POST /v1/admin/rebuild": [operate("/v1/admin/rebuild", {"source": "x"})],
+    "PUT /v1/admin/rebuild/{id}/steps/{n}": [operate("/v1/admin/rebuild/00ff/steps/0?table=users", b"x")],
+    "POST /v1/admin/rebuild/{id}/end": [operate("/v1/admin/rebuild/00ff/end", {
+        "step": 0, "seq": 0, "last_no": 0, "clock_ms": 0, "files": 0, "file_bytes": 0})],
+    "DELETE /v1/admin/rebuild/{id}": [operate("/v1/admin/rebuild/00ff")],
+    "POST /v1/admin/chunks": [operate("/v1/admin/chunks", {"chunks": ["ab" * 32]})],
+    "GET /v1/admin/manifests": [operate("/v1/admin/manifests")],
+    "GET /v1/admin/manifests/{cluster}/{segment}": [operate("/v1/admin/manifests/x/y")],
     "GET /v1/openapi.json": [Row("see", "/v1/openapi.json")],
 }

@@ -23,7 +23,9 @@ from fluffy.base.ids import NodeNo
 from fluffy.core.metadata import queries
 from fluffy.drivers.backup_files import BackupFiles
 from fluffy.drivers.buffers import BufferPool
+from fluffy.drivers.chunk_files import ChunkFiles
 from fluffy.drivers.chunk_quarantine import Quarantine
+from fluffy.drivers.manifest_files import ManifestShelf
 from fluffy.drivers.search_reader import SearchReader
 from fluffy.gateways.http.server import HttpServer
 from fluffy.gateways.native.access_log import AccessLog
@@ -163,5 +165,6 @@ def make_desk(cluster: BornCluster, chunks: MemoryChunks, buffers: BufferPool, t
         data=DataPath(NodeNo(1), state.settings, uploads, Downloads(chunks), patches, people, doctor,
                       Quarantine(cluster.node_dir / "quarantine")),
         requests=requests, uploading=uploading, downloading=downloading, waiting=waiting,
-        keepsakes=Keepsakes(BackupFiles(cluster.node_dir, "one"), threads),
+        keepsakes=Keepsakes(BackupFiles(cluster.node_dir, "one"), ManifestShelf(cluster.node_dir),
+                            ChunkFiles(cluster.node_dir, fsync=False), threads),
         nodes=NodesDoor(derive_key(CLUSTER_SECRET, PURPOSE), lambda: True))

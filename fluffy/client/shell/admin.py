@@ -7,15 +7,18 @@ settings nor folders of nodes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import TracebackType
 
 import click
 
 from fluffy.base.units import format_size
-from fluffy.client.shell.acts import YES
+from fluffy.client.rebuild.restore import Restored
+from fluffy.client.rebuild.salvage import OLDER
+from fluffy.client.shell.acts import YES, confirm
 from fluffy.client.shell.members import rolling_restart
-from fluffy.client.shell.output import safe
+from fluffy.client.shell.output import EXIT_REFUSED, counted, safe
 from fluffy.client.shell.progress import TransferBar
 from fluffy.client.shell.session import Session
 from fluffy.client.shell.table import Example, ShellCommand, Spec
@@ -85,11 +88,91 @@ def restart_all(session: Session, words: AdminWords) -> None:
     rolling_restart(session, words.yes)
 
 
+def restore(session: Session, words: AdminWords) -> None:
+    """Bring a tree back into an empty cluster."""
+    if words.abandon:
+        confirm(session, "what was restored so far is thrown away. Go on?", yes=words.yes)
+        session.client.abandon_restore()
+        session.output.note("given up; the cluster is empty again")
+        return
+    if words.from_storage == (words.target is not None):
+        raise click.UsageError("say which backup FILE, or --from-storage", click.get_current_context())
+    with _Stages(session) as stages:
+        if words.target is not None:
+            result = session.client.restore_backup(words.target, stages)
+        else:
+            result = session.client.restore_from_storage(Path.cwd(), stages, cluster_uuid=words.cluster,
+                                                         quick=words.quick, dry_run=words.dry_run)
+    _show_restored(session, result, dry_run=words.dry_run)
+    if any(why != OLDER for _, _, why in result.lost):
+        click.get_current_context().exit(EXIT_REFUSED)
+
+
+def _show_restored(session: Session, result: Restored, *, dry_run: bool) -> None:
+    out = session.output
+    if out.json:
+        out.document({
+            "digest": result.digest, "files": result.files, "bytes": result.bytes, "folders": result.folders,
+            "chunks": result.chunks, "chunks_nowhere": result.chunks_nowhere, "silent": result.silent,
+            "cluster": result.cluster_uuid or None, "salvaged": asdict(result.salvaged) if result.salvaged else None,
+            "nodes": [asdict(node) for node in result.nodes],
+            "lost": [{"path": path, "generation": generation, "why": why} for path, generation, why in result.lost]})
+        return
+    for name, reason in result.silent.items():
+        out.note(f"node {name} was not asked: {reason}")
+    for node in result.nodes:
+        known = "does not know the whole tree" if node.whole_seq is None else f"knows all up to {node.whole_seq}"
+        damage = f", {format_size(node.damaged_bytes)} damaged" if node.damaged_bytes else ""
+        out.line(f"{safe(node.name):<12} {node.records} manifests, {known}{damage}")
+    for path, generation, why in result.lost:
+        out.line(f"{safe(path)} (generation {generation}): {why}")
+    did = "would be restored" if dry_run else "restored"
+    out.line(f"{did}: {counted(result.files, 'file')}, {format_size(result.bytes)}, "
+             f"{counted(result.folders, 'folder')}, {counted(result.chunks, 'chunk')}")
+    if result.salvaged is not None:
+        sums = result.salvaged
+        out.line(f"not restored: {sums.lost}; as an older generation: {sums.older}; told about differently: "
+                 f"{sums.disputed}; deleted before, and stay so: {sums.deleted}")
+        out.line("Tokens, S3 keys, locks, old versions and the trash are not kept in manifests. People log in with "
+                 "their passwords; give new tokens to those who had some.")
+    elif result.lost:
+        out.line(f"{counted(len(result.lost), 'file')} above are there by name, and their bytes are on no node: bring "
+                 "the chunk folders back and say 'recover NODE', or delete them")
+    out.line(f"digest {result.digest}")
+
+
+class _Stages:
+    """A bar for each stage of a restore; the callback comes from the client's thread."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._stage = ""
+        self._bar: TransferBar | None = None
+
+    def __enter__(self) -> _Stages:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(kind, error, trace)
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        if stage != self._stage or self._bar is None:
+            if self._bar is not None:
+                self._bar.__exit__(None, None, None)
+            self._stage, self._bar = stage, TransferBar(self._session.output, stage)
+        self._bar(done, total)
+
+
 ADMIN_ACTS: tuple[AdminAct, ...] = (
     AdminAct("rolling-restart", "", "restart all nodes, one after the other, each only while all is well without it",
              restart_all, (Example("admin rolling-restart", "after an upgrade of the program or the configuration"),)),
     AdminAct("backup", "FILE", "bring a backup of the metadata to this machine: names, people, rights, list of chunks",
              make_backup, (Example("admin backup monday.fluffy", "one SQLite file, verified; --force replaces it"),)),
+    AdminAct("restore", "FILE", "bring a backup, or with --from-storage what the disks hold, into an empty cluster",
+             restore, (Example("admin restore monday.fluffy", "everything as it was; what has no bytes is named"),
+                       Example("admin restore --from-storage -n", "what the disks still hold"))),
     AdminAct("digest", "", "show a digest of all names, people and history; equal where the same is held",
              show_digest, (Example("admin digest", "before and after a restore"),)),
 )

@@ -131,6 +131,11 @@ class Session:
         return stage
 
     @property
+    def config(self) -> Path | None:
+        """The configuration that the command line named; None: the usual places."""
+        return self._options.config
+
+    @property
     def stdin(self) -> BinaryIO:
         """What the command reads: the pipe before it, or standard input."""
         return cast(BinaryIO, self.feed.reader) if self.feed is not None else sys.stdin.buffer

@@ -17,7 +17,7 @@ from typing import Any
 
 from fluffy.base.checks import invariant
 from fluffy.base.errors import FeatureTooNew, NotReady, Rebuilding, RequestError
-from fluffy.base.ids import REQUEST_ID_BYTES
+from fluffy.base.ids import REQUEST_ID_BYTES, ClusterUuid, NodeNo
 from fluffy.core.metadata import (
     apply_chunks,
     apply_cluster,
@@ -34,6 +34,7 @@ from fluffy.core.metadata import (
     apply_uploads,
     apply_users,
     apply_versions,
+    force_new,
     migrations,
 )
 from fluffy.core.metadata.commands import (
@@ -155,6 +156,11 @@ class StateMachine:
         """Make the batch visible to readers. The log is what is durable; the database may lag after a power loss."""
         self._work.flush()
         self._work.db.execute("COMMIT")
+
+    def make_alone(self, node_no: NodeNo, cluster_uuid: ClusterUuid) -> tuple[str, ...]:
+        """See `force_new.make_alone`. Between begin and commit, and never while there is a log process."""
+        invariant(self._work.db.in_transaction, "a new cluster begins between begin and commit")
+        return force_new.make_alone(self._work, node_no, cluster_uuid)
 
     def digest(self) -> str:
         """See `digest_of`. Between transactions only."""

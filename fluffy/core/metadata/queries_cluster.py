@@ -81,3 +81,9 @@ def changes(db: sqlite3.Connection, since_seq: int, limit: int) -> tuple[Change,
 def is_answered(db: sqlite3.Connection, request_id: RequestId) -> bool:
     """Whether a request with that id was answered lately. A scan: run it in a thread."""
     return db.execute("SELECT 1 FROM requests WHERE request_id = ?", (request_id,)).fetchone() is not None
+
+
+def rebuilding(db: sqlite3.Connection) -> tuple[bytes, str, int] | None:
+    """(id, source, next step) of the rebuild that is under way."""
+    row: tuple[bytes, str, int] | None = db.execute("SELECT rebuild_id, source, next_step FROM rebuilding").fetchone()
+    return row

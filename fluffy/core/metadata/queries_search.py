@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fluffy.core.metadata.changes import FOLDER_MOVED, FOLDER_UNDELETED, changes_cut
+from fluffy.core.metadata.changes import BUCKET_MADE, FOLDER_MADE, FOLDER_MOVED, FOLDER_UNDELETED, changes_cut
 from fluffy.core.metadata.model import Entry
 from fluffy.core.metadata.packing import unpack_etag, unpack_texts
 from fluffy.core.metadata.queries_files import owner_name
@@ -92,9 +92,33 @@ def feed_point(db: sqlite3.Connection, after_seq: int | None = None) -> FeedPoin
 
 def index_changes(db: sqlite3.Connection, since_seq: int, limit: int) -> IndexChanges:
     """The next part of the feed, looked up in the state of now."""
+    feed = feed_places(db, since_seq, limit)
+    if feed.cut:
+        return IndexChanges(feed.seq, cut=True)
+    walks = tuple(dict.fromkeys(folder_no for folder_no, _ in feed.undeleted))
+    return IndexChanges(feed.seq, feed.places, tuple(_entries_at(db, feed.places)), walks, feed.more)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPlaces:
+    """Which places a part of the feed speaks of, by the folders of now. `seq`, `more`, `cut`: as in IndexChanges.
+
+    `made`, `undeleted`: folders that came (again), each with the position of that change.
+    """
+
+    seq: int
+    places: tuple[_Place, ...] = ()
+    made: tuple[tuple[int, int], ...] = ()
+    undeleted: tuple[tuple[int, int], ...] = ()
+    more: bool = False
+    cut: bool = False
+
+
+def feed_places(db: sqlite3.Connection, since_seq: int, limit: int) -> FeedPlaces:
+    """The places of the next part of the feed; a place in a folder that is not there now is left out."""
     (seq,) = db.execute("SELECT seq FROM state").fetchone()
     if since_seq < changes_cut(db):
-        return IndexChanges(seq, cut=True)
+        return FeedPlaces(seq, cut=True)
     rows = db.execute("SELECT seq, kind, path, source FROM changes WHERE seq > ? ORDER BY seq LIMIT ?",
                       (since_seq, limit)).fetchall()
     more = len(rows) == limit
@@ -102,7 +126,7 @@ def index_changes(db: sqlite3.Connection, since_seq: int, limit: int) -> IndexCh
                        (since_seq, FOLDER_MOVED)).fetchall()
     folders = _Folders(db)
     places: dict[_Place, None] = {}  # an ordered set
-    walks: dict[int, None] = {}
+    came: dict[int, list[tuple[int, int]]] = {FOLDER_MADE: [], FOLDER_UNDELETED: []}
     for at, kind, path, source in rows:
         later = [move for move in moves if move[0] > at] if moves else []
         for text in (path, source) if source else (path,):
@@ -111,12 +135,12 @@ def index_changes(db: sqlite3.Connection, since_seq: int, limit: int) -> IndexCh
             if folder_no is not None:
                 places[folder_no, name] = None
                 places[folder_no, name + "/"] = None
-        if kind == FOLDER_UNDELETED:
-            walked = folders.number(_now_at(path, later))
-            if walked is not None:
-                walks[walked] = None
-    return IndexChanges(rows[-1][0] if more else seq, tuple(places), tuple(_entries_at(db, places)), tuple(walks),
-                        more)
+        if kind in (FOLDER_MADE, BUCKET_MADE, FOLDER_UNDELETED):
+            came_no = folders.number(_now_at(path, later))
+            if came_no is not None:
+                came[FOLDER_UNDELETED if kind == FOLDER_UNDELETED else FOLDER_MADE].append((came_no, at))
+    return FeedPlaces(rows[-1][0] if more else seq, tuple(places), tuple(came[FOLDER_MADE]),
+                      tuple(came[FOLDER_UNDELETED]), more)
 
 
 def lookups(places: Iterable[_Place]) -> Iterator[tuple[int | str, ...]]:

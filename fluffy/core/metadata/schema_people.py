@@ -7,6 +7,20 @@ import sqlite3
 SUBJECT_BUCKET = 0
 SUBJECT_USER = 1
 
+# Every bucket's current files, from the entries; then the sums of each owner.
+BUCKET_ACCOUNTS = """
+INSERT INTO accounts
+    WITH RECURSIVE inside (folder_no, bucket_no) AS (
+        SELECT no, no FROM entries WHERE parent = 0 AND version_no = 0
+        UNION ALL
+        SELECT e.no, i.bucket_no FROM entries e JOIN inside i ON e.parent = i.folder_no WHERE e.version_no = 0)
+    SELECT 0, bucket_no, count(*), sum(size), NULL, NULL
+    FROM inside JOIN entries ON parent = folder_no AND version_no != 0 GROUP BY bucket_no"""
+OWNER_ACCOUNTS = """
+INSERT INTO accounts
+    SELECT 1, owner_no, sum(accounts.files), sum(accounts.bytes), NULL, NULL
+    FROM accounts JOIN folders ON folder_no = no WHERE subject = 0 GROUP BY owner_no"""
+
 TABLES: tuple[str, ...] = (
     # What services/passwords.py made of the password; NULL: the user logs in by token only.
     "ALTER TABLE users ADD COLUMN password BLOB",
@@ -56,19 +70,8 @@ CREATE TABLE audit (                     -- bounded (audit.py)
     refused         INTEGER NOT NULL,    -- 1: a door or the log said no
     detail          TEXT NOT NULL        -- what was set, or why not
 )""",
-    # Every bucket's current files, then the sums of each owner.
-    """
-INSERT INTO accounts
-    WITH RECURSIVE inside (folder_no, bucket_no) AS (
-        SELECT no, no FROM entries WHERE parent = 0 AND version_no = 0
-        UNION ALL
-        SELECT e.no, i.bucket_no FROM entries e JOIN inside i ON e.parent = i.folder_no WHERE e.version_no = 0)
-    SELECT 0, bucket_no, count(*), sum(size), NULL, NULL
-    FROM inside JOIN entries ON parent = folder_no AND version_no != 0 GROUP BY bucket_no""",
-    """
-INSERT INTO accounts
-    SELECT 1, owner_no, sum(files), sum(bytes), NULL, NULL
-    FROM accounts JOIN folders ON folder_no = no WHERE subject = 0 GROUP BY owner_no""",
+    BUCKET_ACCOUNTS,
+    OWNER_ACCOUNTS,
 )
 
 DIGEST_QUERIES: tuple[tuple[str, str], ...] = (

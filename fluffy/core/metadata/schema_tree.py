@@ -4,6 +4,27 @@ from __future__ import annotations
 
 import sqlite3
 
+# The sums below every folder, from the entries: each file counts for all folders above it.
+FOLDER_SUMS = """
+WITH RECURSIVE above (folder_no, files, bytes, top) AS (
+        SELECT parent, count(*), sum(size), max(generation) FROM entries WHERE version_no != 0 GROUP BY parent
+        UNION ALL
+        SELECT f.parent, a.files, a.bytes, a.top FROM above a JOIN folders f USING (folder_no) WHERE f.folder_no != 0),
+     sums (folder_no, files, bytes, top) AS (
+        SELECT folder_no, sum(files), sum(bytes), max(top) FROM above GROUP BY folder_no)
+UPDATE folders SET (files, bytes, top) = (SELECT files, bytes, top FROM sums WHERE sums.folder_no = folders.folder_no)
+    WHERE folder_no != 0 AND folder_no IN (SELECT folder_no FROM sums)"""
+# The longest path below every folder.
+FOLDER_REACH = """
+WITH RECURSIVE above (folder_no, reach) AS (
+        SELECT parent, max(length(CAST(key AS BLOB))) FROM entries GROUP BY parent
+        UNION
+        SELECT f.parent, a.reach + length(CAST(f.key AS BLOB)) FROM above a JOIN folders f USING (folder_no)
+            WHERE f.folder_no != 0),
+     longest (folder_no, reach) AS (SELECT folder_no, max(reach) FROM above GROUP BY folder_no)
+UPDATE folders SET reach = (SELECT reach FROM longest WHERE longest.folder_no = folders.folder_no)
+    WHERE folder_no != 0 AND folder_no IN (SELECT folder_no FROM longest)"""
+
 TABLES: tuple[str, ...] = (
     # Sums over everything below the folder that is not in the trash (of a folder in the trash: what was below it when
     # it was deleted): current files, their bytes; and the highest generation a file there ever had. The root has 0:
@@ -90,25 +111,8 @@ INSERT INTO versions
     "DROP TABLE versions_1",
     "CREATE UNIQUE INDEX versions_old ON versions (file_no, generation) WHERE retired_ms IS NOT NULL",
     "CREATE INDEX versions_expiring ON versions (expires_ms) WHERE expires_ms IS NOT NULL",
-    # The sums below every folder: each file counts for all folders above it.
-    """
-WITH RECURSIVE above (folder_no, files, bytes, top) AS (
-        SELECT parent, count(*), sum(size), max(generation) FROM entries WHERE version_no != 0 GROUP BY parent
-        UNION ALL
-        SELECT f.parent, a.files, a.bytes, a.top FROM above a JOIN folders f USING (folder_no) WHERE f.folder_no != 0),
-     sums (folder_no, files, bytes, top) AS (
-        SELECT folder_no, sum(files), sum(bytes), max(top) FROM above GROUP BY folder_no)
-UPDATE folders SET (files, bytes, top) = (SELECT files, bytes, top FROM sums WHERE sums.folder_no = folders.folder_no)
-    WHERE folder_no != 0 AND folder_no IN (SELECT folder_no FROM sums)""",
-    """
-WITH RECURSIVE above (folder_no, reach) AS (
-        SELECT parent, max(length(CAST(key AS BLOB))) FROM entries GROUP BY parent
-        UNION
-        SELECT f.parent, a.reach + length(CAST(f.key AS BLOB)) FROM above a JOIN folders f USING (folder_no)
-            WHERE f.folder_no != 0),
-     longest (folder_no, reach) AS (SELECT folder_no, max(reach) FROM above GROUP BY folder_no)
-UPDATE folders SET reach = (SELECT reach FROM longest WHERE longest.folder_no = folders.folder_no)
-    WHERE folder_no != 0 AND folder_no IN (SELECT folder_no FROM longest)""",
+    FOLDER_SUMS,
+    FOLDER_REACH,
 )
 
 DIGEST_QUERIES: tuple[tuple[str, str], ...] = (

@@ -278,6 +278,7 @@ def recover_state(store: StateStore, files: CheckpointFiles, journal: SegmentedJ
             return
         try:
             files.verify(head)
+            _refuse_unsound(files.db_path(head.index))
         except Corruption as error:
             log.error("checkpoint.damaged", extra={"index": head.index, "reason": error.message})
             continue
@@ -286,3 +287,16 @@ def recover_state(store: StateStore, files: CheckpointFiles, journal: SegmentedJ
             journal.reset(*head.entries)
         store.restore(files.db_path(head.index))
         return
+
+
+def _refuse_unsound(path: Path) -> None:
+    """A copy of a damaged database has the right hash and is damaged all the same. Raises Corruption."""
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        found = str(error)
+    finally:
+        db.close()
+    if found != "ok":
+        raise Corruption(f"the checkpoint {path} is a damaged database: {found}")

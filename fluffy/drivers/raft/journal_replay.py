@@ -55,7 +55,8 @@ class LogState:
 def damaged(name: str, offset: int, why: str) -> NoReturn:
     raise JournalCorrupt(
         f"the log file {name} is damaged at byte {offset} ({why}); a node that forgot what it promised must not vote. "
-        "Stop it, remove it from the cluster, empty its data folder, and admit it again as a new member",
+        "Let it come back as a new disk that keeps its chunks: 'fluffy admin reset-node NAME', then 'recover NAME' at "
+        "another node, and start it with --join",
         file=name, offset=offset, why=why)
 
 

@@ -112,7 +112,8 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
         if not self.journal.first_index <= applied <= self.journal.last_index:
             raise JournalCorrupt(
                 f"the log holds entries {self.journal.first_index} to {self.journal.last_index}, but the state stands "
-                f"at {applied}: this disk lost data; empty the folder and admit the node again")
+                f"at {applied}: this disk lost data. Let the node come back as a new disk that keeps its chunks: "
+                "'fluffy admin reset-node NAME', then 'recover NAME' at another node, and start it with --join")
         self._SyncObj__raftLastApplied = applied
         self._SyncObj__raftCommitIndex = max(applied, self.journal.getRaftCommitIndex())
         self._SyncObj__needLoadDumpFile = False

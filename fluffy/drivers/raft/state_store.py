@@ -7,20 +7,22 @@ switches the link to a new file; readers notice by the link's target (drivers/me
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sqlite3
 from pathlib import Path
 
-from fluffy.base.errors import JournalCorrupt
 from fluffy.base.units import KIB
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands import Command
 from fluffy.core.metadata.digest import digest_of
 from fluffy.core.metadata.machine import StateMachine, open_state
 from fluffy.core.metadata.outcomes import Outcome
-from fluffy.drivers.meta_reader import LINK_NAME
+from fluffy.drivers.meta_reader import DAMAGE_CODES, DAMAGED_MARK, LINK_NAME
 from fluffy.wire.log_entries import decode_command, decode_group
+
+log = logging.getLogger(__name__)
 
 # Pages kept by the writer's own connection: the hot part of the tree of a million files.
 PAGE_CACHE_KIB = 32 * 1024
@@ -30,6 +32,11 @@ CHECKED_COMMANDS_MAX = 512
 CHECKED_BYTES_MAX = 20 * KIB
 # Enough to hold the request id, which tells commands apart.
 KEY_BYTES = 32
+
+
+def is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether it is the file that is bad, and not the disk or us."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE_CODES
 
 
 def fsync_file(path: Path) -> None:
@@ -60,7 +67,13 @@ class StateStore:
         if not self.link.is_symlink():
             self._point_link_at("meta.1.db")
         self._checked: dict[bytes, tuple[bytes, Command]] = {}
-        self.db, self.machine = self._open()
+        if (folder / DAMAGED_MARK).exists():
+            self._set_aside("somebody could not read it")
+        try:
+            self.db, self.machine = self._open()
+        except sqlite3.DatabaseError as error:
+            self._set_aside(str(error))
+            self.db, self.machine = self._open()
 
     @property
     def link(self) -> Path:
@@ -135,10 +148,21 @@ class StateStore:
         db = connect_writer(self.path)
         try:
             return db, open_state(db)
-        except sqlite3.DatabaseError as error:
+        except BaseException:
             db.close()
-            raise JournalCorrupt(f"the database {self.path} cannot be read ({error}): move it away; it will be "
-                                 "restored from the newest checkpoint") from error
+            raise
+
+    def _set_aside(self, reason: str) -> None:
+        """Begin with an empty database beside one that is damaged; `recover_state` and the log fill it."""
+        damaged = self.path
+        log.error("state.damaged", extra={"file": damaged.name, "reason": reason})
+        for older in self.folder.glob("meta.*.db.damaged"):
+            older.unlink()
+        self._point_link_at(f"meta.{int(damaged.name.split('.')[1]) + 1}.db")
+        if damaged.exists():
+            damaged.rename(damaged.with_name(damaged.name + ".damaged"))
+        _remove_database(damaged)
+        (self.folder / DAMAGED_MARK).unlink(missing_ok=True)
 
     def _point_link_at(self, name: str) -> None:
         temporary = self.folder / "meta.db.new"

@@ -55,7 +55,16 @@ from fluffy.gateways.native.reads import ReadGate, parse_consistency, parse_min_
 from fluffy.gateways.native.signed import signed_path, split_signature
 from fluffy.gateways.native.table import Match, Route, Table
 from fluffy.gateways.native.version_cache import VersionCache
-from fluffy.ports import Backups, Clock, MetadataLog, MetadataReader, NameSearch, QuarantineStore
+from fluffy.ports import (
+    Backups,
+    ChunkStore,
+    Clock,
+    Manifests,
+    MetadataLog,
+    MetadataReader,
+    NameSearch,
+    QuarantineStore,
+)
 from fluffy.services.doctor import Doctor
 from fluffy.services.downloads import Downloads
 from fluffy.services.locks import Locks
@@ -122,6 +131,8 @@ class Keepsakes:
     """What is needed when everything else is gone: backups, and bytes to be looked at (gateways/native/backup.py)."""
 
     backups: Backups
+    manifests: Manifests
+    store: ChunkStore
     threads: Executor
     making: Slots = field(default_factory=lambda: Slots(BACKUPS_MAX, "backups on their way"))
 

@@ -30,6 +30,11 @@ async def read_json(call: Call, *known: str, bytes_max: int = JSON_BYTES_MAX) ->
     return Fields(value)
 
 
+async def read_bytes(call: Call, bytes_max: int) -> bytes:
+    """The body as it is, when it is short enough to be held. Raises TooLarge, BodyIncomplete."""
+    return await _read(call, bytes_max)
+
+
 async def read_object(call: Call, bytes_max: int = JSON_BYTES_MAX) -> dict[str, Any]:
     """The body's fields, whatever their names."""
     data = await _read(call, bytes_max)
@@ -51,7 +56,7 @@ def _no_constant(text: str) -> None:
 async def _read(call: Call, bytes_max: int) -> bytes:
     length = call.body.length
     if length is not None and length > bytes_max:
-        raise TooLarge(f"the JSON body has at most {bytes_max:,} bytes", size_max=bytes_max)
+        raise TooLarge(f"the body has at most {bytes_max:,} bytes", size_max=bytes_max)
     data = bytearray()
     while len(data) <= bytes_max:
         piece = bytearray(PIECE_BYTES if length is None else length - len(data))
@@ -61,7 +66,7 @@ async def _read(call: Call, bytes_max: int) -> bytes:
             if length is not None and len(data) < length:
                 raise BodyIncomplete
             return bytes(data)
-    raise TooLarge(f"the JSON body has at most {bytes_max:,} bytes", size_max=bytes_max)
+    raise TooLarge(f"the body has at most {bytes_max:,} bytes", size_max=bytes_max)
 
 
 @dataclass(frozen=True, slots=True)

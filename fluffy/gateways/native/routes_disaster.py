@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fluffy.core.access.policy import Act
-from fluffy.gateways.native import backup
-from fluffy.gateways.native.table import Route
+from fluffy.gateways.native import backup, rebuild
+from fluffy.gateways.native.table import Parameter, Route
 
 DISASTER: tuple[Route, ...] = (
     Route("GET", "/v1/admin/backup", backup.get_backup,
@@ -12,4 +12,22 @@ DISASTER: tuple[Route, ...] = (
           is_read=True),
     Route("GET", "/v1/admin/digest", backup.get_digest,
           "A digest of all names, people and history: equal where the same is held.", Act.OPERATE, is_read=True),
+    Route("GET", "/v1/admin/rebuild", rebuild.get_rebuild, "Whether a backup is being restored, and how far that is.",
+          Act.OPERATE, is_read=True),
+    Route("POST", "/v1/admin/rebuild", rebuild.begin,
+          "Begin to fill this empty cluster, or go on: {source}. Until the end every other change is refused.",
+          Act.OPERATE, body="json", success=201),
+    Route("PUT", "/v1/admin/rebuild/{id}/steps/{n}", rebuild.put_step, "The next rows of a table, as msgpack.",
+          Act.OPERATE, body="bytes", query=(Parameter("table", "text", "whose rows they are"),)),
+    Route("POST", "/v1/admin/rebuild/{id}/end", rebuild.end,
+          "All rows are there: {step, seq, last_no, clock_ms, files, file_bytes}.", Act.OPERATE, body="json"),
+    Route("DELETE", "/v1/admin/rebuild/{id}", rebuild.abandon, "Give a rebuild up; the cluster is empty again.",
+          Act.OPERATE, success=204),
+    Route("POST", "/v1/admin/chunks", rebuild.check_chunks,
+          "Which of these chunks lie on this node's own disk: {chunks, read}; with `read` every byte is checked.",
+          Act.OPERATE, body="json"),
+    Route("GET", "/v1/admin/manifests", rebuild.list_manifests,
+          "The manifests on this node's own disk, of whichever cluster.", Act.OPERATE),
+    Route("GET", "/v1/admin/manifests/{cluster}/{segment}", rebuild.get_manifests, "One segment of them.",
+          Act.OPERATE),
 )

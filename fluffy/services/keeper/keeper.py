@@ -11,7 +11,17 @@ from fluffy.core.health.failure_detector import PING_EVERY_MS, Patience
 from fluffy.core.health.pacing import COPIES_AT_ONCE_MAX, PACES
 from fluffy.core.metadata import queries
 from fluffy.core.repair.retention import OrphanRules
-from fluffy.ports import Buffers, ChunkStore, Clock, MetadataLog, MetadataReader, NodeClient, SearchIndex, VotersLog
+from fluffy.ports import (
+    Buffers,
+    ChunkStore,
+    Clock,
+    ManifestLog,
+    MetadataLog,
+    MetadataReader,
+    NodeClient,
+    SearchIndex,
+    VotersLog,
+)
 from fluffy.services.keeper.copying import Copier
 from fluffy.services.keeper.heal import Candidates, Healer
 from fluffy.services.keeper.inventory import Inventory, InventoryMemory
@@ -19,6 +29,8 @@ from fluffy.services.keeper.job_work import JobWork
 from fluffy.services.keeper.leadership import Leadership
 from fluffy.services.keeper.lifecycle import LifecycleKeeper
 from fluffy.services.keeper.lift import Lifter
+from fluffy.services.keeper.manifests import FOLLOW_EVERY_S as MANIFEST_EVERY_S
+from fluffy.services.keeper.manifests import ManifestKeeper
 from fluffy.services.keeper.members import MemberKeeper
 from fluffy.services.keeper.rounds import run_rounds
 from fluffy.services.keeper.scrub import ScheduledScrub, Scrubber, ScrubMemory
@@ -79,6 +91,7 @@ class KeeperWorld:
     disk: Executor
     buffers: Buffers
     search: SearchIndex
+    manifests: ManifestLog
     scrub_memory: ScrubMemory
     inventory_memory: InventoryMemory
     users: AskUsers
@@ -110,6 +123,7 @@ async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
     members = MemberKeeper(world.own_no, leadership, world.log, world.voters, world.reader, world.clock)
     lifecycle = LifecycleKeeper(world.own_no, leadership, world.log, world.reader, world.clock)
     search = SearchFollower(world.reader, world.search, world.clock, world.disk)
+    manifests = ManifestKeeper(world.reader, world.manifests, world.clock, world.disk)
     async with asyncio.TaskGroup() as group:
         group.create_task(reports.run(), name="replica reports")
         group.create_task(run_rounds("watch over the nodes", WATCH_EVERY_S, watch.one_round), name="watch")
@@ -123,6 +137,7 @@ async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
         group.create_task(run_rounds("scrub", SCRUB_EVERY_S, scrub.one_round), name="scrub")
         group.create_task(run_rounds("the pace", TUNE_EVERY_S, tuner.one_round), name="tune")
         group.create_task(run_rounds("the search index", FOLLOW_EVERY_S, search.one_round), name="search")
+        group.create_task(run_rounds("the manifests", MANIFEST_EVERY_S, manifests.one_round), name="manifests")
 
 
 def _stored_bytes(world: KeeperWorld) -> int:

@@ -227,7 +227,7 @@ def test_damage_in_the_newest_segment_before_a_later_write_is_refused_with_advic
     disk.rot(name, disk._names[name].size() // 2, 3)
     with pytest.raises(JournalCorrupt) as caught:
         open_journal(disk)
-    assert "admit it again" in caught.value.message and name in caught.value.message
+    assert "reset-node" in caught.value.message and name in caught.value.message
 
 
 def test_a_lost_segment_in_the_middle_is_refused() -> None:

@@ -108,6 +108,25 @@ def test_checkpoints_are_made_by_themselves_and_bound_the_log(tmp_path: Path) ->
         lab.close()
 
 
+def test_the_timer_makes_checkpoints_when_something_changed_and_the_newest_two_are_kept(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, policy=CheckpointPolicy(every_s=0.3))
+    try:
+        born(lab)
+        for number in range(4):
+            lab.propose(lab.leader(), folder(f"f{number}"))
+            lab.settle()
+            assert lab.turn(lambda: all(node.checkpoints.newest_index == node.raft.last_applied
+                                        for node in lab.nodes.values())), "the timer did not make one"
+        made = [node.counters["checkpoint_made"] for node in lab.nodes.values()]
+        lab.turn(lambda: False, seconds=0.7)
+        assert [node.counters["checkpoint_made"] for node in lab.nodes.values()] == made, "nothing changed"
+        for name, node in lab.nodes.items():
+            kept = sorted(int(path.stem) for path in (tmp_path / name / "checkpoints").glob("*.head"))
+            assert len(kept) == 2 and kept[-1] == node.raft.last_applied
+    finally:
+        lab.close()
+
+
 def test_a_database_older_than_the_log_is_restored_from_the_checkpoint(lab: Lab, tmp_path: Path) -> None:
     born(lab)
     lab.settle()
@@ -134,7 +153,7 @@ def test_a_node_whose_log_does_not_reach_its_state_refuses_to_start(lab: Lab, tm
     lab.stop("one")
     for file in (tmp_path / "one" / "log").iterdir():
         file.unlink()
-    with pytest.raises(JournalCorrupt, match="admit the node again"):
+    with pytest.raises(JournalCorrupt, match="reset-node"):
         lab.start("one")
 
 
