@@ -178,15 +178,18 @@ class LogProcess:
             address_of=self._address_of, admit=self._admit, clock=boottime,
             is_gone=lambda peer: queries.is_retired_disk(self.store.db, peer.disk_uuid))
 
-    def _address_of(self, name: str) -> tuple[str, int]:
-        """As the configuration says, else as the log knows it, else as this node was told when it joined."""
+    def _address_of(self, name: str) -> tuple[str, int] | None:
+        """As the configuration says, else as the log knows it, else as this node was told when it joined.
+
+        None: its vote stands in the log already, but its admission, just before, is not applied here yet.
+        """
         for node in self.settings.nodes.values():
             if node.name == name:
                 return node.host, node.raft
         for record in queries.node_records(self.store.db):
             if record.name == name:
                 return record.host, record.raft
-        return next((node.host, node.raft) for node in self._seed.nodes if node.name == name)
+        return next(((node.host, node.raft) for node in self._seed.nodes if node.name == name), None)
 
     def _make_node(self) -> RaftNode:
         journal = SegmentedJournal(self._disk, retain_entries=RETAIN_ENTRIES)
@@ -257,9 +260,7 @@ class LogProcess:
         """The fields of `ports.LogStatus`."""
         raft = self.raft.raft
         leader = raft.leader_name
-        last = self.raft.journal.last_index
-        peers = [(name, self.raft.transport.is_up(name),
-                  max(0, last - raft.match_index(name)) if raft.is_leader else -1)
+        peers = [(name, self.raft.transport.is_up(name), self.raft.behind(name))
                  for name in self.raft.transport.peer_names()]
         return {
             "node": self.node.name, "leader": leader, "term": raft.term, "commit_index": raft.commit_index,

@@ -69,7 +69,12 @@ class Checks:
 
     # -- always
 
-    def leads(self, name: str, term: int) -> None:
+    def leads(self, name: str, term: int, voters: tuple[str, ...]) -> None:
+        """`voters`: who counts, as the leader sees it."""
+        if term not in self._leaders and voters:
+            votes = 1 + sum(self._votes.get((voter, term)) == name for voter in voters if voter != name)
+            self.require(2 * votes > len(voters),
+                         lambda: f"{name} leads in term {term} with {votes} votes of {len(voters)}")
         first = self._leaders.setdefault(term, name)
         self.require(first == name, lambda: f"two leaders in term {term}: {first} and {name}")
 

@@ -23,10 +23,12 @@ from fluffy.core.metadata.model import Change, FileVersion
 from fluffy.core.metadata.outcomes import Rejected
 from fluffy.drivers.raft import library
 from fluffy.drivers.raft.checkpoints import CheckpointPolicy
+from fluffy.drivers.raft.membership import FirstMembers
 from fluffy.drivers.raft.parts import RaftTimes
 from fluffy.sim.checkers import Checks
 from fluffy.sim.clients import Clients, Workload
 from fluffy.sim.clock import RunsInCircles, Trace, World
+from fluffy.sim.growing import Growing
 from fluffy.sim.member import Member, MemberOptions, Stock
 from fluffy.sim.nemesis import Nemesis
 from fluffy.sim.network import NetworkTimes, SimNetwork
@@ -102,7 +104,8 @@ def plan_for(rng: Random, stock: Stock | None = None) -> Plan:
 class Cluster:
     """The members, their network, the clients and the troubles of one run. Use within `simulate` or a test."""
 
-    def __init__(self, world: World, plan: Plan, folder: Path, stock: Stock | None = None) -> None:
+    def __init__(self, world: World, plan: Plan, folder: Path, stock: Stock | None = None, *,
+                 grows: bool = False) -> None:
         self.world = world
         self.plan = plan
         self.stock = stock
@@ -111,11 +114,31 @@ class Cluster:
         self.network = SimNetwork(world, plan.network, self._wake)
         if stock == "transport":
             self.network.encode, self.network.decode = encode_unchecked, decode_unchecked
-        self.members = [Member(world, self.network, self.checks, folder, name=name, members=names,
-                               options=plan.options, stock=stock) for name in names]
-        self._by_name = {member.name: member for member in self.members}
+        self._folder = folder
+        self.members: list[Member] = []
+        self._by_name: dict[str, Member] = {}
+        for number, name in enumerate(names, start=1):
+            self._add(name, f"disk-{number}", FirstMembers(dict.fromkeys(names, "")))
         self.clients = Clients(world, self.members, self.checks, plan.load)
+        self.growing = Growing(
+            world, self.members, self.network, self.checks, until_s=TROUBLE_S,
+            add=lambda name, disk, seeds: self._add(name, disk, FirstMembers(self._voters_known(seeds), seeds)),
+        ) if grows else None
         self.nemesis = Nemesis(world, self.members, self.network, every_s=plan.trouble_every_s, until_s=TROUBLE_S)
+
+    def _add(self, name: str, disk_uuid: str, first: FirstMembers) -> Member:
+        member = Member(self.world, self.network, self.checks, self._folder, name=name, first=first,
+                        disk_uuid=disk_uuid, options=self.plan.options, stock=self.stock)
+        member.on_crash_at_operation = self.nemesis.back_soon if self.members and hasattr(self, "nemesis") else (
+            member.on_crash_at_operation)
+        self.network.disks[name] = disk_uuid
+        self.members.append(member)
+        self._by_name[name] = member
+        return member
+
+    def _voters_known(self, seeds: tuple[str, ...]) -> dict[str, str]:
+        """What the member that was asked told the newcomer; any of them will do."""
+        return {name: self.network.disks.get(name, f"disk-{name}") for name in seeds}
 
     def _wake(self, name: str) -> None:
         self._by_name[name].wake()
@@ -141,6 +164,8 @@ class Cluster:
         self.start()
         self.clients.start()
         self.nemesis.start()
+        if self.growing is not None:
+            self.growing.start()
         self.world.run_until(TROUBLE_S, lambda: self.broken)
         self.settle()
 
@@ -159,7 +184,7 @@ class Cluster:
     @property
     def level(self) -> bool:
         """All members are up and stand at the newest entry."""
-        return all(member.refused or (member.node is not None
+        return all(member.refused or member.is_absent or (member.node is not None
                                       and member.node.raft.last_applied == self.checks.applied_max)
                    for member in self.members)
 
@@ -189,6 +214,8 @@ class Cluster:
     def counters(self) -> Counter[str]:
         """How often each rare path was taken, by all members in all their lives."""
         total = Counter(self.network.counters) + self.nemesis.counters + self.checks.counters
+        if self.growing is not None:
+            total += self.growing.counters
         for member in self.members:
             total.update(member.counters)
             total.update({f"disk_{name}": count for name, count in member.disk.counters.items()})
@@ -201,8 +228,9 @@ class Cluster:
         return total
 
 
-def simulate(seed: int, *, stock: Stock | None = None, trace_file: TextIO | None = None) -> Result:
-    """One run of one seed."""
+def simulate(seed: int, *, stock: Stock | None = None, trace_file: TextIO | None = None,
+             grows: bool = False) -> Result:
+    """One run of one seed. `grows`: machines join and go meanwhile."""
     world = World(seed, Trace(trace_file))
     plan = plan_for(world.rng, stock)
     folder = Path(tempfile.mkdtemp(prefix="fluffy-sim-", dir=MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None))
@@ -214,7 +242,7 @@ def simulate(seed: int, *, stock: Stock | None = None, trace_file: TextIO | None
         library.install(world.clock, world.rng)
         if stock == "transport":
             stack.enter_context(replaced(stock_transport()))
-        cluster = Cluster(world, plan, folder, stock)
+        cluster = Cluster(world, plan, folder, stock, grows=grows)
         stack.enter_context(replaced(crash_points(cluster.before_fsync)))
         stack.callback(cluster.close)
         try:

@@ -23,6 +23,7 @@ from fluffy.drivers.raft.checkpoint_files import CheckpointFiles, Copied
 from fluffy.drivers.raft.checkpoints import CheckpointPolicy, Checkpoints, recover_state
 from fluffy.drivers.raft.journal import SegmentedJournal
 from fluffy.drivers.raft.membership import FirstMembers
+from fluffy.drivers.raft.messages import Message
 from fluffy.drivers.raft.node import NodeParts, RaftNode
 from fluffy.drivers.raft.parts import RaftTimes
 from fluffy.drivers.raft.state_store import StateStore
@@ -94,12 +95,14 @@ class Member:
     """A machine. `node` is its running process, or None."""
 
     def __init__(self, world: World, network: SimNetwork, checks: Checks, folder: Path, *, name: str,
-                 members: tuple[str, ...], options: MemberOptions, stock: Stock | None = None) -> None:
+                 first: FirstMembers, disk_uuid: str, options: MemberOptions, stock: Stock | None = None) -> None:
         self.world = world
         self.network = network
         self.checks = checks
         self.name = name
-        self.members = members
+        self.first = first
+        self.disk_uuid = disk_uuid
+        self.is_absent = False  # admitted, and never started
         self.options = options
         self.stock = stock
         self.disk = (StockDisk if stock == "journal" else SimDisk)(Random(world.rng.getrandbits(64)))
@@ -125,6 +128,7 @@ class Member:
         self._busy_until_s = 0.0
         self._turning = self._woken = False
         self._scheduled = 0
+        self._changes_seen = 0
 
     # -- life and death
 
@@ -134,7 +138,7 @@ class Member:
 
     def start(self) -> None:
         """Start the process on what the disk holds."""
-        if self.node is not None or self.refused is not None:
+        if self.node is not None or self.refused is not None or self.is_absent:
             return
         world = self.world
         self._skew_s = world.rng.random() * 1e6
@@ -163,8 +167,7 @@ class Member:
         store = self.store = WatchedStore(self._folder, self.name, self.checks)
         journal = self._make_journal()
         if self.stock is None:
-            links.watch = lambda receiver, message: self.checks.sends(
-                self.name, receiver, message, journal.synced_index)
+            links.watch = lambda receiver, message: self._sends(receiver, message, journal)
         files = CheckpointFiles(self._folder / "checkpoints")
         self.counters["state_behind_its_log"] += store.applied_index < self._applied_before
         found_index = store.applied_index
@@ -177,9 +180,16 @@ class Member:
                         counters=counters, policy=self.options.policy)
 
         return RaftNode(NodeParts(
-            me=self.name, members=FirstMembers(dict.fromkeys(self.members, "")), links=links,
+            me=self.name, disk=self.disk_uuid, members=self.first, links=links,
             poller=SimPoller(links), journal=journal, store=store,
             checkpoints=checkpoints, clock=self.world.clock, rng=self.world.rng, times=self.options.times))
+
+    def _sends(self, receiver: str, message: Message, journal: SegmentedJournal) -> None:
+        self.checks.sends(self.name, receiver, message, journal.synced_index)
+        node = self.node
+        if node is not None and message["type"] == "request_vote":
+            has_vote = node.membership.voters.get(self.name) in ("", self.disk_uuid)
+            self.checks.require(has_vote, lambda: f"{self.name} stands for election and has no vote")
 
     def _make_journal(self) -> SegmentedJournal:
         if isinstance(self.disk, StockDisk):
@@ -243,6 +253,7 @@ class Member:
         self.counters[how] += 1
         self.world.note(f"{how} {self.name}")
         self.node = None
+        self._changes_seen = 0
         self._scheduled += 1
         self._next_s, self._busy_until_s = NEVER_S, 0.0
         self.crash_at_operation = None
@@ -350,12 +361,23 @@ class Member:
         world.note(f"turn {self.name} t={raft.term} l={int(raft.is_leader)} c={raft.commit_index} "
                    f"a={raft.last_applied} n={node.journal.last_index} in={arrived}")
         if raft.is_leader:
-            self.checks.leads(self.name, raft.term)
+            voters = tuple(node.membership.voters) if self.stock is None else ()
+            self.checks.leads(self.name, raft.term, voters)
+            self._check_changes(node)
         if self.stock is None:
             self.checks.stands(self.name, raft.last_applied, node.journal.synced_index)
         self._busy_until_s = world.now_s + spent_s
         busy = self._woken or arrived or raft.last_applied < raft.commit_index or node.reads.busy
         self.wake(spent_s + (TURN_S if busy else IDLE_S))
+
+
+    def _check_changes(self, node: RaftNode) -> None:
+        """A leader that has just appended a change of the members had no other one on its way."""
+        changed = node.counters["membership_changed"]
+        if changed > self._changes_seen:
+            self.checks.require(node.membership.pending <= 1 and changed == self._changes_seen + 1,
+                                lambda: f"{self.name} has two changes of the members on their way")
+        self._changes_seen = changed
 
 
 def _wal_generation(wal: Path) -> bytes:

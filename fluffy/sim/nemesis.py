@@ -61,7 +61,11 @@ class Nemesis:
         ]
         self._troubles = [kind for kind in kinds if world.rng.random() < KIND_CHANCE] or kinds
         for member in members:
-            member.on_crash_at_operation = lambda crashed: self._restart_later(crashed, DOWN_MAX_S)
+            member.on_crash_at_operation = self.back_soon
+
+    def back_soon(self, crashed: Member) -> None:
+        """Where a machine whose power failed at a planned moment comes from again."""
+        self._restart_later(crashed, DOWN_MAX_S)
 
     def start(self) -> None:
         self._world.after(self._every_s, self._trouble)

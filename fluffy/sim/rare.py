@@ -25,6 +25,12 @@ RARE_PATHS = (
     "groups_NoLeader", "groups_ProposalLost", "retried_writes", "dedup_hits", "barrier_reads", "barriers_refused",
 )
 
+# The same, of a cluster whose members come and go.
+GROWING_PATHS = (
+    "admitted", "never_came", "GiveVote_done", "GiveVote_refused", "TakeVote_done", "removal_wished", "handed_over",
+    "retired", "removed_node_ended", "membership_changed", "membership_truncated", "asked_without_vote",
+)
+
 # The repairs before these leave them nothing to do in a cluster of repaired nodes; tests/sim/test_reproductions.py and
 # tests/sim/test_checkpoint_scripts.py walk them with played messages.
 BY_SCRIPT = frozenset({"entries_already_held", "snapshot_part_out_of_order", "snapshot_not_newer"})

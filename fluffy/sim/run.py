@@ -18,14 +18,14 @@ from pathlib import Path
 
 from fluffy.sim.cluster import Result, simulate
 from fluffy.sim.member import Stock
-from fluffy.sim.rare import RARE_PATHS
+from fluffy.sim.rare import GROWING_PATHS, RARE_PATHS
 
 PROGRESS_EVERY = 100
 
 
-def results(seeds: range, jobs: int, stock: Stock | None = None) -> Iterator[Result]:
+def results(seeds: range, jobs: int, stock: Stock | None = None, *, grows: bool = False) -> Iterator[Result]:
     """The result of each seed, in order; on `jobs` processors."""
-    run = partial(simulate, stock=stock)
+    run = partial(simulate, stock=stock, grows=grows)
     if jobs == 1:
         yield from map(run, seeds)
         return
@@ -37,17 +37,18 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     seeds = range(options.start, options.start + options.seeds)
     stock: Stock | None = "transport" if options.transport else "journal" if options.journal else None
+    rare = RARE_PATHS + (GROWING_PATHS if options.grows else ())
     began_s = time.monotonic()
     if options.trace is not None:
         with options.trace.open("w") as file:
-            found = _report(simulate(seed, stock=stock, trace_file=file) for seed in seeds)
+            found = _report((simulate(seed, stock=stock, trace_file=file, grows=options.grows) for seed in seeds), rare)
     else:
-        found = _report(results(seeds, options.jobs, stock))
+        found = _report(results(seeds, options.jobs, stock, grows=options.grows), rare)
     print(f"{len(seeds)} seeds, {found} of them with violations, {time.monotonic() - began_s:.0f} s")
     return 1 if found else 0
 
 
-def _report(found: Iterator[Result]) -> int:
+def _report(found: Iterator[Result], rare: tuple[str, ...]) -> int:
     """Print violations as they come; gives the number of seeds that had any."""
     broken = 0
     counters: Counter[str] = Counter()
@@ -65,7 +66,7 @@ def _report(found: Iterator[Result]) -> int:
         if done % PROGRESS_EVERY == 0:
             print(f"{done} seeds", file=sys.stderr, flush=True)
     print(f"{acked} acknowledged writes, {reads} reads, {events} events in {simulated_s:.0f} simulated seconds")
-    print("rare paths: " + ", ".join(f"{name} {counters[name]}" for name in RARE_PATHS))
+    print("rare paths: " + ", ".join(f"{name} {counters[name]}" for name in rare))
     return broken
 
 
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--start", type=int, default=0, help="the first one")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes at once")
     parser.add_argument("--trace", type=Path, help="write every event here")
+    parser.add_argument("--grows", action="store_true", help="machines join, vote, are removed and go meanwhile")
     stock = parser.add_mutually_exclusive_group()
     stock.add_argument("--transport", choices=["stock"], help="put the library's own message handling back")
     stock.add_argument("--journal", choices=["stock"], help="put the library's own journal back")

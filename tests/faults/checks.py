@@ -19,7 +19,7 @@ def settle(cluster: Cluster) -> str:
     digests: dict[str, tuple[int, str]] = {}
 
     def level() -> bool:
-        digests.update({name: digest_of(cluster.node_dir(name)) for name in cluster.names})
+        digests.update({name: digest_of(cluster.node_dir(name)) for name in cluster.running})
         return len({index for index, _ in digests.values()}) == 1
 
     cluster.wait_until(level, SETTLE_TIMEOUT_S, "all nodes at the same log position")

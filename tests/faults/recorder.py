@@ -142,6 +142,10 @@ class Load:
         await self._group.__aexit__(None, None, None)
         await self._session.close()
 
+    def ask_only(self, urls: Sequence[str]) -> None:
+        """From now on these nodes are asked. May be called from another thread."""
+        self._urls = list(urls)
+
     async def until_acked(self, more: int, timeout_s: float = 30.0) -> None:
         """Wait for `more` further acknowledged writes."""
         goal = self.record.acked + more

@@ -84,6 +84,7 @@ class Cluster:
         self.env = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
         self._started: dict[str, subprocess.Popen[bytes]] = {}
         self._trees: dict[str, list[int]] = {}
+        self._joined: dict[str, tuple[Path, str]] = {}  # name -> its own configuration, the member that let it in
         folder.mkdir(parents=True, exist_ok=True)
         _leave_in_order_on_sigterm()
         self._write_config(dict(cluster or {}))
@@ -113,8 +114,25 @@ class Cluster:
             with (self.folder / f"{name}.log").open("ab") as log:
                 self._started[name] = subprocess.Popen(
                     [*self.around.prefix(name), sys.executable, str(ROOT / "server.py"), name, "--config",
-                     str(self.config)], cwd=self.folder, env={**self.env, **self.around.env(name)},
+                     *self._how(name)], cwd=self.folder, env={**self.env, **self.around.env(name)},
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+
+    def _how(self, name: str) -> list[str]:
+        config, through = self._joined.get(name, (self.config, ""))
+        return [str(config), *(["--join", through] if through else [])]
+
+    def add(self, name: str, through: str) -> None:
+        """A machine that knows nothing but itself, the secret and one member; start it like any other."""
+        settings = yaml.safe_load(self.config.read_text())["cluster"]
+        settings |= {"secret_file": str(self.folder / "drill.secret"),
+                     "admin_token_file": str(self.folder / "admin.token")}
+        self.names = (*self.names, name)
+        index = len(self.names) - 1
+        node = {"host": self.host, "http": HTTP_PORT + index, "raft": RAFT_PORT + index, "data": DATA_PORT + index,
+                "s3": S3_PORT + index, "dir": str(self.folder / name), "zone": f"zone-{name}"}
+        path = self.folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump({"cluster": settings, "nodes": {name: node}}, sort_keys=False))
+        self._joined[name] = path, self.url(through).removeprefix("http://")
 
     def start_ready(self, *names: str, timeout_s: float = READY_TIMEOUT_S) -> None:
         self.start(*names)

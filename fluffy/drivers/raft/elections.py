@@ -65,8 +65,7 @@ class Elections:
         newer = (message["last_log_term"], message["last_log_index"]) >= tuple(reversed(raft.last_entry()))
         if message["term"] <= raft.term:
             self._transport.send_to(name, {"type": "higher_term", "term": raft.term})
-        if (raft.is_voter and message["term"] > raft.term and newer
-                and not self._transport.heard_leader_lately()):
+        if message["term"] > raft.term and newer and not self._transport.heard_leader_lately():
             self._transport.send_to(name, {"type": "pre_vote_granted", "term": message["term"]})
         else:
             self.counters["pre_vote_refused"] += 1

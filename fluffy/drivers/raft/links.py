@@ -87,7 +87,7 @@ class LinkSettings:
     me: Callable[[], PeerIdentity]
     key: bytes
     bind: tuple[str, int]
-    address_of: Callable[[str], tuple[str, int]]
+    address_of: Callable[[str], tuple[str, int] | None]  # None: nobody has said where it is yet
     admit: Callable[[PeerIdentity], str | None]
     clock: Callable[[], float]
     is_gone: Callable[[PeerIdentity], bool] = lambda _peer: False
@@ -383,10 +383,13 @@ class TcpLinks:
             log.warning("raft.link_refused", extra={"peer": peer, "reason": reason})
 
     def _dial(self, name: str) -> None:
-        sock = socket.socket(socket.AF_INET6 if ":" in self.settings.address_of(name)[0] else socket.AF_INET)
+        address = self.settings.address_of(name)
+        if address is None:
+            return
+        sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         self._prepare(sock)
         try:
-            sock.connect(self.settings.address_of(name))
+            sock.connect(address)
         except OSError as error:
             if error.errno != errno.EINPROGRESS:
                 sock.close()

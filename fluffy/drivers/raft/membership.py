@@ -71,6 +71,11 @@ class Membership:
         return bool(self._pending)
 
     @property
+    def pending(self) -> int:
+        """Membership entries of the log that are not applied here yet."""
+        return len(self._pending)
+
+    @property
     def other_voters(self) -> tuple[str, ...]:
         return tuple(sorted(set(self.voters) - {self.me}))
 

@@ -103,6 +103,11 @@ class RaftNode:
             return self.raft.leads_with_authority
         return bool(known) and self.transport.heard_leader_lately() and self.raft.last_applied >= (known or 0)
 
+    def behind(self, name: str) -> int:
+        """Entries that a follower has not acknowledged; -1: it has not answered this leader yet, or nobody leads."""
+        match = self.raft.match_index(name)
+        return max(0, self.journal.last_index - match) if self.raft.is_leader and match else -1
+
     def majority_connected(self) -> bool:
         """Whether links to a majority, this node included, are up: then a leader is there or will be soon."""
         up = sum(self.transport.is_up(name) for name in self.membership.other_voters) + self.membership.is_voter

@@ -339,9 +339,10 @@ class RaftTransport(Transport):  # type: ignore[misc]
             view.set_next_index(peer.id, before)
 
     def _on_request_vote(self, peer: RaftPeer, message: Message) -> None:
+        # Whoever is asked votes: a node that has its vote may not have heard of it yet, and who is in no list of the
+        # candidate does not count there.
         if not self.view.is_voter:
-            self.counters["vote_refused_learner"] += 1
-            return
+            self.counters["asked_without_vote"] += 1
         if not message["transfer"] and self.heard_leader_lately():
             self.counters["vote_refused_sticky"] += 1
             if message["term"] > self.view.term and self.view.is_leader:

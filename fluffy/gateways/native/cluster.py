@@ -8,7 +8,6 @@ from fluffy import __version__
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import NotReady, NotSupported
 from fluffy.core.metadata import queries
-from fluffy.core.metadata.model import Member
 from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.desk import Desk
 from fluffy.gateways.native.errors import answer_of
@@ -64,14 +63,14 @@ async def get_status(desk: Desk, call: Call) -> Answer:
         "search": status_json(desk.reader.read(lambda db: desk.names.status(db, desk.clock.now_ms()))),
         "keeper": desk.keeper_word(),
         "ready": readiness(status) is None, "age_s": call.point.age_s or 0, **_log_json(status),
-        "nodes": _members_json(desk.reader.read(queries.members), status)}
+        "nodes": _members_json(desk, status)}
     return json_answer(value)
 
 
 async def get_nodes(desk: Desk, call: Call) -> Answer:
     """GET /v1/nodes"""
     status = await desk.pulse.recent()
-    return json_answer({"nodes": _members_json(desk.reader.read(queries.members), status),
+    return json_answer({"nodes": _members_json(desk, status),
                         "leader": status.leader if status is not None else None, "age_s": call.point.age_s or 0})
 
 
@@ -106,8 +105,9 @@ def _log_json(status: LogStatus | None) -> dict[str, Any]:
         "fsync": status.fsync, "waiting_for": status.waiting_for}}
 
 
-def _members_json(members: tuple[Member, ...], status: LogStatus | None) -> list[dict[str, Any]]:
+def _members_json(desk: Desk, status: LogStatus | None) -> list[dict[str, Any]]:
     """Every member; what only the log process knows (links, lag) is null while it is silent."""
+    members, voters = desk.reader.read(lambda db: (queries.members(db), queries.voters(db)))
     peers = {peer.name: peer for peer in status.peers} if status is not None else {}
     lines = []
     for member in members:
@@ -116,6 +116,7 @@ def _members_json(members: tuple[Member, ...], status: LogStatus | None) -> list
         lines.append({
             "name": record.name, "no": record.node_no, "zone": record.zone, "host": record.host, "http": record.http,
             "raft": record.raft, "data": record.data, "s3": record.s3, "state": member.state,
+            "voter": voters.get(record.name) == record.disk_uuid,
             "connected": True if is_self else (peer.connected if peer is not None else None),
             "behind": peer.behind if peer is not None and peer.behind >= 0 else (0 if is_self else None),
             "leader": status is not None and record.name == status.leader,

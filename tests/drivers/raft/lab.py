@@ -64,7 +64,7 @@ class Lab:
         poller = EpollPoller()
         links = TcpLinks(LinkSettings(
             me=lambda: PeerIdentity(name, f"disk-{name}", ""), key=derive_key(b"s" * 32, "raft"),
-            bind=("127.0.0.1", self.ports[name]), address_of=lambda peer: ("127.0.0.1", self.ports[peer]),
+            bind=("127.0.0.1", self.ports[name]), address_of=self._address_of,
             admit=lambda _peer: None, clock=time.monotonic), poller)
         disk = RealDisk(folder / "log")
         journal = SegmentedJournal(disk, retain_entries=self.retain_entries)
@@ -88,6 +88,9 @@ class Lab:
             self.release(name)
             raise
         return self.nodes[name]
+
+    def _address_of(self, name: str) -> tuple[str, int] | None:
+        return ("127.0.0.1", self.ports[name]) if name in self.ports else None
 
     @staticmethod
     def _first(seeds: tuple[str, ...]) -> FirstMembers:

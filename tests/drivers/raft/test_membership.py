@@ -11,9 +11,11 @@ import pytest
 
 from fluffy.core.metadata.commands_members import AdmitNode, RemoveNode, RetireNode
 from fluffy.core.metadata.outcomes import Accepted, Outcome
+from fluffy.drivers.raft.group_commit import Answered
 from fluffy.drivers.raft.membership import FirstMembers, Membership
 from fluffy.drivers.raft.node import RaftNode
 from fluffy.drivers.raft.peers import RaftPeer
+from fluffy.wire.log_entries import encode_command
 from tests.drivers.raft.lab import NAMES, Lab, folder, genesis, header
 
 DISKS = {name: f"disk-{name}" for name in NAMES}
@@ -129,6 +131,53 @@ def test_a_machine_joins_as_a_learner_gets_its_vote_and_leads(lab: Lab) -> None:
     assert not lab.turn(lambda: any(node.majority_connected() for node in lab.nodes.values()), seconds=0.7)
     lab.start("one")
     assert isinstance(one(lab, folder("with-three-of-four")), Accepted)
+
+
+def admit_absent(lab: Lab) -> None:
+    for name in ("five", "six", "seven"):
+        assert isinstance(one(lab, AdmitNode(header(), name, f"disk-{name}", "z", "127.0.0.1", 1, 2, 3, 4)), Accepted)
+
+
+def writes(lab: Lab, seconds: float) -> bool:
+    answers: list[Answered] = []
+    lab.leader().proposals.offer(encode_command(folder("goes-on")), answers.append)
+    return lab.turn(lambda: bool(answers), seconds)
+
+
+def test_machines_that_are_admitted_and_never_come_hold_up_nobody(lab: Lab) -> None:
+    admit_absent(lab)
+    assert writes(lab, 5.0)
+
+
+def test_a_machine_that_counted_as_soon_as_it_is_admitted_would_be_noticed(lab: Lab,
+                                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library's own idea (PySyncObj raises the majority at once)."""
+    voters = Membership.voters.fget  # type: ignore[attr-defined]
+    monkeypatch.setattr(Membership, "voters", property(lambda self: {**voters(self), **self.nodes}))
+    answers: list[Answered] = []
+    leader = lab.leader()
+    for name in ("five", "six", "seven"):
+        command = AdmitNode(header(), name, f"disk-{name}", "z", "127.0.0.1", 1, 2, 3, 4)
+        leader.proposals.offer(encode_command(command), answers.append)
+    lab.turn(lambda: len(leader.membership.nodes) == 6, 2.0)
+    assert not lab.turn(lambda: any(node.raft.leads_with_authority for node in lab.nodes.values())
+                        and writes(lab, 0.5), 1.5)
+
+
+def test_a_node_with_an_empty_log_votes_when_it_is_asked(lab: Lab) -> None:
+    """Seeds 1049 and 1061 of the simulation: a leader is lost before the newest voter has heard of its vote."""
+    admit(lab, "four")
+    four = lab.nodes["four"]
+    leader = lab.leader()
+    assert change(lab, add="four") is None
+    four.raft._look_at_members = lambda: None  # type: ignore[method-assign]  # it does not hear of it
+    four.membership.truncated(0)
+    four.membership.state_is({name: f"disk-{name}" for name in NAMES}, four.membership.nodes, 10_000)
+    assert not four.membership.is_voter
+    lab.stop(leader.name)
+    others = [name for name in NAMES if name != leader.name]
+    assert lab.turn(lambda: any(lab.nodes[name].raft.leads_with_authority for name in others), 20.0)
+    assert isinstance(one(lab, folder("three-of-four-again")), Accepted)
 
 
 def test_the_members_are_found_again_after_a_restart_of_all(lab: Lab) -> None:
