@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fluffy.apps.local_cluster import down_command, up_command
+from fluffy.apps.local_clusters import local_settings, operators, other_clusters
 from fluffy.apps.offline_acts import OFFLINE_ACTS
 from fluffy.apps.settings import Settings, find_config, load
 from fluffy.base.errors import ConfigIllegal
@@ -29,7 +30,7 @@ from fluffy.client.keepsakes import Logins
 from fluffy.client.peers import parse_peer, parse_peers
 from fluffy.client.shell.admin import ADMIN_ACTS, make_admin
 from fluffy.client.shell.main import build_cli, run_command_line
-from fluffy.client.shell.session import Connection, ConnectOptions
+from fluffy.client.shell.session import Connection, ConnectOptions, OtherCluster
 from fluffy.client.shell.table import ShellGroup, Spec
 from fluffy.client.sources import UPLOAD_THREADS
 from fluffy.wire.iptable import parse_iptable
@@ -73,8 +74,14 @@ def connect(options: ConnectOptions) -> Connection:
     places = ("--token", TOKEN_VARIABLE, *map(str, files), str(user_config_folder(os.environ) / "token"))
     login = None if options.token or os.environ.get(TOKEN_VARIABLE) else Logins(os.environ).for_peers(peers)
     token = login.token if login is not None else find_token(options.token, os.environ, files)
+    own = settings.cluster.name if settings is not None and is_local else ""
+    nearby = local_settings(os.environ)
+    stored = {one.cluster_name: OtherCluster(one.peers, one.token) for one in Logins(os.environ).all()
+              if one.cluster_name != own and one != login}
     return Connection(peers, token, settings.tls.ca if settings is not None else None, places,
-                      login_user=login.user if login is not None else None)
+                      login_user=login.user if login is not None else None,
+                      others={**other_clusters(nearby, besides=own), **stored},
+                      operators=operators([*nearby, *([settings] if settings is not None else [])]))
 
 
 def _same_host(peer: str) -> str:

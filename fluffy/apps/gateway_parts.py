@@ -35,6 +35,7 @@ from fluffy.drivers.log_client import LogClient
 from fluffy.drivers.manifest_files import ManifestShelf
 from fluffy.drivers.meta_reader import MetaReader
 from fluffy.drivers.search_reader import SearchReader
+from fluffy.drivers.supernode_http import Supernodes
 from fluffy.gateways.native.access_log import AccessLog
 from fluffy.gateways.native.auth import Tokens
 from fluffy.gateways.native.desk import DataPath, Desk, Keepsakes, NodesDoor, People, new_slots
@@ -141,6 +142,7 @@ def make_front(settings: Settings, node: NodeSettings, worker: int, connections:
         keepsakes=Keepsakes(
             BackupFiles(node.dir, node.name), ManifestShelf(node.dir), ChunkFiles(node.dir, settings.cluster.fsync),
             ThreadPoolExecutor(KEEPSAKE_THREADS, thread_name_prefix="keepsakes")),
+        supernodes=Supernodes(settings.cluster.supernodes, authority_of(settings)),
         started_ms=clock.now_ms())
     words = GatewayWords(node.dir / "run", worker, desk.user_times)
     desk.keeper_word = lambda: words.last
@@ -254,6 +256,16 @@ class PlacementView:
             self._map = self._reader.read(queries.placement_map)
             self._read_at_s = now_s
         return self._map
+
+
+def authority_of(settings: Settings) -> ssl.SSLContext | None:
+    """How our own programs check the certificates of doors; None: as the system does. Raises ConfigIllegal."""
+    if settings.tls.ca is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=str(settings.tls.ca))
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigIllegal(f"the authority {settings.tls.ca} cannot be used: {error}") from error
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:

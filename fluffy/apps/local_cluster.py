@@ -17,6 +17,7 @@ from typing import NoReturn
 
 import click
 
+from fluffy.apps.local_clusters import note_cluster
 from fluffy.apps.local_config import NAMES, Wanted, add_node, prepare_config
 from fluffy.apps.local_nodes import NodeProcess, end_processes, majority_runs, running_pid, start_node, wait_ready
 from fluffy.apps.local_supernode import start_supernode, supernode_pid
@@ -53,6 +54,7 @@ def up_command(nodes: int | None, folder: Path | None, base_port: int | None, na
             settings.node(node)
     except StartRefused as error:
         raise click.ClickException(error.message) from error
+    note_cluster(os.environ, settings.path)
     names: list[str] = [node] if node is not None else list(settings.nodes)
     _start(settings, names, join)
     if node is None and not no_supernode:

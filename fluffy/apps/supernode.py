@@ -11,7 +11,6 @@ import logging
 import os
 import signal
 import socket
-import ssl
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +18,7 @@ from pathlib import Path
 import click
 import uvloop
 
-from fluffy.apps.gateway_parts import tls_context
+from fluffy.apps.gateway_parts import authority_of, tls_context
 from fluffy.apps.node_lock import node_lock
 from fluffy.apps.settings import Settings, SupernodeSettings, load
 from fluffy.apps.supernode_clusters import Clusters, keep_folder
@@ -70,7 +69,7 @@ class Supernode:
         except CatalogFailed as error:
             raise StartRefused(error.message) from error
         orders = OwedOrders(keep_folder(self._supernode))
-        clusters = Clusters(self._settings, self._supernode, catalog, _client_context(self._settings))
+        clusters = Clusters(self._settings, self._supernode, catalog, authority_of(self._settings))
         desk = self._desk(catalog, orders, clusters)
         with ThreadPoolExecutor(1, thread_name_prefix="sendfile") as senders:
             server: HttpServer[Call] = HttpServer(desk, senders, self._on_bug)
@@ -151,16 +150,6 @@ def run_supernode(config: Path | None) -> None:
             uvloop.run(Supernode(settings, supernode).run())
         except BaseExceptionGroup as group:
             raise first_failure(group) from group
-
-
-def _client_context(settings: Settings) -> ssl.SSLContext | None:
-    """How the supernode checks the clusters' certificates; None: as the system does."""
-    if settings.tls.ca is None:
-        return None
-    try:
-        return ssl.create_default_context(cafile=str(settings.tls.ca))
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigIllegal(f"the authority {settings.tls.ca} cannot be used: {error}") from error
 
 
 @click.command(help="Run the supernode of the configuration in the foreground. SIGTERM drains and ends it.")

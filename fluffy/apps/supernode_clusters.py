@@ -20,7 +20,6 @@ from fluffy.apps.cluster_secret import write_private_once
 from fluffy.apps.settings import Settings, SupernodeSettings
 from fluffy.base.errors import ClusterNotFound, ClusterUnreachable, ConfigIllegal, Conflict, FluffyError
 from fluffy.client.api import AsyncFluffy
-from fluffy.client.federating import supernode_token
 from fluffy.drivers.clock import SystemClock
 from fluffy.drivers.cluster_http import ClusterHttp
 from fluffy.gateways.supernode.joined import JoinedCluster, JoinedClusters
@@ -165,7 +164,7 @@ class Clusters:
                 token = admin_file.read_text(encoding="ascii").strip()
                 async with AsyncFluffy(peers, token, patience_s=BOOTSTRAP_PATIENCE_S, ca_file=self._settings.tls.ca
                                        ) as admin:
-                    write_private_once(file.path, await supernode_token(admin, TOKEN_LABEL) + "\n")
+                    write_private_once(file.path, await admin.supernode_token(TOKEN_LABEL) + "\n")
                 log.info("supernode.credential_made", extra={"path": file.path})
             except OSError:
                 await asyncio.sleep(BOOTSTRAP_EVERY_S)

@@ -13,7 +13,7 @@ The verbs stand in `fluffy.client.verbs`, by subject.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -23,6 +23,7 @@ from fluffy.client.transport import Observer, Transport
 from fluffy.client.verbs.asking import PAGE_ENTRIES
 from fluffy.client.verbs.cluster import ClusterVerbs
 from fluffy.client.verbs.disaster import DisasterVerbs
+from fluffy.client.verbs.federation import FederationVerbs
 from fluffy.client.verbs.files import FileVerbs
 from fluffy.client.verbs.folders import FolderVerbs
 from fluffy.client.verbs.history import HistoryVerbs
@@ -37,24 +38,28 @@ PATIENCE_S = 30.0
 
 
 class AsyncFluffy(FileVerbs, OpeningVerbs, FolderVerbs, HistoryVerbs, LockVerbs, PeopleVerbs, ClusterVerbs,
-                  DisasterVerbs):
+                  FederationVerbs, DisasterVerbs):
     """One user's access to one cluster. For one event loop; many calls may run at once.
 
     `peers`: addresses (`HOST:PORT` or URLs) of one or more nodes; the others are learned from them. `patience_s`: how
     long a call that gets nowhere is tried again; `reach_s`: the same while no peer can be reached at all (default: the
     same). `consistency`: `strong` (default of the cluster) or `local`, for reads. `state_folder`: where unfinished
-    uploads are remembered, by default `~/.local/state/fluffy`.
+    uploads are remembered, by default `~/.local/state/fluffy`. `cluster_tokens`: who the user is in other clusters, by
+    their names, for what goes through a supernode.
     """
 
     def __init__(self, peers: str | Iterable[str], token: str | None = None, *, patience_s: float = PATIENCE_S,
                  reach_s: float | None = None, consistency: str | None = None, ca_file: Path | None = None,
-                 observer: Observer | None = None, state_folder: Path | None = None) -> None:
+                 observer: Observer | None = None, state_folder: Path | None = None,
+                 cluster_tokens: Mapping[str, str] | None = None) -> None:
         listed = (peers,) if isinstance(peers, str) else tuple(peers)
         self._peers = PeerList(parse_peer(peer) for peer in listed)
         self._transport = Transport(
             self._peers, token, patience_s=patience_s, reach_s=patience_s if reach_s is None else reach_s,
             consistency=consistency, ca_file=ca_file, observer=observer)
         self._state_folder = state_folder or user_state_folder({})
+        self._cluster_tokens = dict(cluster_tokens or {})
+        self._supernodes: Transport | None = None
 
     async def __aenter__(self) -> AsyncFluffy:
         return self
@@ -66,6 +71,9 @@ class AsyncFluffy(FileVerbs, OpeningVerbs, FolderVerbs, HistoryVerbs, LockVerbs,
     async def close(self) -> None:
         """Close the connections. The client may be used again afterwards; it then opens new ones."""
         await self._transport.close()
+        supernodes, self._supernodes = self._supernodes, None
+        if supernodes is not None:
+            await supernodes.close()
 
     @property
     def peers(self) -> tuple[str, ...]:

@@ -57,6 +57,10 @@ class Logins:
         return next((login for login in self._read()
                      if not login.is_over and wanted & {_plain(peer) for peer in login.peers}), None)
 
+    def all(self) -> list[StoredLogin]:
+        """Those that still hold, the newest first."""
+        return [login for login in self._read() if not login.is_over]
+
     def put(self, login: StoredLogin) -> None:
         """Keep this one; another one for the same cluster goes."""
         others = [old for old in self._read() if old.cluster != login.cluster and not old.is_over]

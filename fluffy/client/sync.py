@@ -67,9 +67,11 @@ class Fluffy:
 
     def __init__(self, peers: str | Iterable[str], token: str | None = None, *, patience_s: float = PATIENCE_S,
                  reach_s: float | None = None, consistency: str | None = None, ca_file: Path | None = None,
-                 observer: Observer | None = None, state_folder: Path | None = None) -> None:
+                 observer: Observer | None = None, state_folder: Path | None = None,
+                 cluster_tokens: Mapping[str, str] | None = None) -> None:
         self._client = AsyncFluffy(peers, token, patience_s=patience_s, reach_s=reach_s, consistency=consistency,
-                                   ca_file=ca_file, observer=observer, state_folder=state_folder)
+                                   ca_file=ca_file, observer=observer, state_folder=state_folder,
+                                   cluster_tokens=cluster_tokens)
         self._thread = LoopThread("fluffy-client")
         # Also when it is forgotten, and when the program ends.
         self._end = weakref.finalize(self, _end, self._thread, self._client)
@@ -173,6 +175,16 @@ class Fluffy:
     search_page = _waits(AsyncFluffy.search_page)
     search = _lists(AsyncFluffy.search)
     changes = _lists(AsyncFluffy.changes)
+
+    # Many clusters
+    supernodes = _waits(AsyncFluffy.supernodes)
+    clusters = _waits(AsyncFluffy.clusters)
+    catalog_page = _waits(AsyncFluffy.catalog_page)
+    catalog = _lists(AsyncFluffy.catalog)
+    search_everywhere_page = _waits(AsyncFluffy.search_everywhere_page)
+    search_everywhere = _lists(AsyncFluffy.search_everywhere)
+    supernode_token = _waits(AsyncFluffy.supernode_token)
+    federate = _waits(AsyncFluffy.federate)
 
     # Whole folders
     def put_tree(self, local: str | os.PathLike[str], remote: str, on_file: OnFile | None = None, *,

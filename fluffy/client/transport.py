@@ -203,6 +203,13 @@ class Transport:
         """Send this token from now on."""
         self._token = token
 
+    def to(self, peers: PeerList, token: str | None = None) -> Transport:
+        """Another transport with the same patience, to doors that are no peers of the cluster; `token`: another one."""
+        other = Transport(peers, token or self._token, patience_s=self._patience_s, reach_s=self._reach_s,
+                          ca_file=self._ca_file, observer=self.observer)
+        other._taught = True  # they know no nodes to ask instead
+        return other
+
     async def close(self) -> None:
         session, self._session = self._session, None
         if session is not None:

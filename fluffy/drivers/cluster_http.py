@@ -135,7 +135,7 @@ class ClusterHttp:
         async def once(peer: str) -> Mapping[str, Any]:
             async with self.open(peer, method, target, deadline.at_most(ASK_PEER_S), headers=sent,
                                  document=document) as answer:
-                return await _document(answer, SMALL_BYTES_MAX, self.name)
+                return await read_document(answer, SMALL_BYTES_MAX, self.name)
 
         return await self.try_peers(once, deadline)
 
@@ -178,7 +178,7 @@ class ClusterHttp:
             try:
                 async with self.open(peer, "PUT", target, deadline, headers={**headers, "Fluffy-Asker": asker},
                                      body=told()) as answer:
-                    return await _document(answer, SMALL_BYTES_MAX, self.name)
+                    return await read_document(answer, SMALL_BYTES_MAX, self.name)
             except Unavailable as error:
                 if taken:
                     raise
@@ -192,7 +192,7 @@ class ClusterHttp:
                     silent_s: float = SILENT_S) -> T:
         async def once(peer: str) -> T:
             async with self.open(peer, "GET", target, deadline, head_s=max(silent_s, deadline.left_s / 2)) as answer:
-                document = await _document(answer, PAGE_BYTES_MAX, self.name)
+                document = await read_document(answer, PAGE_BYTES_MAX, self.name)
             epoch, seq = document.get("epoch"), document.get("at_seq")
             if not isinstance(epoch, str) or not isinstance(seq, int):
                 raise ClusterUnreachable(f"cluster {self.name} answers what makes no sense")
@@ -284,7 +284,7 @@ def _pairs(rejects: Iterable[Reject]) -> tuple[tuple[str, str], ...]:
     return tuple((reject.reason, reject.text) for reject in rejects)
 
 
-async def _document(answer: aiohttp.ClientResponse, bytes_max: int, name: str) -> dict[str, Any]:
+async def read_document(answer: aiohttp.ClientResponse, bytes_max: int, name: str) -> dict[str, Any]:
     body = bytearray()
     async for block in answer.content.iter_any():
         body += block

@@ -203,19 +203,14 @@ def test_the_options_of_the_seed_systems(shell: Shell) -> None:
 def test_help_and_wrong_usage(shell: Shell) -> None:
     said = shell("help")
     assert "upload, put" in said.out
-    assert "not yet:" in said.out
     assert "Examples" in shell("help", "upload").out
     assert shell("help", "rm", "--json").json["examples"][0]["line"] == "delete old.txt"
     assert shell("help", "nonsense").code == 1
-    assert any(row["name"] == "clusters" and not row["available"] for row in shell("help", "--json").json["commands"])
+    assert all(row["available"] for row in shell("help", "--json").json["commands"])
     assert shell("nonsense").code == 2
     assert "did you mean 'upload'" in shell("uplaod", "x").err
     assert shell("upload").code == 2
     assert shell("ls", "--nonsense").code == 2
-    said = shell("catalog", "-f", "a", "b")
-    assert said.code == 1
-    assert "not available yet" in said.err
-    assert shell("catalog", "a", "b", "--json").json["error"]["code"] == "NotSupported"
 
 
 def test_errors_as_json(shell: Shell) -> None:

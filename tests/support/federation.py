@@ -39,7 +39,7 @@ class Joined:
 
 @asynccontextmanager
 async def joined_cluster(folder: Path, name: str) -> AsyncIterator[Joined]:
-    async with running_door(folder / name) as door:
+    async with running_door(folder / name, name=name) as door:
         door.cluster.log.apply(SetFeatureLevel(header(), FEATURE_LEVEL))
         user_of(door, JOINER, "supernode")
         client = ClusterHttp(name, [door.url], lambda: JOINER)

@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -110,9 +110,9 @@ class Door:
 
 @asynccontextmanager
 async def running_door(folder: Path, *, chunks: MemoryChunks | None = None, buffers: int = 8,
-                       tls: ssl.SSLContext | None = None) -> AsyncIterator[Door]:
-    """Start everything, and end it in order."""
-    genesis = genesis_command(chunk_size=CHUNK_SIZE, inline_max=INLINE_MAX)
+                       tls: ssl.SSLContext | None = None, name: str = "test") -> AsyncIterator[Door]:
+    """Start everything, and end it in order. `name`: of the cluster."""
+    genesis = replace(genesis_command(chunk_size=CHUNK_SIZE, inline_max=INLINE_MAX), cluster_name=name)
     chunks = chunks or MemoryChunks()
     bugs: list[BaseException] = []
     with born_cluster(folder, genesis) as cluster, ThreadPoolExecutor(4) as threads:

@@ -6,6 +6,7 @@ settings nor folders of nodes.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +14,9 @@ from types import TracebackType
 
 import click
 
+from fluffy.base.errors import QuerySyntax
 from fluffy.base.units import format_size
+from fluffy.client.peers import parse_peer
 from fluffy.client.rebuild.restore import Restored
 from fluffy.client.rebuild.salvage import OLDER
 from fluffy.client.shell.acts import YES, confirm
@@ -22,6 +25,9 @@ from fluffy.client.shell.output import EXIT_REFUSED, counted, safe
 from fluffy.client.shell.progress import TransferBar
 from fluffy.client.shell.session import Session
 from fluffy.client.shell.table import Example, ShellCommand, Spec
+
+# Of whoever runs a supernode, for `admin federate`.
+SUPERNODE_TOKEN = "FLUFFY_SUPERNODE_TOKEN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +169,25 @@ class _Stages:
                 self._bar.__exit__(None, None, None)
             self._stage, self._bar = stage, TransferBar(self._session.output, stage)
         self._bar(done, total)
+def federate(session: Session, words: AdminWords) -> None:
+    url = parse_peer(needed(words, "which SUPERNODE_URL shall join this cluster"))
+    token = os.environ.get(SUPERNODE_TOKEN) or session.connection.operators.get(url)
+    if not token:
+        raise QuerySyntax(f"the supernode's operator must agree: put the text of its operator.token into "
+                          f"{SUPERNODE_TOKEN} (it lies in DIR.keep/ beside the supernode's folder)")
+    document = session.client.federate(url, token)
+    if session.output.json:
+        session.output.document(document)
+    else:
+        session.output.line(f"the supernode at {safe(url)} has joined cluster {safe(str(document.get('cluster')))}")
+        if url not in session.client.supernodes():
+            session.output.line(f"to search everywhere from here, put {safe(url)} into cluster.supernodes of "
+                                "config.yaml and restart the nodes")
 
 
 ADMIN_ACTS: tuple[AdminAct, ...] = (
+    AdminAct("federate", "SUPERNODE_URL", "let a supernode join this cluster: make its token and hand it over",
+             federate, (Example("admin federate http://127.0.0.1:7000", "with its operator's token"),)),
     AdminAct("rolling-restart", "", "restart all nodes, one after the other, each only while all is well without it",
              restart_all, (Example("admin rolling-restart", "after an upgrade of the program or the configuration"),)),
     AdminAct("backup", "FILE", "bring a backup of the metadata to this machine: names, people, rights, list of chunks",

@@ -65,7 +65,7 @@ class ShellCompleter(Completer):
     def _commands(self, prefix: str) -> Iterator[tuple[str, str, str]]:
         for name in self._group.names:
             spec = self._group.spec_of(name)
-            if name.startswith(prefix) and (spec is None or spec.built):
+            if name.startswith(prefix):
                 yield name, name, spec.group if isinstance(spec, Spec) else ""
 
     def _remote_paths(self, text: str, *, folders_only: bool) -> Iterator[tuple[str, str, str]]:

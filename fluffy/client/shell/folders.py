@@ -10,6 +10,7 @@ import click
 
 from fluffy.base.errors import AlreadyExists, FluffyError, IsFolder, NotFound
 from fluffy.client.shell.acts import DRY_RUN, PIPED_PATHS, SOME_PATHS, is_remote_folder, run_each, say, would
+from fluffy.client.shell.elsewhere import copy_between, is_between
 from fluffy.client.shell.output import safe
 from fluffy.client.shell.session import Session
 from fluffy.client.shell.table import REMOTE, Spec, row
@@ -107,10 +108,15 @@ def mv(session: Session, words: tuple[str, ...], force: bool, dry_run: bool) -> 
     ("cp report.txt copy.txt", "no bytes are copied: both share them"),
     ("cp -r docs /backup/docs", "a folder, in one step"),
     ("cp --generation 2 notes.txt notes-old.txt", "an older version as a file of its own"),
-    ("search '*.pdf' | cp papers/", "what another command finds")))
+    ("search '*.pdf' | cp papers/", "what another command finds"),
+    ("cp -r docs beta:/bob/docs", "to another cluster; between any two: cp alpha:/a beta:/b")))
 def cp(session: Session, words: tuple[str, ...], recursive: bool, force: bool, generation: int | None,
        dry_run: bool) -> None:
     """Copy files and, with -r, folders. Into PLACE when that is a folder or ends in /, else to that name."""
+    if is_between(words):
+        copy_between(session, words, recursive=recursive, force=force)
+        return
+
     def one(pair: tuple[str, str]) -> Mapping[str, Any]:
         source, target = pair
         if not recursive and is_remote_folder(session, source):

@@ -1,4 +1,4 @@
-"""`help`, `exit`, and the rows of the contract (docs/API.md section 3) that later versions bring."""
+"""`help` and `exit`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,7 @@ import click
 
 from fluffy.base.errors import NotFound
 from fluffy.client.shell.session import Session
-from fluffy.client.shell.table import GROUPS, ShellGroup, Spec, later, row
-
-LATER: tuple[Spec, ...] = (
-    later("federation", "clusters", "Show the clusters that the supernode knows"),
-    later("federation", "use", "Switch to another cluster"),
-    later("federation", "catalog", "List files of another cluster"),
-)
+from fluffy.client.shell.table import GROUPS, ShellGroup, Spec, row
 
 
 @row("session", takes="command", name="help", params=(click.Argument(["command"], required=False),), examples=(
@@ -45,7 +39,7 @@ def help_command(session: Session, command: str | None) -> None:
 
 
 def _row_document(spec: Spec) -> dict[str, Any]:
-    return {"name": spec.name, "aliases": list(spec.aliases), "group": spec.group, "available": spec.built,
+    return {"name": spec.name, "aliases": list(spec.aliases), "group": spec.group, "available": True,
             "summary": _summary(spec.command)}
 
 
@@ -66,25 +60,21 @@ def _shown_parent(ctx: click.Context, session: Session) -> click.Context | None:
 
 
 def help_lines(group: ShellGroup) -> list[str]:
-    """The whole table, by group; what is not built yet in one line at the end of its group."""
+    """The whole table, by group."""
     lines: list[str] = []
     for name in (*GROUPS, *sorted({spec.group for spec in group.specs.values()} - set(GROUPS))):
         specs = [spec for spec in group.specs.values() if spec.group == name]
-        built = [spec for spec in specs if spec.built]
-        planned = [spec.name for spec in specs if not spec.built]
         if specs:
             lines.append(f"{name}:")
-        for spec in built:
+        for spec in specs:
             names = ", ".join((spec.name, *spec.aliases))
             lines.append(f"  {names:<16} {_summary(spec.command)}")
-        if planned:
-            lines += _wrapped("  not yet: " + ", ".join(planned))
     lines.append("'help COMMAND' shows options and examples.")
     return lines
 
 
 def command_table(group: ShellGroup) -> list[str]:
-    """All commands that are built, as a Markdown table."""
+    """All commands, as a Markdown table."""
     lines = ["| group | command | what it does | from a pipe | into a pipe |", "|---|---|---|---|---|"]
     for spec in _by_group(group):
         names = ", ".join(f"`{name}`" for name in (spec.name, *spec.aliases))
@@ -94,7 +84,7 @@ def command_table(group: ShellGroup) -> list[str]:
 
 
 def command_pages(group: ShellGroup) -> list[str]:
-    """Each command that is built with its options and examples, in Markdown, like pages of a manual."""
+    """Each command with its options and examples, in Markdown, like pages of a manual."""
     lines: list[str] = []
     for spec in _by_group(group):
         ctx = click.Context(spec.command, info_name=spec.name)
@@ -114,8 +104,7 @@ def command_pages(group: ShellGroup) -> list[str]:
 
 
 def _by_group(group: ShellGroup) -> list[Spec]:
-    built = [spec for spec in group.specs.values() if spec.built]
-    return sorted(built, key=lambda spec: (GROUPS.index(spec.group), spec.name))
+    return sorted(group.specs.values(), key=lambda spec: (GROUPS.index(spec.group), spec.name))
 
 
 def _gives(spec: Spec) -> str:
@@ -133,10 +122,6 @@ def _metavar_of(option: click.Option) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "\\<").replace("*", "\\*")
-
-
-def _wrapped(text: str) -> list[str]:
-    return click.wrap_text(text, width=100, initial_indent="", subsequent_indent="           ").splitlines()
 
 
 def _summary(command: click.Command) -> str:

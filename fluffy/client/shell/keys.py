@@ -20,7 +20,7 @@ from fluffy.client.shell.table import Spec, row
     click.Option(["--secret-stdin"], is_flag=True, help="Read the secret of that pair from standard input."),
 ), examples=(
     ("key", "yours, without their secrets"), ("key create backup", "shows the secret once"),
-    ("key create restic --access-key AKIAOLD --secret-stdin < secret", "clients that have a pair keep it"),
+    ("fluffy key create restic --access-key AKIAOLD --secret-stdin < secret", "clients keep their pair"),
     ("key delete FLHQ3XK2J7T6V5N4M2ZY", "by the access key that 'key' shows")))
 def key(session: Session, act: str | None, name: str | None, user: str | None, access_key: str | None,
         secret_stdin: bool) -> None:

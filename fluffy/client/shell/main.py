@@ -21,6 +21,7 @@ from fluffy.client.shell import (
     admin,
     cluster,
     doctor,
+    federation,
     files,
     folders,
     jobs,
@@ -36,7 +37,7 @@ from fluffy.client.shell import (
     verify,
     writing,
 )
-from fluffy.client.shell.help import HELP_SPECS, LATER
+from fluffy.client.shell.help import HELP_SPECS
 from fluffy.client.shell.output import (
     EXIT_DONE,
     EXIT_INTERRUPTED,
@@ -53,7 +54,7 @@ from fluffy.client.shell.words import split_pipeline, unmask
 SPECS: tuple[Spec, ...] = (
     *transfers.SPECS, *files.SPECS, *writing.SPECS, *folders.SPECS, *search.SPECS, *trees.SPECS,
     *sync.SPECS, *safety.SPECS, *verify.SPECS, *people.SPECS, *keys.SPECS, *cluster.SPECS, *keepers.SPECS,
-    *members.SPECS, *jobs.SPECS, *doctor.SPECS, *admin.SPECS, *LATER, *HELP_SPECS)
+    *members.SPECS, *jobs.SPECS, *doctor.SPECS, *admin.SPECS, *federation.SPECS, *HELP_SPECS)
 
 
 def build_cli(context_factory: ContextFactory) -> ShellGroup:

@@ -8,17 +8,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Any
 
 import click
 
 from fluffy.base.errors import IsFile
-from fluffy.client.results import Entry
+from fluffy.client.results import Entry, entry_of
 from fluffy.client.shell.acts import PIPED_PATHS
-from fluffy.client.shell.listing import entry_of_info, show_entries
+from fluffy.client.shell.listing import entry_of_info, long_columns, show_entries
+from fluffy.client.shell.output import safe
 from fluffy.client.shell.session import Session
 from fluffy.client.shell.table import Spec, row
 from fluffy.client.shell.walking import DEPTH_MAX, walk
 from fluffy.client.shell.whens import size, until, when
+from fluffy.client.verbs.asking import PAGE_ENTRIES
 
 LIMIT = click.Option(["--limit"], type=click.IntRange(1), metavar="N", help="At most so many.")
 LONG = click.Option(["-l", "--long"], is_flag=True, help="With size, time and owner.")
@@ -34,25 +37,62 @@ LONG = click.Option(["-l", "--long"], is_flag=True, help="With size, time and ow
     click.Option(["--max-size"], type=size, metavar="SIZE", help="At most so large."),
     click.Option(["--since"], type=when, metavar="TIME", help="Changed at or after: -7d, 2026-07-01."),
     click.Option(["--until"], type=until, metavar="TIME", help="Changed at or before; a day is meant whole."),
+    click.Option(["--everywhere"], is_flag=True, help="In all clusters that the supernode has joined."),
+    click.Option(["--cluster"], metavar="NAME", help="In that cluster, by the supernode; several joined by commas."),
+    click.Option(["--fresh"], is_flag=True, help="With --everywhere: ask the clusters themselves."),
     LIMIT, LONG,
 ), examples=(
     ("search report", "every file and folder with 'report' in its name, in letters of either case"),
     ("search '*.pdf' --bucket docs --since -7d", "a pattern, in one bucket, of the last week"),
     ("search --tag year=2026 --type image/ --min-size 1MiB", "only by what is known about files"),
     ("search draft --owner alice | rm -n", "what another command would do with all that is found"),
+    ("search report --everywhere", "in all clusters, as CLUSTER:/path"),
 ))
 def search(session: Session, query: str, tag: tuple[str, ...], content_type: str | None, owner: str | None,
            bucket: str | None, min_size: int | None, max_size: int | None, since: str | None, until: str | None,
-           limit: int | None, long: bool) -> None:
+           everywhere: bool, cluster: str | None, fresh: bool, limit: int | None, long: bool) -> None:
     """Find files and folders anywhere by words or patterns of their names, tag, type, owner, size and time."""
     filters = (tag, content_type, owner, bucket, min_size, max_size, since, until)
     if not query and not any(value not in (None, ()) for value in filters):
         raise click.UsageError("say what to look for: words, a pattern, or a filter", click.get_current_context())
+    if everywhere or cluster is not None:
+        _everywhere(session, limit, long, query=query, cluster=cluster, fresh=fresh, bucket=bucket, owner=owner,
+                    type=content_type, tag="&".join(tag) or None, min_size=min_size, max_size=max_size, since=since,
+                    until=until)
+        return
     tags = {key: value if equals else None for key, equals, value in (word.partition("=") for word in tag)}
     hits = session.client.search(
         query, bucket=bucket, owner=owner, type=content_type, tags=tags or None, min_size=min_size,
         max_size=max_size, since=since, until=until)
     show_entries(session, islice(hits, limit), key="hits", paths=True, long=long)
+
+
+def _everywhere(session: Session, limit: int | None, long: bool, *, query: str, **filters: Any) -> None:
+    """Hits of all clusters as `CLUSTER:/path`, and a note for each cluster that the answer does not speak for."""
+    left, after, hits, coverage = limit, None, [], []
+    while left is None or left > 0:
+        page = session.client.search_everywhere_page(query, after=after, limit=min(left or PAGE_ENTRIES, PAGE_ENTRIES),
+                                                     **filters)
+        found = [hit for hit in page.get("hits", ()) if isinstance(hit, dict)]
+        coverage = page.get("coverage", [])
+        if session.output.json:
+            hits += found
+        for hit in () if session.output.json else found:
+            entry = entry_of(hit)
+            slash = "/" if entry.is_folder else ""
+            place = safe(f"{hit.get('cluster')}:{entry.path}") + slash
+            session.output.line(f"{long_columns(entry)}  {place}" if long else place)
+        left, after = None if left is None else left - len(found), page.get("after")
+        if after is None:
+            break
+    if session.output.json:
+        session.output.document({"hits": hits, "coverage": coverage})
+        return
+    for line in coverage:
+        if line.get("state") != "fresh":
+            as_of = f" as of {line['fresh_as_of']}" if line.get("fresh_as_of") else ""
+            reason = f": {line['reason']}" if line.get("reason") else ""
+            session.output.note(f"cluster {safe(str(line.get('cluster')))} is {line.get('state')}{as_of}{safe(reason)}")
 
 
 Test = Callable[[Entry], bool]

@@ -12,14 +12,14 @@ import os
 import posixpath
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
 import click
 
-from fluffy.base.errors import FluffyError, LocalFileFailed, NotFound, QuerySyntax, Unauthenticated
+from fluffy.base.errors import ClusterNotFound, FluffyError, LocalFileFailed, NotFound, QuerySyntax, Unauthenticated
 from fluffy.base.paths import parse_path
 from fluffy.base.units import format_size
 from fluffy.client.credentials import user_state_folder
@@ -48,10 +48,20 @@ class ConnectOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherCluster:
+    """A cluster that the user is somebody in, besides the present one."""
+
+    peers: tuple[str, ...]
+    token: str
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Connection:
     """Where and as whom to connect. `token_places`: where a token was looked for, to say so when there was none.
 
-    `login_user`: whose stored login the token is; None: it is none.
+    `login_user`: whose stored login the token is; None: it is none. `others`: further clusters, by name. `operators`:
+    supernodes of this machine, by URL, with their operators' tokens.
     """
 
     peers: tuple[str, ...]
@@ -59,6 +69,8 @@ class Connection:
     ca_file: Path | None = None
     token_places: tuple[str, ...] = field(default=())
     login_user: str | None = None
+    others: Mapping[str, OtherCluster] = field(default_factory=dict)
+    operators: Mapping[str, str] = field(default_factory=dict)
 
 
 ContextFactory = Callable[[ConnectOptions], Connection]
@@ -96,8 +108,13 @@ class Session:
         self._places: str | None = None
         self._login_user: str | None = None
         self._teller = _Teller(self.output)
+        self._found: Connection | None = None
+        self._elsewhere: dict[str, Session] = {}
 
     def close(self) -> None:
+        for other in self._elsewhere.values():
+            other.close()
+        self._elsewhere.clear()
         client, self._client = self._client, None
         if client is None:
             return
@@ -147,11 +164,61 @@ class Session:
             found = self._factory(self._options)
             self._client = Fluffy(found.peers, found.token, patience_s=PATIENCE_S, reach_s=REACH_S,
                                   ca_file=found.ca_file, observer=self._teller,
-                                  state_folder=user_state_folder(os.environ))
+                                  state_folder=user_state_folder(os.environ),
+                                  cluster_tokens={name: other.token for name, other in found.others.items()})
+            self._found = found
             self._login_user = found.login_user
             self._places = None if found.token else ", ".join(found.token_places) or "--token and FLUFFY_TOKEN"
         self._teller.begin()
         return self._client
+
+    @property
+    def connection(self) -> Connection:
+        """What the client was connected with."""
+        self.client  # noqa: B018 (connects)
+        assert self._found is not None
+        return self._found
+
+    def elsewhere(self, cluster: str) -> Session:
+        """This session, in another cluster: its client, the user there, its own folders. Raises ClusterNotFound."""
+        if cluster == self.cluster:
+            return self
+        found = self._elsewhere.get(cluster)
+        if found is None:
+            connection = self.connection_to(cluster)
+            found = self._elsewhere[cluster] = Session(lambda options: connection, interactive=self.interactive,
+                                                       output=self.output)
+        view = copy.copy(found)
+        view.output, view.feed = self.output, self.feed
+        view.can_ask, view.splits_words = self.can_ask, self.splits_words
+        return view
+
+    def connection_to(self, cluster: str) -> Connection:
+        """How to reach another cluster, and as whom. Raises ClusterNotFound, Unauthenticated."""
+        present = self.connection
+        here = OtherCluster(present.peers, present.token or "", present.ca_file)
+        others = {**present.others, **({self.cluster: here} if present.token else {})}
+        other = others.pop(cluster, None)
+        if other is None:
+            line = next((one for one in self.client.clusters() if one.get("name") == cluster), None)
+            if line is None:
+                raise ClusterNotFound(f"no cluster {cluster} is known here; 'clusters' shows those that are")
+            if line.get("you_are") is None or not present.token:
+                raise Unauthenticated(f"cluster {cluster} does not know you; log in there once: "
+                                      f"fluffy --peer {_first(line.get('peers'))} login")
+            other = OtherCluster(tuple(map(str, line.get("peers", ()))), present.token, present.ca_file)
+        return Connection(other.peers, other.token, other.ca_file, (f"the login for {cluster}",), others=others,
+                          operators=present.operators)
+
+    def use(self, cluster: str) -> None:
+        """Go on in another cluster from now on."""
+        connection = self.connection_to(cluster)
+        self.close()
+        self._factory = lambda options: connection
+        self._options = ConnectOptions()
+        self._user = self._cluster = self._cluster_uuid = self.previous = ""
+        self._cwd = None
+        self.locks_held.clear()
 
     def explained(self, error: FluffyError) -> FluffyError:
         """The error with what this session knows about its cause: that no token was sent, because none was found."""
@@ -332,6 +399,10 @@ class Session:
             else:
                 found.append(Path(unmask(bare)))
         return found
+
+
+def _first(value: object) -> str:
+    return str(value[0]) if isinstance(value, list) and value else "URL"
 
 
 class _Teller:

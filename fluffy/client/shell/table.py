@@ -1,7 +1,6 @@
 """The table of commands: one list for the REPL, for one-shot commands, for `help`, and for completion.
 
-A row is a `click` command with its group, its other names and its examples. Commands that the contract names and
-that are not built yet stand in the same table, so that `help` and a mistyped name tell the truth about them.
+A row is a `click` command with its group, its other names and its examples.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from typing import Any, Literal
 
 import click
 
-from fluffy.base.errors import NotSupported
+from fluffy.base.errors import QuerySyntax
 from fluffy.client.shell.pipes import Eats, Gives
 from fluffy.client.shell.session import ConnectOptions, ContextFactory, Session
-from fluffy.client.shell.words import unmask
+from fluffy.client.shell.words import split_place, unmask
 
 Takes = Literal["remote", "folder", "local", "local-then-remote", "remote-then-local", "command", "nothing"]
 GROUPS = ("files", "folders", "sync", "safety", "cluster", "federation", "people", "session", "machine")
@@ -31,7 +30,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A row. `takes`: what its words are, for completion. `built` is False for rows of the contract still to come.
+    """A row. `takes`: what its words are, for completion.
 
     `gives` and `eats`: what it may write into a pipe, and what it reads from one.
     """
@@ -42,7 +41,6 @@ class Spec:
     aliases: tuple[str, ...] = ()
     examples: tuple[Example, ...] = ()
     takes: Takes = "nothing"
-    built: bool = True
     gives: Gives = "text"
     eats: Eats = "nothing"
 
@@ -91,12 +89,45 @@ class ShellCommand(click.Command):
                 given[param.name] = _unmasked(given[param.name])
         with session.output.as_json(as_json):
             session.connect_with(ConnectOptions(peer, token, Path(config) if config else None))
+            ctx.obj = self._diverted(session, given)
             return super().invoke(ctx)
+
+    def _diverted(self, session: Session, given: dict[str, Any]) -> Session:
+        """The session of the cluster that the paths name (`beta:/docs`), which are then paths of that one.
+
+        Raises QuerySyntax when a command that works in one cluster was given paths of several.
+        """
+        places = [(param.name, isinstance(param.type, RemoteWord)) for param in self.params
+                  if param.name in given and isinstance(param.type, RemoteWord | LocalWord)]
+        words = [(word, is_remote) for name, is_remote in places for word in _words(given[name])
+                 if is_remote or not Path(unmask(word)).exists()]
+        clusters = {split_place(word)[0] for word, _ in words} - {None}
+        if not clusters:
+            return session
+        is_mixed = len(clusters) > 1 or (self.spec is not None and self.spec.takes in ("remote", "folder") and any(
+            split_place(word)[0] is None for word, is_remote in words if is_remote))
+        if is_mixed and self.name == "cp":
+            return session
+        if is_mixed:
+            raise QuerySyntax("the paths of one command lie in one cluster; 'cp' copies between clusters")
+        for name, _ in places:
+            value = given[name]
+            given[name] = _bare(value) if isinstance(value, str) else (
+                tuple(map(_bare, value)) if isinstance(value, tuple) else value)
+        return session.elsewhere(str(clusters.pop()))
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         if self.spec is not None and self.spec.examples:
             with formatter.section("Examples"):
                 formatter.write_dl([(example.line, example.meaning) for example in self.spec.examples])
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, tuple) else ()
+
+
+def _bare(word: str) -> str:
+    return split_place(word)[1]
 
 
 def _unmasked(value: Any) -> Any:
@@ -121,22 +152,6 @@ def row(group: str, *, takes: Takes = "nothing", aliases: Sequence[str] = (),
         command.spec = spec
         return spec
     return make
-
-
-def later(group: str, name: str, summary: str, aliases: tuple[str, ...] = ()) -> Spec:
-    """A row for a command of the contract that is not built yet."""
-    def refuse(session: Session, words: tuple[str, ...]) -> None:
-        raise NotSupported(f"'{name}' is not available yet in this version of Fluffy; 'help' lists what is")
-
-    def callback(**given: Any) -> None:
-        refuse(click.get_current_context().obj, given["words"])
-    command = ShellCommand(
-        name, callback=callback, help=f"{summary} (Not available yet.)",
-        context_settings={"ignore_unknown_options": True},
-        params=[click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)])
-    spec = Spec(name, group, command, aliases, built=False)
-    command.spec = spec
-    return spec
 
 
 class ShellGroup(click.Group):

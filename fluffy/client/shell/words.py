@@ -37,6 +37,8 @@ class LastWord:
     start: int
     text: str
 
+_PLACE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,62}):(/.*)\Z", re.DOTALL)
+
 
 def split_pipeline(line: str) -> list[list[str]]:
     """The commands of a finished line, each its words, masked; no command for an empty line.
@@ -167,3 +169,9 @@ def quote_word(text: str) -> str:
     if not text:
         return "''"
     return _SPECIAL.sub(r"\\\1", text)
+
+
+def split_place(word: str) -> tuple[str | None, str]:
+    """(cluster, path) of a word like `beta:/docs`; (None, word) when it names no cluster."""
+    match = _PLACE.match(word)
+    return (None, word) if match is None else (match[1], match[2])

@@ -53,7 +53,7 @@ async def get_status(desk: Desk, call: Call) -> Answer:
         "cluster": {"name": state.cluster_name, "uuid": state.cluster_uuid},
         "user": {"name": call.user.name, "role": call.user.role},
         "node": desk.node, "version": __version__, "seq": state.seq, "feature_level": state.feature_level,
-        "consistency": desk.consistency,
+        "consistency": desk.consistency, "supernodes": list(desk.supernodes.urls),
         "settings": {"replication": settings.replication, "write_quorum": settings.write_quorum,
                      "chunk_size": settings.chunk_size, "inline_max": settings.inline_max,
                      "trash_days": settings.trash_days, "versions_max": settings.versions_max},

@@ -34,6 +34,7 @@ from fluffy.core.metadata.model import ClusterSettings, User
 from fluffy.core.metadata.model_people import Standing
 from fluffy.core.metadata.outcomes import Accepted
 from fluffy.core.metadata.rights import SUPERNODE
+from fluffy.drivers.supernode_http import Supernodes
 from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.access_log import AccessLog, Visit
 from fluffy.gateways.native.auth import Tokens, asker_hash, token_hash_of
@@ -171,6 +172,7 @@ class Desk:
     downloading: Slots
     waiting: Slots
     scheme: str = "http"
+    supernodes: Supernodes = field(default_factory=lambda: Supernodes(()))
     user_times: UserTimesTally = field(default_factory=UserTimesTally)
     keeper_word: Callable[[], dict[str, Any] | None] = lambda: None
     streaming: Slots = field(default_factory=lambda: Slots(STREAMS_MAX, "streams of changes"))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
 
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import QuerySyntax
@@ -13,7 +16,7 @@ from fluffy.core.search.plan import SearchPage, SearchStatus
 from fluffy.core.search.query import SearchQuery, parse_query
 from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.desk import Desk
-from fluffy.gateways.native.exchange import Call
+from fluffy.gateways.native.exchange import Call, json_answer
 from fluffy.gateways.native.folders import page_answer, page_of
 from fluffy.wire.times import parse_time_ms
 
@@ -23,8 +26,10 @@ INDEX_POLL_S = 0.05
 
 
 async def search_names(desk: Desk, call: Call) -> Answer:
-    """GET /v1/search?q="""
+    """GET /v1/search?q=; with `everywhere` a supernode answers instead, for the asker's own token."""
     query = query_of(call)
+    if call.flag("everywhere"):
+        return json_answer(await _everywhere(desk, call))
     limit, after = page_of(call)
     await _wait_for_index(desk, call.point.seq)
 
@@ -35,6 +40,12 @@ async def search_names(desk: Desk, call: Call) -> Answer:
     found, status = await desk.reader.read_in_thread(find, call.deadline)
     return page_answer(found.page, "hits", long=True, q=call.query.get("q", ""), via=found.via, reason=found.reason,
                        index=status_json(status))
+
+
+async def _everywhere(desk: Desk, call: Call) -> Mapping[str, Any]:
+    target = "/v1/search?" + urlencode({name: text for name, text in call.query.items() if name != "everywhere"})
+    headers = {name: call.headers[name] for name in ("authorization", "fluffy-tokens") if name in call.headers}
+    return await desk.supernodes.ask(target, headers, call.deadline)
 
 
 def status_json(status: SearchStatus) -> dict[str, object]:
