@@ -87,7 +87,7 @@ PROPOSE_TIMEOUT_S = 2.5
 # One that touches thousands of rows: 0.3 s when nothing else runs (copying 10,000 files); a busy machine takes longer.
 PROPOSE_LARGE_TIMEOUT_S = 8.0
 # The requests whose times the keeper is told.
-FILES_PATTERN = "/v1/files"
+FILES_PATTERNS = ("/v1/files", "s3 GetObject", "s3 HeadObject", "s3 PutObject")
 CLIENT_KEY_BYTES_MAX = 128
 LOCK_TOKEN_CHARS_MAX = 128
 # A stranger's token may cost the cluster a barrier this often, whatever the number of strangers.
@@ -390,7 +390,7 @@ class Desk:
         """Count a request whose answer has been sent (or cut)."""
         self.metrics.count(call.method, call.pattern, status, seconds=seconds, sent_bytes=sent_bytes,
                            received_bytes=received_bytes)
-        if call.pattern.startswith(FILES_PATTERN):
+        if call.pattern.startswith(FILES_PATTERNS):
             self.user_times.note(seconds, sent_bytes + received_bytes)
         if status < 500 and seconds < 1.0 and not self.access_log.wants_visit:
             self.access_log.leave_out()
