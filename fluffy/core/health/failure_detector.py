@@ -19,9 +19,9 @@ from fluffy.base.units import MINUTE_MS
 
 PING_EVERY_MS = 1_000
 # A node that stayed up for this long has no past.
-CALM_MS = 5 * MINUTE_MS
-# Answers in a row that the worst flapper owes: about a minute of them.
-UP_AFTER_PINGS_MAX = 60
+CALM_MS = 2 * MINUTE_MS
+# Answers in a row that the worst flapper owes: some 20 s, in which it is spared new work and first reads, not more.
+UP_AFTER_PINGS_MAX = 20
 Verdict = Literal["up", "suspect", "down"]
 
 
