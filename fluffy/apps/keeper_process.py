@@ -108,7 +108,8 @@ async def _keep(settings: Settings, node: NodeSettings, arguments: argparse.Name
             patience=patience_for(settings.cluster.down_after_ms),
             repair_mode=settings.cluster.repair_mode, scrub_days=settings.cluster.scrub_days,
             orphans=OrphanRules(arguments.orphan_grace),
-            forget_grace_ms=arguments.forget_grace, tidy_every_s=arguments.tidy_every / 1000,
+            grace_ms=settings.cluster.grace_ms, forget_grace_ms=arguments.forget_grace,
+            tidy_every_s=arguments.tidy_every / 1000,
             inventory_rest_s=arguments.inventory_rest / 1000,
             job_delay_s=arguments.job_delay / 1000, steals=not arguments.no_steal)
         log.info("keeper.started", extra={"node_no": own_no})

@@ -50,9 +50,14 @@ def chunks_of_node(db: sqlite3.Connection, node_no: NodeNo, after: ChunkId | Non
     return tuple(row[0] for row in rows)
 
 
-def unreferenced_chunks(db: sqlite3.Connection, before_ms: int, limit: int) -> tuple[ChunkId, ...]:
-    """Chunks that nothing has referred to since before `before_ms` of log time, longest first."""
-    rows = db.execute("SELECT chunk_id FROM chunks WHERE free_since_ms IS NOT NULL AND free_since_ms < ?"
+def unreferenced_chunks(db: sqlite3.Connection, before_ms: int, limit: int, *,
+                        dropped_only: bool = False) -> tuple[ChunkId, ...]:
+    """Chunks that nothing has referred to since before `before_ms` of log time, longest first.
+
+    `dropped_only`: only those without a copy that counts.
+    """
+    only = " AND copies = 0" if dropped_only else ""
+    rows = db.execute(f"SELECT chunk_id FROM chunks WHERE free_since_ms IS NOT NULL AND free_since_ms < ?{only}"
                       " ORDER BY free_since_ms, chunk_id LIMIT ?", (before_ms, limit))
     return tuple(row[0] for row in rows)
 

@@ -1,4 +1,4 @@
-"""Making missing copies: this node's share of the chunks that have fewer copies than their bucket wants.
+"""Making missing copies without jobs, while some member runs a program that knows none (feature level below 3).
 
 Each round walks the catalog's list of missing chunks. For those where the placement says "you", the copy is taken from
 the own disk when it is already there, else fetched from a holder, checked against its name (BLAKE3, so that no bad
@@ -31,6 +31,8 @@ from fluffy.wire.chunk_messages import Urgency
 log = logging.getLogger("fluffy.keeper")
 R = TypeVar("R")
 
+# From this feature level on the leader plans and workers work (planner.py, worker.py).
+JOBS_LEVEL = 3
 PAGE_CHUNKS = 256
 # A round ends here and the next goes on behind it, so a map or a leader that changed is seen soon.
 ROUND_COPIES_MAX = 1_000
@@ -68,6 +70,9 @@ class Healer:
         self.copied_bytes = 0
 
     async def one_round(self) -> bool:
+        state = self._reader.read(queries.cluster_state)
+        if state is None or state.feature_level >= JOBS_LEVEL:
+            return False
         placement = self._reader.read(queries.placement_map)
         self._away.clear()
         made = self.copied

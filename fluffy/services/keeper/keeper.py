@@ -7,10 +7,12 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from fluffy.base.ids import NodeNo
+from fluffy.base.units import MINUTE_MS
 from fluffy.core.health.failure_detector import PING_EVERY_MS, Patience
 from fluffy.core.health.pacing import COPIES_AT_ONCE_MAX, PACES
 from fluffy.core.metadata import queries
 from fluffy.core.repair.retention import OrphanRules
+from fluffy.core.repair.round import Rules
 from fluffy.ports import (
     Buffers,
     ChunkStore,
@@ -32,6 +34,7 @@ from fluffy.services.keeper.lift import Lifter
 from fluffy.services.keeper.manifests import FOLLOW_EVERY_S as MANIFEST_EVERY_S
 from fluffy.services.keeper.manifests import ManifestKeeper
 from fluffy.services.keeper.members import MemberKeeper
+from fluffy.services.keeper.planner import JobPlanner
 from fluffy.services.keeper.rounds import run_rounds
 from fluffy.services.keeper.scrub import ScheduledScrub, Scrubber, ScrubMemory
 from fluffy.services.keeper.tidy import Tidier
@@ -45,6 +48,7 @@ from fluffy.services.throttle import Throttle
 WATCH_EVERY_S = PING_EVERY_MS / 1000
 # Missing copies are seen within seconds; a round that finds none is one short scan.
 HEAL_EVERY_S = 3.0
+PLAN_EVERY_S = 1.0
 INVENTORY_EVERY_S = 1.0
 SCRUB_EVERY_S = 1.0
 TUNE_EVERY_S = 1.0
@@ -66,6 +70,7 @@ class KeeperRules:
     scrub_days: int
     orphans: OrphanRules
     forget_grace_ms: int
+    grace_ms: int = 10 * MINUTE_MS
     tidy_every_s: float = TIDY_EVERY_S
     inventory_rest_s: float = 600.0
     job_delay_s: float = 0.0  # a test's: how much longer each copy takes on this node
@@ -111,6 +116,8 @@ async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
     scrubber = Scrubber(world.own_no, world.store, reports, world.disk, world.buffers, throttle)
     scrub = ScheduledScrub(scrubber, world.clock, rules.scrub_days, world.scrub_memory, world.disk,
                            lambda: _stored_bytes(world))
+    planner = JobPlanner(world.own_no, leadership, world.log, world.reader, world.clock, world.candidates,
+                         Rules(rules.grace_ms, rules.forget_grace_ms))
     copier = Copier(world.own_no, world.reader, world.store, world.peers, reports, throttle, world.disk, world.buffers)
     worker = Worker(world.own_no, world.log, world.reader, world.clock,
                     JobWork(world.reader, world.store, world.clock, world.disk, copier, scrubber, rules.job_delay_s),
@@ -133,6 +140,7 @@ async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
         group.create_task(run_rounds("lifting the feature level", LIFT_EVERY_S, lifter.one_round), name="lift")
         group.create_task(run_rounds("lifecycles", LIFECYCLE_EVERY_S, lifecycle.one_round), name="lifecycles")
         group.create_task(run_rounds("the members", MEMBERS_EVERY_S, members.one_round), name="members")
+        group.create_task(run_rounds("planning", PLAN_EVERY_S, planner.one_round), name="plan")
         group.create_task(worker.run(), name="jobs")
         group.create_task(run_rounds("scrub", SCRUB_EVERY_S, scrub.one_round), name="scrub")
         group.create_task(run_rounds("the pace", TUNE_EVERY_S, tuner.one_round), name="tune")

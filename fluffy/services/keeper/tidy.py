@@ -28,6 +28,8 @@ EXPIRE_VERSIONS_MAX = 200
 EXPIRE_UPLOADS_MAX = 200
 # The feature level that knows uploads in parts.
 UPLOADS_LEVEL = 2
+# The feature level that knows jobs.
+JOBS_LEVEL = 3
 # 32 bytes each: 16 KiB of log per batch.
 FORGET_CHUNKS_MAX = 500
 # The same bytes are often put again soon (a file renamed by delete and upload); then nothing need be sent twice.
@@ -99,8 +101,11 @@ class Tidier:
         if state is None:
             return False
         before_ms = state.clock_ms - self._forget_grace_ms
+        # With jobs, the files are dropped first, by a job for each copy; the row goes when none is left.
+        dropped_only = state.feature_level >= JOBS_LEVEL
         chunk_ids = await self._reader.read_in_thread(
-            lambda db: queries.unreferenced_chunks(db, before_ms, FORGET_CHUNKS_MAX), Deadline.after(SCAN_TIMEOUT_S))
+            lambda db: queries.unreferenced_chunks(db, before_ms, FORGET_CHUNKS_MAX, dropped_only=dropped_only),
+            Deadline.after(SCAN_TIMEOUT_S))
         if not chunk_ids:
             return False
         accepted = await self._propose(ForgetChunks(self._header(), term, chunk_ids, self._forget_grace_ms))
