@@ -53,8 +53,9 @@ lint: $(VENV)/.installed-dev ## ruff and mypy
 bench: $(VENV)/.installed-dev ## speed, each number beside its reference and compared with benchmarks/baseline.json
 	@$(BIN)/python -m benchmarks --compare $(ARGS)
 
-sim: $(VENV)/.installed-dev ## the simulated cluster under SEEDS seeds; the file tree through twice TREE_STEPS random steps
+sim: $(VENV)/.installed-dev ## the simulated cluster and the protocol of jobs under SEEDS seeds; the file tree through twice TREE_STEPS random steps
 	@$(BIN)/python -m fluffy.sim.run --seeds $(SEEDS) $(ARGS)
+	@$(BIN)/python -m fluffy.sim.jobs_run --seeds $(SEEDS) $(ARGS)
 	@$(BIN)/python -m tests.support.long_trees --steps $(TREE_STEPS)
 
 faults: $(VENV)/.installed-dev ## drills that kill real processes; DRILLS="..." chooses; MINUTES=30 [SEED=n]: random faults

@@ -185,6 +185,12 @@ def _stretch(db: sqlite3.Connection, after: int, rows_max: int, found_max: int, 
     return ChunkPage(tuple(_line(row) for row in rows), None if end is None else end[0])
 
 
+def has_ended_leases(db: sqlite3.Connection, now_ms: int) -> bool:
+    """Whether some job is still noted as leased although its lease is over at that log time."""
+    return db.execute("SELECT 1 FROM jobs WHERE state = 'leased' AND lease_until_ms <= ? LIMIT 1",
+                      (now_ms,)).fetchone() is not None
+
+
 def queued_by_kind(db: sqlite3.Connection) -> dict[tuple[NodeNo, str], int]:
     """How many jobs of a kind are queued or leased at each node."""
     return {(NodeNo(node_no), kind): count for node_no, kind, count in db.execute(

@@ -76,6 +76,7 @@ class Memory:
 class Round:
     """What to propose, in this order. `has_more`: the next round should come at once."""
 
+    leases_ended: bool = False  # some are over, and no command has noticed: any about jobs does
     cancels: list[int] = field(default_factory=list)
     retries: list[int] = field(default_factory=list)
     orders: list[JobOrder] = field(default_factory=list)
@@ -92,6 +93,7 @@ def plan_round(db: sqlite3.Connection, memory: Memory, state: ClusterState, rule
     view = view_of(queries.members(db), {node.node_no: node.weight for node in placement.nodes},
                    queries.node_healths(db), queries.node_intents(db), now_ms=now_ms, grace_ms=rules.grace_ms)
     result = Round()
+    result.leases_ended = queries.has_ended_leases(db, now_ms)
     _tidy_queues(db, view, result, now_ms)
     excess = excesses(view, state.settings.replication)
     closed = [queue.node_no for queue in queries.queues(db) if queue.stuck >= STUCK_JOBS_MAX]

@@ -70,7 +70,7 @@ class JobPlanner:
 
     def _commands(self, planned: Round, term: int) -> Iterator[AssignJobs | CancelJobs | RetryJobs]:
         header = Header(RequestId(b""), self._clock.now_ms(), self._own_no, UserNo(0))
-        if planned.cancels:
+        if planned.cancels or planned.leases_ended:
             yield CancelJobs(header, term, tuple(planned.cancels))
         if planned.retries:
             yield RetryJobs(header, tuple(planned.retries))

@@ -98,6 +98,14 @@ def test_jobs_of_nodes_that_are_down_are_taken_back_and_given_to_others(state: M
     assert len([line for line in planned.orders if line.node_no == 4]) == 20, "and its own chunks are endangered too"
 
 
+def test_leases_that_are_over_are_noticed_even_when_nothing_else_is_to_be_done(state: MemoryState) -> None:
+    state.accept(scrub(2))
+    do(state, look(state))
+    until_ms = state.accept(lease(2)).facts["until_ms"]
+    assert look(state, until_ms - 1) == Round()
+    assert look(state, until_ms) == Round(leases_ended=True)
+
+
 def test_a_drain_takes_what_is_on_the_node_and_no_copies_go_there(state: MemoryState) -> None:
     state.accept(assign(order("rebalance", 0, 3)))
     state.accept(placement(2, "up", "up", "draining", "up", "up"))
