@@ -31,7 +31,8 @@ CORE_IMPORTS_BANNED = {
 QUIET_EXCEPTIONS = {"BlockingIOError", "InterruptedError", "FileNotFoundError", "FileExistsError", "ProcessLookupError",
                     "StopIteration", "StopAsyncIteration"}
 BROAD_EXCEPTIONS = {"Exception", "BaseException"}
-PRINT_ALLOWED = ("fluffy/client/shell/", "fluffy/apps/", "fluffy/sim/run.py", "fluffy/sim/jobs_run.py", "benchmarks/", "tests/")
+PRINT_ALLOWED = ("fluffy/client/shell/", "fluffy/apps/", "fluffy/sim/run.py", "fluffy/sim/jobs_run.py", "benchmarks/",
+                 "tests/")
 # (rule, file): why this one is right.
 EXEMPT = {
     ("broad_exceptions", "fluffy/apps/process.py"): "the top of a process: logs and exits 70",
