@@ -84,13 +84,14 @@ class Worker:
         self._start_leased(now_ms)
         if self._results and not self._is_telling:
             self._tell()
-        if not self._is_asking:
-            queue = next((queue for queue in queries.queues(db) if queue.node_no == node.no), None)
-            if len(self._held) < SLOTS and queue is not None and queue.load.queued:
-                self._lease()
-            elif not self._held and should_steal(node.no, queries.queues(db), queries.placement_map(db), now_ms):
-                self._ask(StealJobs(world.header(node), node.no), lambda _: None)
-        world.later(node, world.rng.uniform(0.1, 0.4), self._turn)
+        queues = queries.queues(db) if not self._is_asking and len(self._held) < SLOTS else ()
+        queue = next((queue for queue in queues if queue.node_no == node.no), None)
+        if queue is not None and queue.load.queued:
+            self._lease()
+        elif (any(other.load.stealable for other in queues) and not self._held
+              and should_steal(node.no, queues, queries.placement_map(db), now_ms)):
+            self._ask(StealJobs(world.header(node), node.no), lambda _: None)
+        world.later(node, world.rng.uniform(0.1, 0.4) + 0.5 * world.is_calm, self._turn)
 
     def _ask(self, command: StealJobs | LeaseJobs, answer: Callable[[Outcome | None], None]) -> None:
         self._is_asking = True

@@ -106,14 +106,14 @@ def cancel(work: Working, command: CancelJobs) -> Outcome:
         return refusal
     if len(command.job_nos) > CANCEL_MAX:
         return refused(RequestError, f"at most {CANCEL_MAX} jobs are cancelled at a time")
-    job_table.end_leases(work, LEASES_ENDED_MAX)
+    ended = job_table.end_leases(work, LEASES_ENDED_MAX) + drop_table.sweep(work)
     cancelled = 0
     for no in command.job_nos:
         row = job_table.job(work, no)
         if row is not None and (row.state != LEASED or row.lease_until_ms <= work.clock_ms):
             job_table.delete(work, row)
             cancelled += 1
-    if cancelled:
+    if cancelled or ended:
         work.seq += 1
     return Accepted(work.seq, {"cancelled": cancelled, "skipped": len(command.job_nos) - cancelled})
 

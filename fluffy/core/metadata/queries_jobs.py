@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Collection, Sequence
 
 from fluffy.base.ids import ChunkId, NodeNo
+from fluffy.core.metadata.drop_table import DROP_BAR_MS
 from fluffy.core.metadata.job_rules import QueueLoad
 from fluffy.core.metadata.model_jobs import ChunkLine, ChunkPage, Job, NodeHealth, OpenDrop, Queue, ScrubWish
 from fluffy.core.metadata.packing import pack_nodes, unpack_nodes
@@ -186,9 +187,10 @@ def _stretch(db: sqlite3.Connection, after: int, rows_max: int, found_max: int, 
 
 
 def has_ended_leases(db: sqlite3.Connection, now_ms: int) -> bool:
-    """Whether some job is still noted as leased although its lease is over at that log time."""
-    return db.execute("SELECT 1 FROM jobs WHERE state = 'leased' AND lease_until_ms <= ? LIMIT 1",
-                      (now_ms,)).fetchone() is not None
+    """Whether a lease or a bar is over at that log time and still noted: any command of the leader notices."""
+    return db.execute("SELECT 1 FROM jobs WHERE state = 'leased' AND lease_until_ms <= ?"
+                      " UNION ALL SELECT 1 FROM drops WHERE done_ms > 0 AND done_ms <= ? LIMIT 1",
+                      (now_ms, now_ms - DROP_BAR_MS)).fetchone() is not None
 
 
 def queued_by_kind(db: sqlite3.Connection) -> dict[tuple[NodeNo, str], int]:

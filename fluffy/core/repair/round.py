@@ -76,7 +76,7 @@ class Memory:
 class Round:
     """What to propose, in this order. `has_more`: the next round should come at once."""
 
-    leases_ended: bool = False  # some are over, and no command has noticed: any about jobs does
+    leases_ended: bool = False  # leases or bars are over, and no command has noticed: an empty one does
     cancels: list[int] = field(default_factory=list)
     retries: list[int] = field(default_factory=list)
     orders: list[JobOrder] = field(default_factory=list)

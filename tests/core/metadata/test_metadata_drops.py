@@ -85,7 +85,9 @@ def test_a_claim_older_than_the_deletion_is_not_believed_when_the_deletion_was_t
         state.accept(finish(node, ended(grant(state, node))))
     assert state.reject(put_chunks("admin/b", 1, on=(1, 2, 3))).code == "ChunksMissing"
     later_ms = AT_MS + drop_table.DROP_BAR_MS
-    state.accept(assign(at_ms=later_ms))
+    assert not queries.has_ended_leases(state.db, later_ms - 1) and queries.has_ended_leases(state.db, later_ms)
+    state.accept(cancel(at_ms=later_ms))
+    assert not queries.has_ended_leases(state.db, later_ms)
     state.accept(put_chunks("admin/b", 1, on=(1, 2, 3), at_ms=later_ms))
     assert copies(state) == (1, 2, 3)
 
