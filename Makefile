@@ -12,10 +12,10 @@ MINUTES ?=
 SEED ?=
 DRILLS ?= leader_kills all_kills minority killed_client bad_chunks linearizable big_moves whole_files two_dead
 
-.PHONY: help run stop test lint bench sim faults clean
+.PHONY: help run stop test lint bench sim faults s3 clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
+	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1	\2/p' Makefile
 
 # Any Python that is new enough, those that we test on first; an old python3 does no harm.
 $(BIN)/python:
@@ -65,6 +65,10 @@ faults: $(VENV)/.installed-dev ## drills that kill real processes; DRILLS="..." 
 	for drill in $(DRILLS); do \
 	  echo "== $$drill"; $(BIN)/python -m tests.faults.$$drill $(ARGS) || exit 1; \
 	done
+
+s3: $(VENV)/.installed-dev ## S3 conformance against all nodes of a real cluster, then real tools while leaders die
+	@FLUFFY_S3_CLUSTER=1 $(BIN)/python -m pytest tests/s3 -q
+	@$(BIN)/python -m tests.s3.tools $(ARGS)
 
 clean: ## remove what was made here (not the data of clusters)
 	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -15,11 +15,12 @@ from typing import Any
 
 import click
 
-from fluffy.base.errors import FluffyError, LocalFileFailed
+from fluffy.base.errors import FluffyError, LocalFileFailed, NotSupported
 from fluffy.base.paths import parse_path
 from fluffy.base.units import format_size
 from fluffy.client.credentials import user_state_folder
 from fluffy.client.shell.acts import DRY_RUN, YES, confirm, is_remote_folder
+from fluffy.client.shell.foreign import ENDPOINT, export_folder, import_bucket, is_bucket
 from fluffy.client.shell.output import EXIT_REFUSED, error_document, safe
 from fluffy.client.shell.progress import TreeCount
 from fluffy.client.shell.session import Session
@@ -106,16 +107,25 @@ def sync(session: Session, path: str | None, delete: bool, dry_run: bool, yes: b
 
 
 @row("sync", name="import", takes="local-then-remote", params=(
-    click.Argument(["host_path"], type=LOCAL), click.Argument(["dfs_path"], type=REMOTE), DELETE, DRY_RUN, YES,
+    click.Argument(["host_path"], type=LOCAL), click.Argument(["dfs_path"], type=REMOTE), ENDPOINT, DELETE, DRY_RUN,
+    YES,
 ), examples=(
     ("import /srv/photos /photos/2026", "what is in the one is then in the other"),
+    ("import s3://photos/2026 /photos/2026 --endpoint http://old:9000", "the objects of a bucket of any S3"),
     ("import report.pdf docs/", "with a slash at the end: into that folder"),
 ))
-def import_command(session: Session, host_path: str, dfs_path: str, delete: bool, dry_run: bool, yes: bool) -> None:
+def import_command(session: Session, host_path: str, dfs_path: str, endpoint: str | None, delete: bool, dry_run: bool,
+                   yes: bool) -> None:
     """Bring a local file or folder in, to exactly that remote path; only what is not there yet is sent.
 
-    Like push, but the local path does not remember the place.
+    Like push, but the local path does not remember the place. In place of a local path also s3://BUCKET/PREFIX of any
+    S3 (with fluffy[s3]): content types, metadata and tags come along, bytes are verified, the same command goes on
+    where it was cut, and says at the end what is different. Credentials are those of the environment or ~/.aws.
     """
+    if is_bucket(unmask(host_path)):
+        _refuse_delete(delete)
+        import_bucket(session, unmask(host_path), session.place(dfs_path), endpoint, dry_run=dry_run)
+        return
     with _memory() as memory:
         here, there = _local(session, host_path), session.place(dfs_path)
         if unmask(dfs_path).endswith("/") or (not here.is_dir() and is_remote_folder(session, there)):
@@ -125,22 +135,36 @@ def import_command(session: Session, host_path: str, dfs_path: str, delete: bool
 
 
 @row("sync", name="export", takes="remote-then-local", params=(
-    click.Argument(["dfs_path"], type=REMOTE), click.Argument(["host_path"], type=LOCAL), DELETE, DRY_RUN, YES,
+    click.Argument(["dfs_path"], type=REMOTE), click.Argument(["host_path"], type=LOCAL), ENDPOINT, DELETE, DRY_RUN,
+    YES,
 ), examples=(
     ("export /photos/2026 /srv/photos", "what is in the one is then in the other"),
+    ("export /photos s3://backup/photos --endpoint https://s3.example.com", "into a bucket of any S3"),
     ("export docs/report.pdf /tmp/", "with a slash at the end: into that folder"),
 ))
-def export_command(session: Session, dfs_path: str, host_path: str, delete: bool, dry_run: bool, yes: bool) -> None:
+def export_command(session: Session, dfs_path: str, host_path: str, endpoint: str | None, delete: bool, dry_run: bool,
+                   yes: bool) -> None:
     """Bring a remote file or folder out, to exactly that local path; only what is not there yet is fetched.
 
-    Like pull, but the local path does not remember the place.
+    Like pull, but the local path does not remember the place. In place of a local path also s3://BUCKET/PREFIX of any
+    S3 (with fluffy[s3]), as import has it; the bucket must be there.
     """
+    if is_bucket(unmask(host_path)):
+        _refuse_delete(delete)
+        export_folder(session, session.single(dfs_path), unmask(host_path), endpoint, dry_run=dry_run)
+        return
     with _memory() as memory:
         there, here = session.single(dfs_path), _local(session, host_path)
         if unmask(host_path).endswith("/") or (here.is_dir() and not is_remote_folder(session, there)):
             here = here / posixpath.basename(there)
         task = Task(here, there, Way.PULL, session.cluster_uuid, delete)
         _run(session, memory, task, dry_run=dry_run, yes=yes, bind=False)
+
+
+def _refuse_delete(delete: bool) -> None:
+    if delete:
+        raise NotSupported("--delete is for local folders; what only one side has is told at the end, to be deleted by"
+                           " hand")
 
 
 @contextmanager
