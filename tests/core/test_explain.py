@@ -47,6 +47,8 @@ def test_each_copy_has_a_reason() -> None:
     [group], _ = group_alike([chunk(0, (1, 4, 9))], order, 1)
     assert why_here(group, NodeNo(1)) == "rank 1 in the placement of this chunk"
     assert why_here(group, NodeNo(4)).startswith("rank 4: stands in")
+    assert why_here(group, NodeNo(1), "down").startswith("its node does not answer")
+    assert why_here(group, NodeNo(1), "draining").startswith("its node is being emptied")
     assert why_here(group, NodeNo(9)).startswith("no node that the placement would choose")
 
 

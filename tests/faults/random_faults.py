@@ -1,6 +1,6 @@
 """Random faults on real processes, cables, disks and clocks, several at once, while clients do all that clients do.
 
-    python -m tests.faults.random_faults --minutes 30 --seed 7 --report docs/reports/faults.md
+    python -m tests.faults.random_faults --minutes 30 --seed 7 --report docs/FAULTS.md
 
 Writers, readers, clients of files of many chunks, and clients of small trees (every verb, locks and quotas too) work
 through all nodes; a node, a process, a cable, a disk or a clock fails, is mended, and the next ones do. In the end all

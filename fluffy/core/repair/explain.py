@@ -69,8 +69,12 @@ def group_alike(chunks: Iterable[PlacedChunk], order: Order, groups_max: int) ->
     return list(groups.values()), None
 
 
-def why_here(group: Group, node: NodeNo) -> str:
-    """Why `node` holds a copy: one clause."""
+def why_here(group: Group, node: NodeNo, state: str = "up") -> str:
+    """Why `node`, which is in that state, holds a copy: one clause."""
+    if state in ("down", "suspect"):
+        return "its node does not answer; the copy counts again when it does"
+    if state == "draining":
+        return "its node is being emptied; the copy is read from and does not count for long"
     ranks = group.ranks.get(node)
     if ranks is None:
         return "no node that the placement would choose now; its copy counts until another one is made"
