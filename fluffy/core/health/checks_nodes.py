@@ -52,7 +52,8 @@ def states(facts: ClusterFacts) -> Iterator[Finding]:
     """What the leader says of each node, and where this node sees it otherwise."""
     for node in facts.nodes:
         if node.state == "down":
-            yield Finding("node-down", "warning", f"node {node.name} is down; after repair.grace its copies are made anew elsewhere",
+            yield Finding("node-down", "warning",
+                          f"node {node.name} is down; after repair.grace its copies are made anew elsewhere",
                           f"start it again, or remove it for good: remove {node.name}", (node.name,))
         elif node.state == "suspect":
             yield Finding("node-suspect", "warning", f"node {node.name} does not answer the leader's heartbeats",

@@ -143,7 +143,8 @@ def _group_json(group: Group, pending: list[dict[str, Any]], nodes: _Nodes) -> d
         "chunks": group.chunks, "bytes": group.bytes, "spans": group.spans[:SPANS_MAX],
         "spans_more": max(0, len(group.spans) - SPANS_MAX), "ids": [each.hex() for each in group.ids[:IDS_MAX]],
         "wanted": group.wanted, "living": group.living(living), "covered": how_covered(group, living),
-        "copies": [{**nodes.json(no), "why": why_here(group, no, nodes.state(no)), "ranks": group.ranks.get(no)} for no in group.nodes],
+        "copies": [{**nodes.json(no), "why": why_here(group, no, nodes.state(no)),
+                    "ranks": group.ranks.get(no)} for no in group.nodes],
         "lacking": [{**nodes.json(no), "ranks": group.ranks.get(no)} for no in group.lacking]
         if group.living(living) < group.wanted else [],
         "pending": pending, "done_in_s": max(ends) if ends and None not in ends else None,
