@@ -100,7 +100,7 @@ class LocalLog:
             node=self.node, leader=None if self.refuse_with else self.node, term=self.term, commit_index=index,
             applied_index=index, seq=self.machine.seq, caught_up=True, majority_connected=self.refuse_with is None,
             members=self.members,
-            peers=tuple(PeerLag(name, True, 0) for name in self.members if name != self.node),
+            peers=tuple(PeerLag(name, self.refuse_with is None, 0) for name in self.members if name != self.node),
             log_bytes=0, checkpoint_index=self.checkpoint_index,
             cluster_uuid=self.machine.cluster_uuid, waiting_for=None, fsync=False)
 
