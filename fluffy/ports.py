@@ -371,11 +371,15 @@ class Backups(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ManifestState:
-    """The present series of manifests: its number (0: none), how far it is (None: begin one), its bytes."""
+    """The present series of manifests: its number (0: none), how far it is (None: begin one), its bytes.
+
+    `built_bytes`: about how much of it the first walk over everything wrote.
+    """
 
     series: int
     mark: MarkManifest | None
     bytes: int
+    built_bytes: int = 0
 
 
 class ManifestLog(Protocol):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fluffy.base.errors import DiskFailed, DiskFull, FileNotFound
-from fluffy.base.units import MIB
+from fluffy.base.units import KIB, MIB
 from fluffy.core.metadata.manifest import HeadManifest, Manifest, MarkManifest
 from fluffy.ports import ManifestState, ManifestStock
 from fluffy.wire.manifest_records import MAGIC, Damage, encode_manifest, read_segment
@@ -23,6 +23,8 @@ from fluffy.wire.manifest_records import MAGIC, Damage, encode_manifest, read_se
 FOLDER_NAME = "manifests"
 # Read whole by who follows up after a restart, and by a restore.
 SEGMENT_BYTES = 16 * MIB
+# Of a head; its longest part is the key of a place.
+HEAD_BYTES_MAX = 4 * KIB
 _NAME = re.compile(r"(\d{8})-(\d{8})\.seg\Z")
 _UUID = re.compile(r"[0-9a-f-]{36}\Z")
 
@@ -49,6 +51,7 @@ class ManifestFiles:
         self._fd = -1
         self._size = 0
         self._mark: MarkManifest | None = None
+        self._built_of = (0, 0)  # a series, and how much of it the walk wrote
 
     def open(self, cluster_uuid: str) -> ManifestState:
         """What this cluster has here; cuts a torn end. Cheap when it is open already."""
@@ -58,7 +61,7 @@ class ManifestFiles:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._find_end()
         series = 0 if self._segment is None else self._segment.series
-        return ManifestState(series, self._mark, self._series_bytes(series))
+        return ManifestState(series, self._mark, self._series_bytes(series), self._built_bytes(series))
 
     def begin_series(self, mark: MarkManifest) -> None:
         """The next series, empty."""
@@ -101,6 +104,18 @@ class ManifestFiles:
         assert self._folder is not None
         return sum((self._folder / str(name)).stat().st_size for name in _segments(self._folder)
                    if name.series == series)
+
+    def _built_bytes(self, series: int) -> int:
+        """The segments that were begun while the walk was under way."""
+        assert self._folder is not None
+        if series != self._built_of[0] or self._mark is None or self._mark.building is not None:
+            built = 0
+            for name in _segments(self._folder):
+                path = self._folder / str(name)
+                if name.series == series and _was_building(path):
+                    built += path.stat().st_size
+            self._built_of = series, built
+        return self._built_of[1]
 
     def _find_end(self) -> None:
         """Go on after the last mark of the newest segment that has one; without any, a new series is to be begun."""
@@ -177,6 +192,14 @@ class ManifestShelf:
 def _segments(folder: Path) -> list[SegmentName]:
     matches = [_NAME.match(file.name) for file in folder.iterdir()]
     return sorted(SegmentName(int(match[1]), int(match[2])) for match in matches if match is not None)
+
+
+def _was_building(path: Path) -> bool:
+    """Whether the walk was under way when the segment was begun."""
+    with path.open("rb") as file:
+        beginning = file.read(HEAD_BYTES_MAX)
+    head = next((record for _, record in read_segment(beginning, Damage())), None)
+    return isinstance(head, HeadManifest) and head.mark.building is not None
 
 
 def _translated(error: OSError) -> DiskFull | DiskFailed:

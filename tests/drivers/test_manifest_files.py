@@ -122,3 +122,18 @@ def test_a_bad_byte_costs_the_record_in_which_it_is(at: int) -> None:
     found = [record for _, record in read_segment(bytes(data), damage)]
     assert set(found) <= set(records) and len(found) >= 9
     assert damage.places == 1 and 0 < damage.bytes < 120
+
+
+def test_after_a_restart_it_is_known_how_much_the_walk_wrote(tmp_path: Path) -> None:
+    files = ManifestFiles(tmp_path, segment_bytes=400)
+    files.open(UUID)
+    files.begin_series(MarkManifest(1, 0, (0, "")))
+    for number in range(6):
+        files.append([FILE], MarkManifest(1, 0, (1, str(number))))
+    files.append([FILE], MarkManifest(1, 0))
+    built = files.open(UUID).bytes
+    for seq in range(2, 30):
+        files.append([FILE], MarkManifest(seq, 0))
+    files.close()
+    state = ManifestFiles(tmp_path).open(UUID)
+    assert built * 0.5 < state.built_bytes < built * 1.6 and state.bytes > 3 * built

@@ -25,7 +25,8 @@ Need = Literal["see", "read", "write", "admin", "operate", "account", "shown", "
 class Row:
     """One way to try a route. `mine`: for account rows, the same about the asker's own account.
 
-    `changes`: what reads alice's changes something of the asker's, so it is nothing for read-only users.
+    `changes`: what reads alice's changes something of the asker's, so it is nothing for read-only users. `but`: who may
+    is still told this code, for a reason of the world's.
     """
 
     need: Need
@@ -34,6 +35,7 @@ class Row:
     headers: Mapping[str, str] = field(default_factory=dict)
     mine: str | None = None
     changes: bool = False
+    but: str | None = None
 
 
 def read(target: str, **more: Any) -> Row:
@@ -48,8 +50,8 @@ def administer(target: str, body: Any = None) -> Row:
     return Row("admin", target, body)
 
 
-def operate(target: str, body: Any = None) -> Row:
-    return Row("operate", target, body)
+def operate(target: str, body: Any = None, but: str | None = None) -> Row:
+    return Row("operate", target, body, but=but)
 
 
 FILE = "/alice/docs/zq7-a"
@@ -170,13 +172,14 @@ EXAMPLES: dict[str, list[Row]] = {
     "GET /v1/admin/backup": [operate("/v1/admin/backup")],
     "GET /v1/admin/digest": [operate("/v1/admin/digest")],
     "GET /v1/admin/rebuild": [operate("/v1/admin/rebuild")],
-    "POST /v1/admin/rebuild": [operate("/v1/admin/rebuild", {"source": "x"})],
-    "PUT /v1/admin/rebuild/{id}/steps/{n}": [operate("/v1/admin/rebuild/00ff/steps/0?table=users", b"x")],
+    "POST /v1/admin/rebuild": [operate("/v1/admin/rebuild", {"source": "x"}, but="RebuildRefused")],
+    "PUT /v1/admin/rebuild/{id}/steps/{n}": [operate("/v1/admin/rebuild/00ff/steps/0?table=users", b"x",
+                                                     but="NotFound")],
     "POST /v1/admin/rebuild/{id}/end": [operate("/v1/admin/rebuild/00ff/end", {
-        "step": 0, "seq": 0, "last_no": 0, "clock_ms": 0, "files": 0, "file_bytes": 0})],
-    "DELETE /v1/admin/rebuild/{id}": [operate("/v1/admin/rebuild/00ff")],
+        "step": 0, "seq": 0, "last_no": 0, "clock_ms": 0, "files": 0, "file_bytes": 0}, but="NotFound")],
+    "DELETE /v1/admin/rebuild/{id}": [operate("/v1/admin/rebuild/00ff", but="NotFound")],
     "POST /v1/admin/chunks": [operate("/v1/admin/chunks", {"chunks": ["ab" * 32]})],
     "GET /v1/admin/manifests": [operate("/v1/admin/manifests")],
-    "GET /v1/admin/manifests/{cluster}/{segment}": [operate("/v1/admin/manifests/x/y")],
+    "GET /v1/admin/manifests/{cluster}/{segment}": [operate("/v1/admin/manifests/x/y", but="FileNotFound")],
     "GET /v1/openapi.json": [Row("see", "/v1/openapi.json")],
 }

@@ -205,7 +205,11 @@ async def _needs_more(world: World, method: str, row: Row) -> None:
         assert (told.status, told.code) == (403, "AccessDenied"), told.body
     assert world.changes() == before
     if row.need == "operate":
-        _check_done(await world.try_(admin_of(world.door), method, row))
+        told = await world.try_(admin_of(world.door), method, row)
+        if row.but is None:
+            _check_done(told)
+        else:
+            assert told.code == row.but, told.body
     if row.need == "account":
         _check_done(await world.try_(admin_of(world.door), method, row))
         if row.mine is not None:

@@ -9,6 +9,8 @@ import shutil
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from fluffy.base.errors import BackupDamaged, LocalFileFailed
@@ -45,9 +47,10 @@ def from_backup(backup: Path, work: Path) -> sqlite3.Connection:
         shutil.copyfile(backup, work)
     except OSError as error:
         raise LocalFileFailed(f"{backup} cannot be copied to {work}: {error.strerror}", local=str(backup)) from error
-    db = open_work(work)
+    db = sqlite3.connect(work, isolation_level=None, check_same_thread=False)
     try:
         check_backup(db)
+        db.execute("PRAGMA synchronous=OFF")
         db.execute(f"DROP TABLE {TABLE}")
         open_state(db)  # lifts an older format
         problems = unsound(db)
@@ -80,14 +83,11 @@ def end_placing(db: sqlite3.Connection) -> int:
     """Write down which nodes hold which chunk; returns how many chunks nobody holds."""
     db.execute("BEGIN")
     db.execute("UPDATE chunks SET copies = 0, replicas = X''")
-    nodes: list[NodeNo] = []
-    rows = db.execute("SELECT chunk_id, node_no FROM held ORDER BY chunk_id, node_no").fetchall()
-    for at, (chunk_id, node_no) in enumerate(rows):
-        nodes.append(NodeNo(node_no))
-        if at + 1 == len(rows) or rows[at + 1][0] != chunk_id:
-            db.execute("UPDATE chunks SET copies = ?, replicas = ? WHERE chunk_id = ?",
-                       (len(nodes), pack_nodes(tuple(nodes)), chunk_id))
-            nodes = []
+    rows = db.execute("SELECT chunk_id, node_no FROM held ORDER BY chunk_id, node_no")
+    for chunk_id, group in groupby(rows, key=itemgetter(0)):
+        nodes = tuple(NodeNo(node_no) for _, node_no in group)
+        db.execute("UPDATE chunks SET copies = ?, replicas = ? WHERE chunk_id = ?",
+                   (len(nodes), pack_nodes(nodes), chunk_id))
     db.execute("DROP TABLE held")
     db.execute("COMMIT")
     return int(db.execute("SELECT count(*) FROM chunks WHERE refs > 0 AND copies = 0").fetchone()[0])

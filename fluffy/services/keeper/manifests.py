@@ -78,9 +78,8 @@ class ManifestKeeper:
     def _is_mostly_old(self, state: ManifestState, mark: MarkManifest) -> bool:
         if mark.building is not None:
             return False
-        if self._whole_bytes is None:
-            # After a restart nobody remembers; half of what is there is a guess that ends well: at worst one walk more.
-            self._whole_bytes = state.bytes
+        if self._whole_bytes is None:  # after a restart
+            self._whole_bytes = state.built_bytes
         return state.bytes > 2 * self._whole_bytes + self._anew_bytes_min
 
     async def _begin_anew(self, seq: int) -> None:
