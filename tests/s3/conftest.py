@@ -79,7 +79,7 @@ def s3_urls(cluster: Cluster) -> list[str]:
 
 
 def make_key(cluster: Cluster, access_key: str = "CONFORMANCEKEY",
-             secret: str = "a secret of forty characters, about so") -> KeyPair:
+             secret: str = "a-secret-of-forty-characters-or-about-so") -> KeyPair:
     request = urllib.request.Request(
         f"{cluster.urls()[0]}/v1/keys", json.dumps({"access_key": access_key, "secret": secret}).encode(),
         {"Authorization": f"Bearer {cluster.token}", "Content-Type": "application/json"}, method="POST")

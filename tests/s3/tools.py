@@ -194,10 +194,10 @@ def install(folder: Path) -> str:
     if missing and shutil.which("apt-get"):
         subprocess.run(["apt-get", "install", "-y", "-q", *missing], stdout=subprocess.DEVNULL, timeout=600,
                        check=False)
-    subprocess.run([sys.executable, "-m", "venv", str(folder / "aws")], check=True, timeout=120)
-    subprocess.run([str(folder / "aws/bin/pip"), "install", "-q", "--disable-pip-version-check", "awscli"], check=True,
+    subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True, timeout=120)
+    subprocess.run([str(folder / "venv/bin/pip"), "install", "-q", "--disable-pip-version-check", "awscli"], check=True,
                    timeout=300)
-    return str(folder / "aws/bin/aws")
+    return str(folder / "venv/bin/aws")
 
 
 def main() -> int:
@@ -212,7 +212,9 @@ def main() -> int:
         with Cluster(top / "cluster") as cluster:
             cluster.start_ready()
             pair = make_key(cluster)
-            env = {**os.environ, "AWS_ACCESS_KEY_ID": pair.access_key, "AWS_SECRET_ACCESS_KEY": pair.secret,
+            # A bundle of certificates that somebody set is not for us, and rclone refuses to begin with one.
+            ours = {name: text for name, text in os.environ.items() if name != "AWS_CA_BUNDLE"}
+            env = {**ours, "AWS_ACCESS_KEY_ID": pair.access_key, "AWS_SECRET_ACCESS_KEY": pair.secret,
                    "AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "10",
                    "AWS_PROGRAM": program}
             for tool in asked.only:

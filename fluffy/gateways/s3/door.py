@@ -164,8 +164,14 @@ class S3Door:
         gate = self.desk.gate
         if call.operation.is_read:
             call.point = await gate.point(self.desk.consistency, None, call.deadline)
-        else:
-            call.point = Point(gate.seq)
+            return
+        if call.bucket and not call.is_anonymous and not self._knows(call.bucket):
+            # Made a moment ago at another node, perhaps: only the newest state may say that it is not there.
+            await gate.point("strong", None, call.deadline)
+        call.point = Point(gate.seq)
+
+    def _knows(self, bucket: str) -> bool:
+        return self.desk.reader.read(lambda db: queries_objects.bucket_facts(db, bucket)) is not None
 
     # What handlers ask
 

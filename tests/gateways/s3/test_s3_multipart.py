@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from boto3.s3.transfer import TransferConfig
 
+from fluffy.core.metadata import queries_objects
 from fluffy.wire import s3_checksums
 from tests.support.s3_door import S3, failure, running_s3
 
@@ -218,4 +219,24 @@ async def test_boto3_moves_large_files_by_itself(s3: S3, tmp_path: Path) -> None
         client.download_file("parts", "k", str(tmp_path / "down"), Config=TransferConfig(
             multipart_threshold=MIB, multipart_chunksize=3 * MIB, max_concurrency=4))
         assert (tmp_path / "down").read_bytes() == data
+    await with_client(s3, work)
+
+
+async def test_a_bucket_made_a_moment_ago_at_another_node_is_looked_for_again(
+        s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, known = s3.native.desk.gate, queries_objects.bucket_facts
+    catch_up, is_behind = gate.point, True
+
+    async def point(*arguments: Any) -> Any:
+        nonlocal is_behind
+        is_behind = False
+        return await catch_up(*arguments)
+
+    def work(client: Any) -> None:
+        nonlocal is_behind
+        monkeypatch.setattr(queries_objects, "bucket_facts", lambda db, name: None if is_behind else known(db, name))
+        monkeypatch.setattr(gate, "point", point)
+        for write in (lambda: client.put_object(Bucket="parts", Key="a", Body=b"x"), lambda: begin(client)):
+            is_behind = True
+            write()
     await with_client(s3, work)
