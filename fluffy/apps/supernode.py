@@ -7,6 +7,7 @@ each by itself. What must not be lost stands beside its folder (apps/supernode_c
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
 import signal
@@ -129,7 +130,13 @@ def make_catalog(supernode: SupernodeSettings) -> Catalog:
     """The catalog that the configuration chooses. Raises ConfigIllegal."""
     if supernode.catalog == "sqlite":
         return SqliteCatalog(supernode.dir)
-    raise ConfigIllegal("supernode.catalog: this version knows sqlite only")
+    try:
+        driver = importlib.import_module("fluffy.drivers.catalog_postgres")
+    except ModuleNotFoundError as error:
+        raise ConfigIllegal("supernode.catalog: PostgreSQL takes the package asyncpg; install it with: "
+                            "pip install 'fluffy[postgres]'") from error
+    catalog: Catalog = driver.PostgresCatalog(supernode.catalog)
+    return catalog
 
 
 def run_supernode(config: Path | None) -> None:

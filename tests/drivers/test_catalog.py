@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,15 +18,28 @@ from fluffy.core.metadata.commands_tree import DeleteFolder, Move, Undelete
 from fluffy.core.metadata.queries_federation import CatalogRow, FeedPiece
 from fluffy.core.search.query import SearchQuery, parse_query
 from fluffy.ports_federation import Catalog, DeadLetter
-from tests.support.catalog_world import EVERYTHING, Town, paths, sqlite_catalog
+from tests.support.catalog_world import EVERYTHING, Town, paths, postgres_catalog, sqlite_catalog
 from tests.support.local_log import header
 from tests.support.metadata_commands import delete
+from tests.support.postgres import programs, running_postgres
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(scope="module")
+def postgres_url() -> Iterator[str]:
+    with running_postgres() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.skipif(
+    programs() is None, reason="PostgreSQL is not installed"))])
 async def catalog(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Catalog]:
-    async with sqlite_catalog(tmp_path) as opened:
-        yield opened
+    """One of each kind, empty."""
+    if request.param == "sqlite":
+        async with sqlite_catalog(tmp_path) as opened:
+            yield opened
+    else:
+        async with postgres_catalog(request.getfixturevalue("postgres_url")) as other:
+            yield other
 
 
 async def found(catalog: Catalog, query: SearchQuery, *towns: Town, limit: int = 1000,

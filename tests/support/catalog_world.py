@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import asyncpg
+
 from fluffy.base.deadline import Deadline
 from fluffy.core.federation.tree import Scope, Sight
 from fluffy.core.metadata import queries_federation
@@ -17,6 +19,8 @@ from fluffy.core.metadata.commands_tree import DeleteFolder, Move, Undelete
 from fluffy.core.metadata.queries_federation import feed_piece
 from fluffy.core.metadata.queries_search import FoundEntries
 from fluffy.core.search.query import SearchQuery
+from fluffy.drivers.catalog_postgres import PostgresCatalog
+from fluffy.drivers.catalog_postgres_schema import SCHEMA
 from fluffy.drivers.catalog_sqlite import SqliteCatalog
 from fluffy.ports_federation import Catalog, CatalogCluster
 from tests.support.local_log import header
@@ -29,6 +33,20 @@ EVERYTHING = Sight(None)
 @asynccontextmanager
 async def sqlite_catalog(folder: Path) -> AsyncIterator[Catalog]:
     catalog = SqliteCatalog(folder / "catalog")
+    await catalog.open()
+    try:
+        yield catalog
+    finally:
+        await catalog.close()
+
+
+@asynccontextmanager
+async def postgres_catalog(url: str) -> AsyncIterator[Catalog]:
+    """In a database that may have been used before; what was in it is thrown away."""
+    before = await asyncpg.connect(url)
+    await before.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+    await before.close()
+    catalog = PostgresCatalog(url)
     await catalog.open()
     try:
         yield catalog

@@ -1,0 +1,76 @@
+"""The tables of the catalog on PostgreSQL. Meanings as in catalog_sqlite_files.py.
+
+Texts are compared byte by byte (COLLATE "C"), as everywhere in Fluffy.
+"""
+
+from __future__ import annotations
+
+SCHEMA = "fluffy_catalog"
+FORMAT_VERSION = 1
+# "Flfc", for the advisory lock that one supernode holds.
+LOCK_KEY = 0x466C6663
+
+COLUMNS = "e.row_no, e.parent, e.key, e.size, e.generation, e.etag, e.content_type, e.owner, e.modified_ms, e.tags"
+
+STATEMENTS = (
+    f"CREATE SCHEMA {SCHEMA}",
+    f"CREATE TABLE {SCHEMA}.state (format integer NOT NULL, unicode text NOT NULL)",
+    f"""
+CREATE TABLE {SCHEMA}.clusters (
+    number      bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    name        text NOT NULL UNIQUE,
+    epoch       text NOT NULL,
+    seq         bigint NOT NULL,
+    parent      bigint,
+    key         text,
+    rows        bigint NOT NULL,
+    level_ms    bigint NOT NULL
+)""",
+    f"""
+CREATE TABLE {SCHEMA}.entries (
+    row_no      bigint PRIMARY KEY,
+    cluster_no  bigint NOT NULL,
+    parent      bigint NOT NULL,
+    key         text COLLATE "C" NOT NULL,
+    folded      text COLLATE "C" NOT NULL,
+    size        bigint NOT NULL,
+    generation  bigint NOT NULL,
+    etag        text NOT NULL,
+    content_type text NOT NULL,
+    owner       text NOT NULL,
+    modified_ms bigint NOT NULL,
+    tags        text
+)""",
+    f"CREATE INDEX entries_at ON {SCHEMA}.entries (cluster_no, parent, key)",
+    f"CREATE INDEX entries_folded ON {SCHEMA}.entries (folded)",
+    # New rows wait in a list that is merged by the thousand; searches look through it too.
+    f"CREATE INDEX entries_grams ON {SCHEMA}.entries USING gin (folded public.gin_trgm_ops)",
+    f'CREATE TABLE {SCHEMA}.tags (tag text COLLATE "C" NOT NULL, row_no bigint NOT NULL, PRIMARY KEY (tag, row_no))',
+    f"CREATE INDEX tags_of ON {SCHEMA}.tags (row_no)",
+    f"""
+CREATE TABLE {SCHEMA}.walks (
+    cluster_no  bigint NOT NULL,
+    folder_no   bigint NOT NULL,
+    after       text NOT NULL,
+    PRIMARY KEY (cluster_no, folder_no)
+)""",
+    f"""
+CREATE TABLE {SCHEMA}.dead_letters (
+    no          bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    cluster     text NOT NULL,
+    seq         bigint NOT NULL,
+    at_ms       bigint NOT NULL,
+    reason      text NOT NULL,
+    text        text NOT NULL
+)""",
+)
+
+PUT = """
+INSERT INTO entries SELECT * FROM unnest(
+    $1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::text[],
+    $9::text[], $10::text[], $11::bigint[], $12::text[])
+ON CONFLICT (row_no) DO UPDATE SET
+    parent = excluded.parent, key = excluded.key, folded = excluded.folded, size = excluded.size,
+    generation = excluded.generation, etag = excluded.etag, content_type = excluded.content_type,
+    owner = excluded.owner, modified_ms = excluded.modified_ms, tags = excluded.tags
+"""
