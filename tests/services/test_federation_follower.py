@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import ClusterUnreachable, HistoryCut, Unauthenticated
 from fluffy.core.federation.tree import Sight
+from fluffy.core.metadata import queries_federation
 from fluffy.core.metadata.queries_federation import CatalogRow, FeedPiece
 from fluffy.core.search.query import parse_query
 from fluffy.drivers.cluster_http import ClusterHttp
@@ -206,3 +208,31 @@ async def test_a_cluster_that_went_is_left_alone_and_known_again_when_it_returns
         while not follower.is_reachable:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         task.cancel()
+
+
+async def test_a_follower_killed_again_and_again_ends_with_what_the_cluster_has(
+        alpha: Joined, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut at random moments while the tree is read and while it changes: nothing twice, nothing missed."""
+    monkeypatch.setattr(federation, "ROWS_MAX", 7)
+    rng = random.Random(5)
+    for number in range(60):
+        await alpha.admin.must("PUT", f"/v1/files/admin/d{number % 5}/f{number}", b"x")
+    for turn in range(30):
+        victim = alpha.follower(catalog)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(victim.run())
+            await asyncio.sleep(rng.random() * 0.03)
+            task.cancel()
+        number = rng.randrange(60)
+        await alpha.admin.ask("DELETE", f"/v1/files/admin/d{number % 5}/f{number}")
+        await alpha.admin.must("PUT", f"/v1/files/admin/d{turn % 5}/new-{turn}", b"xy")
+        if turn % 7 == 0:
+            await alpha.admin.ask("POST", "/v1/move", {"src": f"/admin/d{turn % 5}", "dst": f"/admin/e{turn}"})
+        known = await catalog.clusters()
+        assert all(one.seq <= alpha.door.cluster.log.machine.seq for one in known), "never beyond what was there"
+    survivor = alpha.follower(catalog)
+    await level(survivor)
+    [known_now] = await catalog.clusters()
+    wanted = alpha.door.cluster.reader.read(lambda db: queries_federation.rows_after(db, (0, ""), 10_000))
+    assert await catalog.rows(known_now.number, (0, ""), 10_000) == wanted
+    assert known_now.rows == len(wanted) and survivor.rows_mended == 0
