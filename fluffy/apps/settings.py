@@ -315,6 +315,8 @@ def _check_relations(settings: Settings, top: Section) -> None:
                                   f"{cluster.replication}")
     if cluster.chunk_size % (4 * KIB):
         part.fail("chunk_size", "must be a multiple of 4KiB, the block that disks write at once")
+    if cluster.inline_max >= cluster.chunk_size:
+        part.fail("inline_max", "must be smaller than chunk_size: a body that fills the first chunk goes on")
     if cluster.cache_size and cluster.cache_size < cluster.chunk_size:
         part.fail("cache_size", "is smaller than one chunk (chunk_size), so nothing would ever fit; use 0 for none")
     if not settings.nodes and settings.supernode is None:

@@ -175,7 +175,7 @@ class Uploads:
         first = await self._small_buffer(body.length) or await self.acquire_buffer(BUFFER_TIMEOUT_S)
         try:
             count = await body.fill(first.view[:self.chunk_size])
-            if count <= self._inline_max:
+            if count <= self._inline_max and count < self.chunk_size:
                 return await self._put_inline(header, order, bytes(first.view[:count]))
             return await self._put_chunks(header, order, await self._send(order, body, first, count))
         finally:

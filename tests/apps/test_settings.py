@@ -87,6 +87,7 @@ def test_relative_folders_are_relative_to_the_config_and_not_to_where_one_stands
     ("  chunk_size: 8 megs\n", "is not a size"),
     ("  chunk_size: 65MiB\n", "out of range: from 64.0 KiB to 64.0 MiB"),
     ("  chunk_size: 100001\n", "multiple of 4KiB"),
+    ("  chunk_size: 64KiB\n  inline_max: 64KiB\n", "smaller than chunk_size"),
     ("  cache_size: 1MiB\n", "smaller than one chunk"),
     ("  consistency: storng\n", "did you mean strong?"),
     ("  fsync: maybe\n", "neither true nor false"),

@@ -13,6 +13,7 @@ from tests.faults import (
     lagging_follower,
     leader_kills,
     linearizable,
+    membership,
     minority,
     paused_node,
     real_input,
@@ -30,6 +31,13 @@ async def test_a_killed_leader_costs_a_short_pause_and_no_acknowledged_write(mak
     report = await leader_kills.run(make_cluster(), rounds=2, seed=SEED)
     report.verify(SLACK)
     assert len(report.killed) == 2
+
+
+async def test_a_machine_joins_and_the_leader_is_removed_without_a_failed_request(make_cluster: MakeCluster) -> None:
+    report = await membership.run(make_cluster(**membership.CLUSTER), rounds=1, seed=SEED, share=False, files=0,
+                                  short=True)
+    report.verify(SLACK)
+    assert report.exit_codes == [78]
 
 
 async def test_all_nodes_killed_at_once_lose_nothing_even_during_a_checkpoint(make_cluster: MakeCluster) -> None:

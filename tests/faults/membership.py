@@ -69,7 +69,6 @@ class _Drill:
     cluster: Cluster
     load: Load
     report: Report
-    check_shares: bool
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """At any node, again while it says later."""
@@ -158,12 +157,15 @@ class _Drill:
 
 
 async def run(cluster: Cluster, rounds: int, seed: int, writers: int = 4, *, share: bool = True,
-              files: int = FILES) -> Report:
-    """The cluster is ready before and after. `share`: wait until every node has its part of the chunks."""
+              files: int = FILES, short: bool = False) -> Report:
+    """The cluster is ready before and after. `share`: wait until every node has its part of the chunks. `short`: one
+    machine comes and the leader goes, no more.
+    """
     random.seed(seed)
-    async with Load(cluster.urls(), cluster.token, seed, writers=writers, readers=1) as load:
+    size_max = 10_000 if files == 0 else 150_000  # without files nothing is to be in chunks
+    async with Load(cluster.urls(), cluster.token, seed, writers=writers, readers=1, size_max=size_max) as load:
         report = Report(load.record)
-        drill = _Drill(cluster, load, report, share)
+        drill = _Drill(cluster, load, report)
 
         async def step(what: str, call: Any, *arguments: Any) -> None:
             began_s = time.monotonic()
@@ -176,6 +178,10 @@ async def run(cluster: Cluster, rounds: int, seed: int, writers: int = 4, *, sha
             await step(f"{first} joins", drill.join, first)
             if share:
                 await step("balance", drill.balance)
+            if short:
+                leader = await asyncio.to_thread(cluster.leader)
+                await step(f"leader {leader} goes", drill.let_go, leader)
+                break
             leader = await asyncio.to_thread(cluster.leader)
             follower = next(name for name in cluster.running if name not in (leader, first))
             await step(f"follower {follower} goes", drill.let_go, follower)

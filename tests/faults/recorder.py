@@ -105,12 +105,13 @@ class Load:
     """`writers` clients and `readers` readers against the nodes at `urls`, until `stop` is called.
 
     `give_up_s`: after so long the outcome of a write stays open; a third of it is what a reader waits. `rest_s`:
-    between two writes of one client. `disks_fill`: a refusal with 507 is no answer, and is tried again.
+    between two writes of one client. `size_max`: no body is longer. `disks_fill`: a refusal with 507 is no answer, and
+    is tried again.
     """
 
     def __init__(self, urls: Sequence[str], token: str, seed: int, writers: int = 8, readers: int = 1,
                  prefix: str = "admin/load", give_up_s: float = GIVE_UP_S, rest_s: float = 0.0,
-                 disks_fill: bool = False) -> None:
+                 disks_fill: bool = False, size_max: int = max(SIZES)) -> None:
         self.record = Record()
         self._urls = list(urls)
         self._token = token
@@ -118,6 +119,7 @@ class Load:
         self._writers = writers
         self._readers = readers
         self._prefix = prefix
+        self._size_max = size_max
         self._give_up_s = give_up_s
         self._rest_s = rest_s
         self._tried_again = (503, 507) if disks_fill else (503,)
@@ -169,7 +171,7 @@ class Load:
                 continue
             count += 1
             kind = "delete" if key.exists and rng.random() < 0.3 else "put"
-            size = rng.choices(SIZES, SIZE_WEIGHTS)[0]
+            size = min(rng.choices(SIZES, SIZE_WEIGHTS)[0], self._size_max)
             operation = Operation(kind, len(key.operations) + 1, size, time.monotonic())
             key.operations.append(operation)
             if not await self._write(key, operation, f"{self._prefix}-{self._seed}-{client}-{count}", rng):
