@@ -10,7 +10,7 @@ SEEDS ?= 200
 TREE_STEPS ?= 100000
 MINUTES ?=
 SEED ?=
-DRILLS ?= leader_kills all_kills minority killed_client bad_chunks linearizable big_moves whole_files two_dead
+DRILLS ?= leader_kills all_kills minority killed_client bad_chunks linearizable big_moves whole_files two_dead membership
 
 .PHONY: help run stop test lint bench sim faults s3 clean
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +46,7 @@ nodes:
 {nodes}
 {supernode}tls: {{cert: null, key: null, ca: null}}
 """
-_NODE = ("  {name}: {{host: {host}, http: {http}, raft: {raft}, data: {data}, s3: {s3}, dir: {name}, zone: {zone}}}")
+_NODE = ("  {name}: {{host: {host}, http: {http}, raft: {raft}, data: {data}, s3: {s3}, dir: {dir}, zone: {zone}}}")
 _SUPERNODE = """\
 supernode:
   host: {host}
@@ -102,12 +103,13 @@ def add_node(path: Path, name: str) -> Path:
     base = next(iter(settings.nodes.values())).http - 101
     index = next(index for index in range(PORTS_PER_DOOR) if base + 101 + index not in used)
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    last = max((at for at, line in enumerate(lines) if any(line.startswith(f"  {old}: {{") for old in settings.nodes)),
-               default=None)
+    is_node = re.compile(rf"  (?:{'|'.join(map(re.escape, settings.nodes))}):\s*\{{")
+    last = max((at for at, line in enumerate(lines) if is_node.match(line)), default=None)
     if last is None:
         raise ConfigIllegal(f"{path} was not written by `fluffy up`: write the line of node {name} into it "
                             f"yourself, then: fluffy up --node {name} --join HOST:PORT")
-    lines.insert(last + 1, _node_line(name, index, base) + "\n")
+    folder = os.path.relpath(next(iter(settings.nodes.values())).dir.parent / name, path.parent)
+    lines.insert(last + 1, _node_line(name, index, base, folder) + "\n")
     _write_checked(path, "".join(lines))
     iptable = path.with_name(IPTABLE_NAME)
     if iptable.is_file():
@@ -116,10 +118,10 @@ def add_node(path: Path, name: str) -> Path:
     return path
 
 
-def _node_line(name: str, index: int, base: int) -> str:
+def _node_line(name: str, index: int, base: int, folder: str | None = None) -> str:
     zone = chr(ord("a") + index) if index < 26 else name
-    return _NODE.format(name=name, host=HOST, zone=zone, http=base + 101 + index, raft=base + 201 + index,
-                        data=base + 301 + index, s3=base + 401 + index)
+    return _NODE.format(name=name, host=HOST, zone=zone, dir=folder or name, http=base + 101 + index,
+                        raft=base + 201 + index, data=base + 301 + index, s3=base + 401 + index)
 
 
 def _write_checked(path: Path, text: str) -> None:

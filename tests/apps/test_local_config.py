@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fluffy.apps.local_config import Wanted, prepare_config
+from fluffy.apps.local_config import Wanted, add_node, prepare_config
 from fluffy.apps.settings import load
 from fluffy.base.errors import ConfigIllegal
 from fluffy.wire.iptable import parse_iptable
@@ -65,3 +65,24 @@ def test_a_wrong_wish_leaves_no_config_behind(tmp_path: Path) -> None:
     with pytest.raises(ConfigIllegal, match="out of range"):
         prepare_config(tmp_path, Wanted(3, 65_400, None, with_supernode=False))
     assert list(tmp_path.glob("*.yaml*")) == []
+
+
+def test_one_more_node_gets_a_line_ports_and_a_folder_like_the_others(tmp_path: Path) -> None:
+    path = prepare_config(tmp_path, Wanted(3, 17_000, None, with_supernode=False))
+    add_node(path, "four")
+    four = load(path).node("four")
+    assert (four.http, four.raft, four.data, four.dir) == (17_104, 17_204, 17_304, tmp_path / "four")
+    assert "four    127.0.0.1:17104" in (tmp_path / "iptable.txt").read_text()
+    with pytest.raises(ConfigIllegal, match="has a node four already"):
+        add_node(path, "four")
+    with pytest.raises(ConfigIllegal, match="is not a name"):
+        add_node(path, "a b")
+
+
+def test_a_node_joins_a_hand_written_configuration_beside_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("cluster: {name: alpha, replication: 1}\nnodes:\n"
+                    "  one:   {host: 127.0.0.1, http: 7101, raft: 7201, data: 7301, dir: data/one}\n"
+                    "tls: {cert: null}\n")
+    add_node(path, "two")
+    assert load(path).node("two").dir == tmp_path / "data/two"
