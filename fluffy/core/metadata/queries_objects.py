@@ -8,9 +8,11 @@ empty name in its folder, so it comes first there.
 from __future__ import annotations
 
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 from fluffy.core.metadata.model import User
@@ -191,8 +193,10 @@ def _page_of_folder(db: sqlite3.Connection, place: _Place, start: _Start, limit:
         group, rest = text[:cut], text[cut:]
         text, query = group, _SUMS_AFTER
         child = db.execute(_FOLDER, (place.folder_no, group)).fetchone() if rest else None
-        if child is not None and next(_walk(db, _Place(child[0], "", ""), _Start(rest, False), 1), None) is not None:
-            rows.append((place.base + group,))
+        if child is not None:
+            inside = _Place(child[0], "", "")
+            if next(_walk(db, inside, _levels(db, inside, _Start(rest, False), 1)), None) is not None:
+                rows.append((place.base + group,))
     base, prefix = place.base, place.name_prefix
     while len(rows) <= limit:
         step = limit + 1 - len(rows)
@@ -211,12 +215,13 @@ def _page_of_folder(db: sqlite3.Connection, place: _Place, start: _Start, limit:
 
 
 def _page_of_all(db: sqlite3.Connection, place: _Place, start: _Start, limit: int) -> ObjectPage:
-    return _page(list(islice(_walk(db, place, start, limit + 1), limit + 1)), limit)
+    walk = _walk(db, place, _levels(db, place, start, limit + 1))
+    return _page(list(islice(walk, limit + 1)), limit)
 
 
 def _page_of_groups(db: sqlite3.Connection, place: _Place, start: _Start, prefix: str, delimiter: str,
                     limit: int) -> ObjectPage:
-    """With any delimiter: behind the first key of each group the walk begins again."""
+    """With any delimiter: from the first key of a group the walk goes on behind the last one."""
     rows: list[Row] = []
     if not start.is_included:
         after = place.base + start.text
@@ -226,7 +231,8 @@ def _page_of_groups(db: sqlite3.Connection, place: _Place, start: _Start, prefix
             if behind is None or not behind.startswith(place.base):
                 return ObjectPage([], None)
             start = _Start(behind[len(place.base):], True)
-    walk = _walk(db, place, start, GROUP_STEP_ROWS)
+    levels = _levels(db, place, start, GROUP_STEP_ROWS)
+    walk = _walk(db, place, levels)
     while len(rows) <= limit:
         row = next(walk, None)
         if row is None:
@@ -240,7 +246,7 @@ def _page_of_groups(db: sqlite3.Connection, place: _Place, start: _Start, prefix
         behind = _behind(group)
         if behind is None or not behind.startswith(place.base):
             break
-        walk = _walk(db, place, _Start(behind[len(place.base):], True), GROUP_STEP_ROWS)
+        _skip(db, levels, behind)
     return _page(rows, limit)
 
 
@@ -253,9 +259,9 @@ def _behind(prefix: str) -> str | None:
     return text[:-1] + chr(_SURROGATES.stop if code in _SURROGATES else code)
 
 
-def _walk(db: sqlite3.Connection, place: _Place, start: _Start, step: int) -> Iterator[Row]:
-    """The objects below a folder in key order, read in steps of so many rows."""
-    levels = _levels(db, place, start, step)
+def _walk(db: sqlite3.Connection, place: _Place, levels: list[_Level]) -> Iterator[Row]:
+    """The objects below a folder in key order. Between two of them the caller may `_skip`."""
+    step = levels[0].step_first
     while levels:
         level = levels[-1]
         if level.at == len(level.rows):
@@ -274,6 +280,17 @@ def _walk(db: sqlite3.Connection, place: _Place, start: _Start, step: int) -> It
             child = _Level(no, level.base + key, step)
             child.read(db, "", _FROM)
             levels.append(child)
+
+
+def _skip(db: sqlite3.Connection, levels: list[_Level], behind: str) -> None:
+    """Go on at the first key that is not less than `behind`, which lies below the first level's folder."""
+    while not behind.startswith(levels[-1].base):
+        levels.pop()
+    level = levels[-1]
+    text = behind[len(level.base):]
+    level.at = bisect_left(level.rows, text, lo=level.at, key=itemgetter(0))
+    if level.at == len(level.rows) and not level.is_last:
+        level.read(db, text, _FROM)
 
 
 def _levels(db: sqlite3.Connection, place: _Place, start: _Start, step: int) -> list[_Level]:
@@ -297,12 +314,12 @@ def _levels(db: sqlite3.Connection, place: _Place, start: _Start, step: int) -> 
 class _Level:
     """A folder that the walk is in: the rows of one step, and how far it is."""
 
-    __slots__ = ("at", "base", "folder_no", "is_last", "rows", "step")
+    __slots__ = ("at", "base", "folder_no", "is_last", "rows", "step", "step_first")
 
     def __init__(self, folder_no: int, base: str, step: int) -> None:
         self.folder_no = folder_no
         self.base = base
-        self.step = step
+        self.step = self.step_first = step
         self.rows: list[Row] = []
         self.at = 0
         self.is_last = False
