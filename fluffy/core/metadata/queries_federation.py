@@ -73,7 +73,7 @@ def feed_piece(db: sqlite3.Connection, since_seq: int, limit: int) -> FeedPiece:
 
 def rows_after(db: sqlite3.Connection, after: Place, limit: int) -> tuple[CatalogRow, ...]:
     """Everything in the order of (folder number, key): the tree, and what lies in trashed folders (may come back)."""
-    rows = db.execute(f"SELECT {_COLUMNS} FROM entries e WHERE (e.parent, e.key) > (?, ?)"
+    rows = db.execute(f"SELECT {_COLUMNS} FROM entries e WHERE (e.parent, e.key) > (?, ?) AND e.key != ''"
                       " ORDER BY e.parent, e.key LIMIT ?", (*after, limit))
     return tuple(_made(db, rows))
 
@@ -88,7 +88,8 @@ def rows_of_folder(db: sqlite3.Connection, folder_no: int, after: str, limit: in
 def _rows_at(db: sqlite3.Connection, places: Iterable[Place]) -> Iterator[CatalogRow]:
     for folder_and_keys in lookups(places):
         yield from _made(db, db.execute(
-            f"SELECT {_COLUMNS} FROM entries e WHERE e.parent = ? AND e.key IN ({KEY_MARKS})", folder_and_keys))
+            f"SELECT {_COLUMNS} FROM entries e WHERE e.parent = ? AND e.key IN ({KEY_MARKS}) AND e.key != ''",
+            folder_and_keys))
 
 
 def _made(db: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> Iterator[CatalogRow]:

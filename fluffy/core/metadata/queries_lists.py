@@ -1,7 +1,8 @@
 """Listings, page by page: a folder, all files of a user, names that contain a text.
 
 Cursors are opaque to callers. The two lists over the whole tree are scans in primary-key order and belong in a thread;
-their cursor is a place in that order, so a page costs what it skips, never what came before.
+their cursor is a place in that order, so a page costs what it skips, never what came before. The empty name, by which
+S3 marks folders, is shown in none.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def list_owner(db: sqlite3.Connection, user_name: str, after: str | None, limit:
     """All files (not folders) that a user owns, grouped by folder. A scan: run it in a thread."""
     parent, key = _parse_cursor(after)
     rows = db.execute(
-        f"SELECT {_COLUMNS} FROM entries WHERE (parent, key) > (?, ?) AND version_no != 0"
+        f"SELECT {_COLUMNS} FROM entries WHERE (parent, key) > (?, ?) AND version_no != 0 AND key != ''"
         " AND owner_no = (SELECT user_no FROM users WHERE name = ?) ORDER BY parent, key", (parent, key, user_name))
     return _tree_page(db, rows, limit)
 
@@ -59,7 +60,7 @@ def search_names(db: sqlite3.Connection, needle: str, after: str | None, limit: 
         return Page((), None)  # no name has these
     _check_text(needle)
     parent, key = _parse_cursor(after)
-    scan = f"SELECT {_COLUMNS} FROM entries WHERE (parent, key) > (?, ?)"
+    scan = f"SELECT {_COLUMNS} FROM entries WHERE (parent, key) > (?, ?) AND key != ''"
     rows: Iterable[_Row]
     if needle.isascii():
         # LIKE knows the case of ASCII only, which is all that is needed here, and it stays inside SQLite.

@@ -1,8 +1,9 @@
 """What an index of names asks of the state: what changed, everything bit by bit, and what a hit means now.
 
-An index knows entries by (number, folder number, key), so a folder that moves changes one row of it, whatever it holds.
-It is a hint and the state is the truth: every hit is looked up here before anybody sees it, so an index that lags can
-miss something for a moment but never shows what is gone, moved, changed or in the trash.
+Objects of S3 with the empty name, the markers of folders, are in no index. It knows entries by (number, folder number,
+key), so a folder that moves changes one row of it, whatever it holds. It is a hint and the state is the truth: every
+hit is looked up here before anybody sees it, so an index that lags can miss something for a moment but never shows what
+is gone, moved, changed or in the trash.
 
 The feed tells paths as they were at the time. They are looked up in the state of now, so later moves of folders are
 applied to them first; what stands there then is what the index gets, whichever of several changes made it so.
@@ -156,7 +157,7 @@ def lookups(places: Iterable[_Place]) -> Iterator[tuple[int | str, ...]]:
 
 def all_entries(db: sqlite3.Connection, after: _Place, limit: int) -> tuple[Indexed, ...]:
     """Everything, trash folders' content too (they may come back), in the order of (folder number, key)."""
-    rows = db.execute(f"SELECT {_COLUMNS} FROM entries e WHERE (e.parent, e.key) > (?, ?)"
+    rows = db.execute(f"SELECT {_COLUMNS} FROM entries e WHERE (e.parent, e.key) > (?, ?) AND e.key != ''"
                       " ORDER BY e.parent, e.key LIMIT ?", (*after, limit))
     return tuple(_indexed(row) for row in rows)
 
@@ -283,8 +284,8 @@ def _now_at(path: str, moves: Sequence[tuple[int, str, str]]) -> str:
 def _entries_at(db: sqlite3.Connection, places: Iterable[_Place]) -> Iterator[Indexed]:
     """What stands at the places now."""
     for folder_and_keys in lookups(places):
-        for row in db.execute(f"SELECT {_COLUMNS} FROM entries e WHERE e.parent = ? AND e.key IN ({KEY_MARKS})",
-                              folder_and_keys):
+        for row in db.execute(f"SELECT {_COLUMNS} FROM entries e WHERE e.parent = ? AND e.key IN ({KEY_MARKS})"
+                              " AND e.key != ''", folder_and_keys):
             yield _indexed(row)
 
 

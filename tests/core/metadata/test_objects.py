@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fluffy.base.ids import UserNo
 from fluffy.base.object_keys import object_path
 from fluffy.base.paths import parse_path
-from fluffy.core.metadata import queries, queries_objects
+from fluffy.core.metadata import queries, queries_objects, queries_search
 from fluffy.core.metadata.commands import MakeFolder, RemoveFolder
 from fluffy.core.metadata.commands_people import AddUser, RemoveUser
 from fluffy.core.metadata.commands_s3 import (
@@ -79,6 +79,12 @@ def test_people_see_neither_markers_nor_lose_what_stands_beside_a_folder(state: 
     state.accept(put_object("admin/d/a"))
     state.accept(put_object("admin/d"))
     assert [entry.name for entry in queries.list_folder(state.db, parse_path("admin/d"), None, 10).entries] == ["a"]
+    assert [entry.path for entry in queries.list_owner(state.db, "admin", None, 10).entries] == ["admin/d", "admin/d/a"]
+    assert [entry.path for entry in queries.search_names(state.db, "d", None, 10).entries] == [
+        "admin", "admin/d", "admin/d"]
+    assert {row.key for row in queries_search.all_entries(state.db, (0, ""), 10)} == {"admin/", "d", "d/", "a"}
+    changed = queries_search.index_changes(state.db, 0, 100)
+    assert {row.key for row in changed.entries} == {"admin/", "d", "d/", "a"}
     state.accept(put("admin/d", b"by a file's command"))
     state.accept(delete("admin/d"))
     assert state.reject(put("admin/d")).code == "IsFolder"
