@@ -114,6 +114,7 @@ class S3Door:
                 raise not_implemented(call.operation)
             self._take_body(call, signed, signing)
             await self._set_point(call)
+            self._admit_still(call)
             return await call.operation.handler(self, call)
 
     async def _admit(self, call: S3Call, signed: Signed | None) -> SigningKey | None:
@@ -121,12 +122,21 @@ class S3Door:
         if signed is None:
             call.user = NOBODY
             return None
-        call.claims = signed.access_key
         user, secret = await self.owner_of(signed.access_key, call.deadline)
+        # Only a name that is known: what strangers make up must not fill the audit log.
+        call.claims = user.name
         key = check_signature(signed, secret, method=call.method, raw_path=call.raw_path, raw_query=call.raw_query,
                               headers=call.headers, now_ms=self.desk.clock.now_ms())
         call.user, call.access_key = user, signed.access_key
         return key
+
+    def _admit_still(self, call: S3Call) -> None:
+        """In the state of the call's point the key pair may be gone, or its user another one than before."""
+        if not call.is_anonymous:
+            found = self.credentials.user_of(self.keys(), call.access_key)
+            if found is None:
+                raise unknown_key(call.access_key)
+            call.user = found[0]
 
     async def owner_of(self, access_key: str, deadline: Deadline) -> tuple[User, str]:
         """The user and the secret of an access key. Raises SignatureError: nobody has it."""

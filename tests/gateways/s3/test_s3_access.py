@@ -15,7 +15,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from fluffy.core.metadata.commands_s3 import SetBucketDocument
+from fluffy.core.metadata.commands_s3 import RemoveKey, SetBucketDocument
 from fluffy.services.s3_keys import KeyPair
 from tests.support.local_log import header
 from tests.support.s3_door import S3, failure, running_s3
@@ -146,6 +146,29 @@ async def test_a_disabled_user_s_pair_and_a_deleted_one_end_at_once(s3: S3) -> N
     async with native.client.delete(f"{native.url}/v1/keys/{pair.access_key}?user=bob") as answer:
         assert answer.status == 200
     assert await s3.run(lambda: failure(lambda: s3.client(pair).list_buckets())) == (403, "InvalidAccessKeyId")
+
+
+async def test_a_pair_that_ended_before_the_point_of_a_read_ends_with_it(s3: S3, monkeypatch: Any) -> None:
+    pair = await s3.add_key("admin", "ADMINKEY")
+    gate = s3.door.desk.gate
+    point = gate.point
+
+    async def ended_meanwhile(*arguments: Any) -> Any:
+        s3.native.cluster.log.apply(RemoveKey(header(), "admin", "ADMINKEY"))
+        return await point(*arguments)
+    monkeypatch.setattr(type(gate), "point", lambda _, *arguments: ended_meanwhile(*arguments))
+    assert await s3.run(lambda: failure(lambda: s3.client(pair).list_buckets())) == (403, "InvalidAccessKeyId")
+
+
+async def test_what_strangers_make_up_does_not_stand_in_the_audit_log(s3: S3) -> None:
+    noted: list[str] = []
+    people = s3.door.desk.data_path().people
+    people.refusals.note = lambda **facts: noted.append(facts["user"])  # type: ignore[method-assign]
+    pair = await s3.add_key("admin", "ADMINKEY")
+    for access_key in (pair.access_key, "MADEUP"):
+        await s3.run(lambda access_key=access_key: failure(
+            lambda: s3.client(KeyPair(access_key, "a wrong secret")).list_buckets()))
+    assert noted == ["admin", ""]
 
 
 BAD: list[tuple[str, str, dict[str, str], int]] = [
