@@ -33,8 +33,8 @@ async def list_buckets(door: S3Door, call: S3Call) -> Answer:
         raise AccessDenied("Access Denied")
     prefix, after = call.query.get("prefix", ""), call.query.get("continuation-token")
     limit = number(call, "max-buckets", BUCKETS_PAGE_MAX, least=1)
-    names, seen = door.desk.reader.read(lambda db: (
-        queries.buckets(db), queries.readable_buckets(db, call.user)))
+    names, seen = await door.desk.reader.read_in_thread(lambda db: (
+        queries.buckets(db), queries.readable_buckets(db, call.user)), call.deadline)
     start = "" if after is None else decode_cursor(after)
     found = [bucket for bucket in names if (seen is None or bucket.path in seen)
              and bucket.path.startswith(prefix) and bucket.path > start]

@@ -54,6 +54,9 @@ async def list_objects_v1(door: S3Door, call: S3Call) -> Answer:
 
 async def list_objects_v2(door: S3Door, call: S3Call) -> Answer:
     token, start = call.query.get("continuation-token"), call.query.get("start-after", "")
+    if call.query["list-type"] != "2":
+        raise S3Error("InvalidArgument", 400, "Invalid List Type specified in Request", ArgumentName="list-type",
+                      ArgumentValue=call.query["list-type"][:100])
     if token == "":
         raise S3Error("InvalidArgument", 400, "The continuation token provided is incorrect",
                       ArgumentName="continuation-token")
