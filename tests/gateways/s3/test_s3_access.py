@@ -182,6 +182,7 @@ BAD: list[tuple[str, str, dict[str, str], int]] = [
     ("DELETE", "/b?location", {}, 405), ("PUT", "/b?list-type=2", {}, 403),
     ("GET", "/admin/" + "x" * 3000, {}, 400), ("GET", "/" + "b" * 600, {}, 404), ("GET", "/admin/a//b", {}, 400),
     ("GET", "/admin?max-keys=-1", {}, 400), ("GET", "/admin?max-keys=x", {}, 400),
+    ("GET", "/admin?list-type=3", {}, 400),
     ("GET", "/admin/a?versionId=x", {}, 400), ("GET", "/admin/a?partNumber=0", {}, 404),
     ("GET", "/admin?list-type=2&continuation-token=%ff", {}, 400),
 ]
