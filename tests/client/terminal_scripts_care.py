@@ -127,6 +127,10 @@ CLUSTER = steps(
     "recover two",
     Step("drain two", answers=((r"\[y/N\]", "y"),)),
     "scrub",
+    "repair quiet",
+    "quarantine",
+    Step("remove nine", answers=((r"\[y/N\]", "y"),)),
+    "admin",
     "watch --since 0 --no-follow --limit 2",
 )
 

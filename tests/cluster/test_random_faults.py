@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fluffy.core.metadata.commands_jobs import FinishJobs, JobResult, LeaseJobs
 from fluffy.core.metadata.outcomes import Accepted
+from tests.faults import random_faults, two_dead
+from tests.faults.ground import Ground
 from tests.faults.lease_audit import Audit
+from tests.support.cluster import NAMES, Cluster
 from tests.support.local_log import header
+
+SEED = 20_240_611
+MINUTES = 0.12
+
+
+async def test_many_things_fail_at_once_and_every_promise_is_kept(tmp_path: Path) -> None:
+    ground = Ground(tmp_path, NAMES[:random_faults.NODES])
+    cluster = Cluster(tmp_path, nodes=random_faults.NODES, cluster=random_faults.CLUSTER, around=ground)
+    with ground, cluster:
+        cluster.start_ready()
+        report = await random_faults.run(cluster, ground, seed=SEED, minutes=MINUTES, whole_s=90.0)
+    report.verify()
+    assert sum(report.troubles.values()) >= 2, report.troubles
 
 
 def lease(audit: Audit, node: int, job: int, now_ms: int) -> None:
@@ -44,3 +62,12 @@ def test_two_leases_at_a_time_and_two_ends_are_found() -> None:
     lease(other, 1, 7, 0)
     finish(other, 2, 7, 5)
     assert "did not have it" in other.problems[0]
+
+
+async def test_two_of_five_die_for_good_and_every_file_gets_three_copies_again(tmp_path: Path) -> None:
+    settings = {**two_dead.CLUSTER, "repair": {"mode": "fast", "down_after": "2s", "grace": "1s"}}
+    with Cluster(tmp_path, nodes=two_dead.NODES, cluster=settings) as cluster:
+        cluster.start_ready()
+        report = await two_dead.run(cluster, rounds=1, seed=SEED, scale=0.004, span_s=2.0)
+    report.verify(slack=10.0)
+    assert report.missing_at_first > 0 and report.compared > 20

@@ -163,7 +163,8 @@ class Output:
             self.err.flush()
 
     def wrong_usage(self, message: str, hint: str) -> None:
-        """A command line that cannot be understood."""
+        """A command line that cannot be understood. One line, whatever the message's own breaks are."""
+        message = " ".join(message.split())
         if self.json:
             self.document({"error": {"code": "UsageWrong", "message": message, "retry": "never"}})
             return
