@@ -13,7 +13,7 @@ from tests.support.cluster import NAMES, Cluster
 from tests.support.local_log import header
 
 SEED = 20_240_611
-MINUTES = 0.12
+MINUTES = 0.1
 
 
 async def test_many_things_fail_at_once_and_every_promise_is_kept(tmp_path: Path) -> None:

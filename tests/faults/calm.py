@@ -69,11 +69,12 @@ def mend(trouble: Field) -> None:
 
 
 async def calm_down(cluster: Cluster, calm: Calm, whole_s: float = WHOLE_S) -> None:
-    """All ready, all copies there; then a scrub, and again all copies there."""
+    """All ready, all copies there; then every disk is compared and scrubbed, and again all copies there."""
     began_s = time.monotonic()
     await asyncio.to_thread(cluster.wait_ready, timeout_s=READY_S)
     calm.ready_s = time.monotonic() - began_s
     await until_whole(cluster, calm, whole_s)
+    await compare_disks(cluster, calm)
     await scrub_all(cluster, calm)
     await until_whole(cluster, calm, whole_s)
 
@@ -99,6 +100,26 @@ async def until_whole(cluster: Cluster, calm: Calm, whole_s: float = WHOLE_S) ->
             return
     calm.whole_s = None
     calm.problems.append(f"not whole within {whole_s:.0f} s: {said}")
+
+
+def _compared(cluster: Cluster, name: str) -> int:
+    """The last wish for which the node has compared its disk with the catalog."""
+    word = cluster.json(name, "/v1/status").get("keeper") or {}
+    return int((word.get("inventory") or {}).get("recovered", 0))
+
+
+async def compare_disks(cluster: Cluster, calm: Calm, wait_s: float = SCRUB_S) -> None:
+    """Files that are gone are found by comparing the disk with the catalog: every 10 minutes, or now (`recover`)."""
+    before = {name: await asyncio.to_thread(_compared, cluster, name) for name in cluster.names}
+    for name in cluster.names:
+        await asyncio.to_thread(cluster.request, cluster.names[0], "POST", f"/v1/admin/recover/{name}", b"")
+    until_s = time.monotonic() + wait_s
+    for name, wish in before.items():
+        while await asyncio.to_thread(_compared, cluster, name) <= wish:
+            if time.monotonic() > until_s:
+                calm.problems.append(f"{name} has not compared its disk with the catalog within {wait_s:.0f} s")
+                break
+            await asyncio.sleep(0.5)
 
 
 async def scrub_all(cluster: Cluster, calm: Calm, scrub_s: float = SCRUB_S) -> None:
