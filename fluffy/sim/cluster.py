@@ -39,6 +39,9 @@ from fluffy.sim.stock import decode_unchecked, encode_unchecked, stock_transport
 TROUBLE_S = 9.0
 # Elections take up to 1.2 s each, streams are noticed dead after 1.5 s, a lost answer is asked again after 2 s.
 CALM_MAX_S = 30.0
+# A machine that has just come may need several whole checkpoints, in runs where they travel in the smallest parts and
+# the log keeps nothing behind them (seed 3010).
+CALM_GROWING_S = 75.0
 FEED_PAGE = 100_000
 VIOLATIONS_MAX = 20
 # Databases live on a memory file system where there is one: their fsyncs are then free.
@@ -174,7 +177,8 @@ class Cluster:
         if self.broken:
             return
         self.nemesis.calm()
-        end_s = self.world.now_s + CALM_MAX_S
+        calm_s = CALM_MAX_S if self.growing is None else CALM_GROWING_S
+        end_s = self.world.now_s + calm_s
         self.world.run_until(end_s, lambda: self.broken or self.clients.finished)
         self.clients.last_words()
         self.world.run_until(end_s, lambda: self.broken or (self.clients.finished and self.level))
@@ -194,7 +198,7 @@ class Cluster:
             standing = ", ".join(
                 f"{member.name} {member.node.raft.last_applied if member.node is not None else 'down'}"
                 for member in self.members)
-            checks.violated(f"not finished after {CALM_MAX_S} s of calm: {self.clients.busy} clients wait, {standing}")
+            checks.violated(f"not finished in the calm: {self.clients.busy} clients wait, {standing}")
             return
         for member in self.members:
             if member.store is not None:
