@@ -55,7 +55,10 @@ class PostgresCatalog:
             await self._prepare(self._lock)
             self._pool = await asyncpg.create_pool(self._url, min_size=1, max_size=CONNECTIONS_MAX,
                                                    command_timeout=CALL_S,
-                                                   server_settings={"search_path": f"{SCHEMA},public"})
+                                                   server_settings={
+                                                       "search_path": f"{SCHEMA},public",
+                                                       # A text decides which index is right: no plan fits all of them.
+                                                       "plan_cache_mode": "force_custom_plan"})
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             raise CatalogFailed(f"the catalog's database cannot be used: {error}") from error
 
@@ -119,6 +122,9 @@ class PostgresCatalog:
             await _put(db, number, rows)
             parent, key = (None, None) if after is None else after
             await db.execute("UPDATE clusters SET parent = $2, key = $3 WHERE number = $1", number, parent, key)
+            if after is None:  # a tree was read: what the planner knows of the table is not true any more
+                await db.execute("ANALYZE entries")
+                await db.fetchval("SELECT gin_clean_pending_list('entries_grams'::regclass)")
 
     async def load_folder(self, number: int, folder_no: int, rows: Sequence[CatalogRow], after: str | None) -> None:
         async with self._changing(number) as db:

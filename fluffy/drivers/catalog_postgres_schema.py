@@ -43,8 +43,9 @@ CREATE TABLE {SCHEMA}.entries (
 )""",
     f"CREATE INDEX entries_at ON {SCHEMA}.entries (cluster_no, parent, key)",
     f"CREATE INDEX entries_folded ON {SCHEMA}.entries (folded)",
-    # New rows wait in a list that is merged by the thousand; searches look through it too.
-    f"CREATE INDEX entries_grams ON {SCHEMA}.entries USING gin (folded public.gin_trgm_ops)",
+    # New rows wait in a list until it has so many KiB; searches look through all of it, so it is short.
+    f"CREATE INDEX entries_grams ON {SCHEMA}.entries USING gin (folded public.gin_trgm_ops)"
+    " WITH (gin_pending_list_limit = 256)",
     f'CREATE TABLE {SCHEMA}.tags (tag text COLLATE "C" NOT NULL, row_no bigint NOT NULL, PRIMARY KEY (tag, row_no))',
     f"CREATE INDEX tags_of ON {SCHEMA}.tags (row_no)",
     f"""
