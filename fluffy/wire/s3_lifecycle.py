@@ -100,15 +100,6 @@ def _is_over(rule: Rule, version: Version, *, is_alone: bool, now_ms: int) -> bo
     return rule.date_ms is not None and now_ms >= rule.date_ms
 
 
-def expires_ms(rules: Sequence[Rule], key: str, size: int, tags: Mapping[str, str],
-               modified_ms: int) -> tuple[int, str] | None:
-    """When an object will be over, and by which rule; None: never."""
-    found = [(-(-(modified_ms + rule.days * DAY_MS) // DAY_MS) * DAY_MS if rule.days is not None else rule.date_ms or 0,
-              rule.name or "") for rule in rules
-             if (rule.days is not None or rule.date_ms is not None) and rule.fits(key, size, tags)]
-    return min(found) if found else None
-
-
 def parse_lifecycle(data: bytes) -> tuple[Rule, ...]:
     """Raises S3Error."""
     root = parse_xml(data, "LifecycleConfiguration", bytes_max=LIFECYCLE_BYTES_MAX)

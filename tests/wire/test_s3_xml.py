@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fluffy.wire import s3_documents as documents
+from fluffy.wire import s3_lifecycle
 from fluffy.wire.s3_cursor import decode_cursor, encode_cursor
 from fluffy.wire.s3_errors import MalformedXml, S3Error
 from fluffy.wire.s3_xml import NAMESPACE, XML_ELEMENTS_MAX, Element, parse_xml, render
@@ -57,6 +58,28 @@ def test_reading_never_ends_in_another_way(data: bytes) -> None:
             read(data)
         except S3Error:
             continue
+
+
+_NAMES = st.sampled_from(["Rule", "ID", "Status", "Filter", "Prefix", "And", "Tag", "Key", "Value", "Expiration",
+                          "Days",
+                          "Date", "NoncurrentVersionExpiration", "NoncurrentDays", "AbortIncompleteMultipartUpload",
+                          "DaysAfterInitiation", "NewerNoncurrentVersions", "ExpiredObjectDeleteMarker"])
+_VALUES = st.sampled_from(["Enabled", "1", "-1", "0", "2024-01-01T00:00:00Z", "9999-12-31", "x", "", "true", "9" * 20])
+_ELEMENTS = st.recursive(st.builds("<{0}>{1}</{0}>".format, _NAMES, _VALUES),
+                         lambda inner: st.builds(lambda name, parts: f"<{name}>{''.join(parts)}</{name}>", _NAMES,
+                                                 st.lists(inner, max_size=4)), max_leaves=12)
+
+
+@given(st.lists(_ELEMENTS, max_size=4))
+@settings(max_examples=100)
+def test_a_lifecycle_is_kept_as_it_was_understood_or_refused(parts: list[str]) -> None:
+    inner = "<Status>Enabled</Status>" + "".join(parts)
+    text = f"<LifecycleConfiguration><Rule>{inner}</Rule></LifecycleConfiguration>"
+    try:
+        rules = s3_lifecycle.parse_lifecycle(text.encode())
+    except S3Error:
+        return
+    assert s3_lifecycle.parse_lifecycle(s3_lifecycle.rendered(rules)) == rules
 
 
 _TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), max_size=30)
