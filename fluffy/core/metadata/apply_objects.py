@@ -84,7 +84,7 @@ def copy_object(work: Working, command: CopyObject) -> Outcome:
 def delete_objects(work: Working, command: DeleteObjects) -> Outcome:
     """Delete. facts: deleted (how many were there), refused ([place in `keys`, code] of each that could not be).
 
-    Also markers ([place, version number] of each delete marker made), where the bucket has versions.
+    Also markers ([place, id] of each delete marker made, 0: it is the `null` version), where the bucket has versions.
     """
     bucket = objects.bucket_at(work, command.bucket)
     if isinstance(bucket, Rejected):
@@ -101,8 +101,8 @@ def delete_objects(work: Working, command: DeleteObjects) -> Outcome:
             not_deleted.append([at, outcome.code])
             continue
         deleted += outcome.was_there
-        if outcome.marker_no:
-            markers.append([at, outcome.marker_no])
+        if outcome.marker_id is not None:
+            markers.append([at, outcome.marker_id])
     return Accepted(work.seq, {"deleted": deleted, "refused": not_deleted, **({"markers": markers} if markers else {})})
 
 
@@ -120,7 +120,7 @@ def _refuse_lists(command: DeleteObjects) -> Rejected | None:
 @dataclass(frozen=True, slots=True)
 class _Deleted:
     was_there: bool
-    marker_no: int
+    marker_id: int | None
 
 
 def _delete(work: Working, command: DeleteObjects, bucket: Folder, key: str, etag: str) -> _Deleted | Rejected:
@@ -137,5 +137,5 @@ def _delete(work: Working, command: DeleteObjects, bucket: Folder, key: str, eta
     refusal = files.refuse_precondition(current, etag or None)
     if refusal is not None:
         return refusal
-    marker_no = object_history.delete(work, object_history.home_of(work, place, bucket), user_no)
-    return _Deleted(current is not None, marker_no)
+    marker_id = object_history.delete(work, object_history.home_of(work, place, bucket), user_no)
+    return _Deleted(current is not None, marker_id)

@@ -86,18 +86,22 @@ def visible(found: Iterator[Kept]) -> Iterator[Kept]:
         has_null = has_null or not version.is_stamped
 
 
-def delete(work: Working, home: Home, user_no: UserNo) -> int:
-    """Delete an object as S3 does where no version is named. Returns the marker's number, 0: there is no marker."""
+def delete(work: Working, home: Home, user_no: UserNo) -> int | None:
+    """Delete an object as S3 does where no version is named.
+
+    Returns the id of the delete marker (0: it is the `null` version); None: there is none.
+    """
     versioning = versioning_of(work, home.bucket)
     if versioning in (ENABLED, SUSPENDED):
-        return add_marker(work, home, user_no, with_id=versioning == ENABLED)
+        marker_no = add_marker(work, home, user_no, with_id=versioning == ENABLED)
+        return marker_no if versioning == ENABLED else 0
     current = home.current
     if current is not None:
         tomb = files.bury(work, home.place.folder, home.bucket, home.place.name, current)
         changes.record(work, changes.FILE_DELETED, home.place.path, generation=tomb.generation, size=0,
                        owner_no=current.owner_no)
         objects.drop_empty_folders(work, home.place.folder, home.bucket)
-    return 0
+    return None
 
 
 def add_marker(work: Working, home: Home, user_no: UserNo, *, with_id: bool) -> int:

@@ -20,7 +20,7 @@ from fluffy.gateways.s3.answers import empty_answer, matched_etag, xml_answer
 from fluffy.gateways.s3.call import S3Call
 from fluffy.gateways.s3.door import S3Door
 from fluffy.gateways.s3.errors import s3_error
-from fluffy.gateways.s3.versions import MARKER_HEADERS, VERSION_HEADER, parse_version_id, shown_id
+from fluffy.gateways.s3.versions import MARKER_HEADERS, NULL_VERSION, VERSION_HEADER, parse_version_id, shown_id
 from fluffy.wire.s3_documents import DELETE_BYTES_MAX, parse_delete
 from fluffy.wire.s3_errors import S3Error
 from fluffy.wire.s3_xml import Node
@@ -51,8 +51,8 @@ async def delete_object(door: S3Door, call: S3Call) -> Answer:
         raise item.error
     headers: Headers = [] if item.marker_id is None else list(MARKER_HEADERS)
     shown = item.marker_id or item.version_id
-    if shown is not None and facts.versioning:
-        headers.append((VERSION_HEADER, shown))
+    if item.marker_id is not None or (shown is not None and facts.versioning):
+        headers.append((VERSION_HEADER, shown or NULL_VERSION))
     return empty_answer(204, headers)
 
 
@@ -80,18 +80,22 @@ def _line(item: _Item) -> Node:
 
 async def _delete(door: S3Door, call: S3Call, facts: BucketFacts, items: Sequence[_Item]) -> None:
     """Delete what can be deleted, and note in the items what became of them."""
+    if any(item.version_id is not None for item in items):
+        # Whether the bucket has versions is asked of the newest state: it decides what is deleted for good.
+        await door.desk.gate.point("strong", None, call.deadline)
+        facts = door.bucket_facts(call.bucket)
     possible = [item for item in items if _can_be(call.bucket, item.key)]
     # Where no version ever had an id, `null` is the object as such.
     whole = [item for item in possible if item.version_id is None
              or (item.version_id == shown_id(NULL_ID) and not facts.versioning)]
     if whole:
-        await _delete_objects(door, call, facts, whole)
+        await _delete_objects(door, call, whole)
     versions = [item for item in possible if item not in whole]
     if versions:
         await _delete_versions(door, call, versions)
 
 
-async def _delete_objects(door: S3Door, call: S3Call, facts: BucketFacts, items: list[_Item]) -> None:
+async def _delete_objects(door: S3Door, call: S3Call, items: list[_Item]) -> None:
     etags = tuple(item.etag for item in items)
     outcome = await door.desk.propose(DeleteObjects(
         door.desk.header(call), call.bucket, tuple(item.key for item in items), etags if any(etags) else ()),
@@ -99,8 +103,8 @@ async def _delete_objects(door: S3Door, call: S3Call, facts: BucketFacts, items:
     call.point = Point(outcome.seq)
     for at, code in outcome.facts["refused"]:
         items[at].error = s3_error(error_for(code))
-    for at, marker_no in outcome.facts.get("markers", ()):
-        items[at].marker_id = shown_id(marker_no if facts.is_versioned else NULL_ID)
+    for at, marker_id in outcome.facts.get("markers", ()):
+        items[at].marker_id = shown_id(marker_id)
 
 
 async def _delete_versions(door: S3Door, call: S3Call, items: list[_Item]) -> None:
@@ -113,8 +117,6 @@ async def _delete_versions(door: S3Door, call: S3Call, items: list[_Item]) -> No
             continue
         known.append((item, version_no))
     if any(version_no == NULL_ID for _, version_no in known):
-        # The newest state says which one that is.
-        await door.desk.gate.point("strong", None, call.deadline)
         known = [(item, _null_no(door, call, item.key) if version_no == NULL_ID else version_no)
                  for item, version_no in known]
     known = [(item, version_no) for item, version_no in known if version_no]
