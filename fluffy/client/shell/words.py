@@ -37,7 +37,7 @@ class LastWord:
     start: int
     text: str
 
-_PLACE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,62}):(/.*)\Z", re.DOTALL)
+_PLACE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,62}):(/(?!/).*)\Z", re.DOTALL)
 
 
 def split_pipeline(line: str) -> list[list[str]]:
@@ -172,6 +172,6 @@ def quote_word(text: str) -> str:
 
 
 def split_place(word: str) -> tuple[str | None, str]:
-    """(cluster, path) of a word like `beta:/docs`; (None, word) when it names no cluster."""
+    """(cluster, path) of a word like `beta:/docs`; (None, word) when it names no cluster, as `s3://bucket` does."""
     match = _PLACE.match(word)
     return (None, word) if match is None else (match[1], match[2])
