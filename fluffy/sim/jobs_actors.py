@@ -169,6 +169,15 @@ class Worker:
             self._end(job, "failed")
             return
         began_ms = world.wall_ms(node)
+        db = world.db_of(node)
+        line = queries.chunk_lines(db, [job.chunk_id]).get(job.chunk_id)
+        up = {line.node_no for line in queries.placement_map(db).nodes if line.state == "up"}
+        if (line is not None and line.refs and sum(no in up for no in line.replicas) < line.wanted
+                and job.chunk_id in node.disk):
+            node.disk[job.chunk_id] = began_ms
+            world.counters["kept_as_needed"] += 1
+            world.later(node, 0.01, lambda: self._end(job, "kept"))
+            return
 
         def delete() -> None:
             """One step against a put of the same chunk (ChunkStore.delete)."""

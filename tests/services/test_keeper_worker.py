@@ -14,7 +14,14 @@ from fluffy.base.deadline import Deadline
 from fluffy.base.errors import OutcomeUnknown
 from fluffy.base.ids import ChunkId, NodeNo, RequestId, UserNo
 from fluffy.core.metadata import queries
-from fluffy.core.metadata.commands import FEATURE_LEVEL, DeleteFile, Header, SetFeatureLevel
+from fluffy.core.metadata.commands import (
+    FEATURE_LEVEL,
+    DeleteFile,
+    Header,
+    NodeState,
+    PublishPlacement,
+    SetFeatureLevel,
+)
 from fluffy.core.metadata.commands_jobs import AssignJobs, JobOrder, LeaseJobs, RequestScrub
 from fluffy.core.metadata.job_rules import priority_of
 from fluffy.core.metadata.model_jobs import Job
@@ -151,6 +158,28 @@ async def test_a_drop_spares_a_file_that_a_put_has_touched_meanwhile(tmp_path: P
         async with working(world.worker(3)):
             await until(lambda: not jobs(world))
         assert world.holds(3, chunk_id) and world.replicas(chunk_id) == (1, 2, 3)
+
+
+@pytest.mark.parametrize(("is_good", "others", "is_kept"), [
+    (True, "down", True), (False, "down", False), (True, "up", False)])
+async def test_a_drop_spares_the_last_good_copy_when_the_others_went_after_the_grant(
+        tmp_path: Path, is_good: bool, others: str, is_kept: bool) -> None:
+    async with world_of_jobs(tmp_path, nodes=4) as world:
+        chunk_id = world.commit("f", DATA, (1, 2, 3, 4))
+        assign(world, "drop", 4, chunk_id)
+        world.cluster.log.apply(LeaseJobs(by_cluster(), NodeNo(4), 4))
+        assert world.replicas(chunk_id) == (1, 2, 3), "the grant"
+        placed = world.cluster.reader.read(queries.placement_map)
+        states = tuple(NodeState(line.node_no, others if line.node_no in (2, 3) else "up", line.zone, line.weight)
+                       for line in placed.nodes)
+        world.cluster.log.apply(PublishPlacement(by_cluster(), world.cluster.log.term, placed.epoch + 1, states))
+        path = world.stores.stores[NodeNo(4)].path_of(chunk_id)
+        if not is_good:
+            path.write_bytes(bytes(5) + path.read_bytes()[5:])
+        async with working(world.worker(4)):
+            await until(lambda: not jobs(world))
+        assert path.exists() is is_kept
+        assert world.replicas(chunk_id) == ((1, 2, 3, 4) if is_kept else (1, 2, 3))
 
 
 async def test_what_a_keeper_before_had_leased_is_done_after_its_death(tmp_path: Path) -> None:

@@ -63,6 +63,11 @@ class Copier:
         self.copied_bytes += chunk.length
         return chunk.length
 
+    async def is_here(self, chunk: ChunkLine, stop: Deadline) -> bool:
+        """Whether a good copy is on this disk: read whole and compared, its time fresh. A bad one is set aside."""
+        with await self._buffers.acquire(stop) as buffer:
+            return await in_thread(self._disk, self._is_here, chunk, buffer.view[:chunk.length])
+
     def _is_here(self, chunk: ChunkLine, out: memoryview) -> bool:
         """Whether a good copy is on this disk: a write acknowledged late, or a report that was lost. Blocking."""
         try:

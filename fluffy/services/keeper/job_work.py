@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from fluffy.base.threads import in_thread
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands_jobs import JobEnd
 from fluffy.core.metadata.job_rules import COPYING_KINDS
-from fluffy.core.metadata.model_jobs import Job
+from fluffy.core.metadata.model_jobs import ChunkLine, Job
 from fluffy.ports import ChunkStore, Clock, MetadataReader
 from fluffy.services.keeper.copying import Copier
 from fluffy.services.keeper.scrub import Scrubber, Tally
@@ -70,10 +71,17 @@ class JobWork:
         return Ended("done", moved_bytes=await self._copier.copy(chunk, stop))
 
     async def _drop(self, chunk_id: ChunkId, stop: Deadline) -> Ended:
-        """The lease is the permission. A put that found the file since this began keeps it: then it is a copy again."""
+        """The lease is the permission. A put that found the file since this began keeps it: then it is a copy again.
+
+        So does the loss of other copies since the log allowed this: then it may be the last good one.
+        """
         began_ms = self._clock.now_ms()
         if stop.passed:
             return Ended("failed", DeadlineExceeded.code())
+        needed = self._reader.read(lambda db: _needed(db, chunk_id))
+        if needed is not None and await self._copier.is_here(needed, stop):
+            log.info("drop.kept", extra={"chunk": chunk_id.hex()[:16], "replicas": len(needed.replicas)})
+            return Ended("kept")
         if await in_thread(self._disk, self._store.delete, chunk_id, began_ms):
             return Ended("done")
         return Ended("kept" if await in_thread(self._disk, self._is_there, chunk_id) else "done")
@@ -96,3 +104,12 @@ class JobWork:
                 after = chunk_id
         log.info("scrub.walked", extra={"chunks": tally.chunks, "bad": tally.bad})
         return Ended("done")
+
+
+def _needed(db: sqlite3.Connection, chunk_id: ChunkId) -> ChunkLine | None:
+    """The chunk, when files need it and fewer copies than wanted are certain without the one to be dropped."""
+    line = queries.chunk_lines(db, [chunk_id]).get(chunk_id)
+    if line is None or not line.refs:
+        return None
+    up = {node.node_no for node in queries.placement_map(db).nodes if node.state == "up"}
+    return line if sum(no in up for no in line.replicas) < line.wanted else None
