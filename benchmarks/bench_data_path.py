@@ -170,7 +170,8 @@ class MemoryStore:
     def xxh3(self, chunk_id: ChunkId) -> bytes:
         return self._xxh3
 
-    def delete(self, chunk_id: ChunkId, unless_touched_since_ms: int | None = None) -> bool:
+    def delete(self, chunk_id: ChunkId, unless_touched_since_ms: int | None = None,
+               unless_touched_until_ms: int | None = None) -> bool:
         return False
 
     def quarantine(self, chunk_id: ChunkId, reason: str) -> None:

@@ -206,8 +206,11 @@ class ChunkStore(Protocol):
     def xxh3(self, chunk_id: ChunkId) -> bytes:
         """The hash of the whole chunk as its record has it; raises like `length`."""
 
-    def delete(self, chunk_id: ChunkId, unless_touched_since_ms: int | None = None) -> bool:
+    def delete(self, chunk_id: ChunkId, unless_touched_since_ms: int | None = None,
+               unless_touched_until_ms: int | None = None) -> bool:
         """Remove the file, unless a `put` touched it at or after that wall time; True when it was removed.
+
+        `unless_touched_until_ms`: times after this one are no put's, but a wrong clock's of long ago; None: all count.
 
         One step against a `put` of the same chunk in any process: none that found the file here loses its copy.
         """

@@ -236,7 +236,8 @@ class ChunkFiles:
 
     # --- the rest
 
-    def delete(self, chunk_id: ChunkId, unless_touched_since_ms: int | None = None) -> bool:
+    def delete(self, chunk_id: ChunkId, unless_touched_since_ms: int | None = None,
+               unless_touched_until_ms: int | None = None) -> bool:
         """See `ChunkStore.delete`."""
         try:
             fd = self._open(chunk_id)
@@ -247,7 +248,8 @@ class ChunkFiles:
                 fcntl.flock(fd, fcntl.LOCK_EX)
                 status = os.fstat(fd)
                 touched_ms = status.st_mtime_ns // 1_000_000
-                touched = unless_touched_since_ms is not None and touched_ms >= unless_touched_since_ms
+                touched = (unless_touched_since_ms is not None and touched_ms >= unless_touched_since_ms
+                           and (unless_touched_until_ms is None or touched_ms <= unless_touched_until_ms))
                 if touched or status.st_nlink == 0:
                     return False
                 self.path_of(chunk_id).unlink(missing_ok=True)

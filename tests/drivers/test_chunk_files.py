@@ -278,6 +278,15 @@ def test_delete_spares_what_was_touched_since(store):
     assert store.delete(chunk_id) is True
 
 
+def test_a_time_far_in_the_future_spares_a_file_only_when_no_end_is_given(store):
+    chunk_id = put(store, bytes_of(5000))
+    now_ms = int(time.time() * 1000)
+    os.utime(store.path_of(chunk_id), ((now_ms + 86_400_000) / 1000,) * 2)
+    assert store.delete(chunk_id, now_ms) is False
+    assert store.delete(chunk_id, now_ms, now_ms + 90_000_000) is False
+    assert store.delete(chunk_id, now_ms, now_ms + 600_000) is True
+
+
 def test_a_put_and_a_sweep_at_once_never_lose_an_acknowledged_chunk(store):
     data = bytes_of(5000)
     chunk_id = put(store, data)

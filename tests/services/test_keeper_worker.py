@@ -22,7 +22,7 @@ from fluffy.core.metadata.commands import (
     PublishPlacement,
     SetFeatureLevel,
 )
-from fluffy.core.metadata.commands_jobs import AssignJobs, JobOrder, LeaseJobs, RequestScrub
+from fluffy.core.metadata.commands_jobs import AssignJobs, FinishJobs, JobOrder, JobResult, LeaseJobs, RequestScrub
 from fluffy.core.metadata.job_rules import priority_of
 from fluffy.core.metadata.model_jobs import Job
 from fluffy.drivers.clock import SystemClock
@@ -160,6 +160,18 @@ async def test_a_drop_spares_a_file_that_a_put_has_touched_meanwhile(tmp_path: P
         assert world.holds(3, chunk_id) and world.replicas(chunk_id) == (1, 2, 3)
 
 
+async def test_a_file_whose_time_a_wrong_clock_put_far_ahead_is_dropped(tmp_path: Path) -> None:
+    async with world_of_jobs(tmp_path) as world:
+        chunk_id = world.commit("f", DATA, (1, 2, 3))
+        world.cluster.log.apply(DeleteFile(header(), "admin/f", purge=True))
+        assign(world, "drop", 3, chunk_id)
+        ahead_ns = (SystemClock().now_ms() + 86_400_000) * 1_000_000
+        os.utime(world.stores.stores[THREE].path_of(chunk_id), ns=(ahead_ns, ahead_ns))
+        async with working(world.worker(3)):
+            await until(lambda: not jobs(world))
+        assert not world.holds(3, chunk_id) and world.replicas(chunk_id) == (1, 2)
+
+
 @pytest.mark.parametrize(("is_good", "others", "is_kept"), [
     (True, "down", True), (False, "down", False), (True, "up", False)])
 async def test_a_drop_spares_the_last_good_copy_when_the_others_went_after_the_grant(
@@ -190,6 +202,28 @@ async def test_what_a_keeper_before_had_leased_is_done_after_its_death(tmp_path:
         async with working(world.worker(3)):
             await until(lambda: not jobs(world))
         assert world.replicas(chunk_id) == (1, 2, 3)
+
+
+async def test_a_restarted_keeper_learns_of_the_present_before_it_adopts_a_lease(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world_of_jobs(tmp_path) as world:
+        chunk_id = world.commit("f", DATA, (1, 2, 3))
+        world.cluster.log.apply(DeleteFile(header(), "admin/f", purge=True))
+        assign(world, "drop", 3, chunk_id)
+        world.cluster.log.apply(LeaseJobs(by_cluster(), THREE, 4))
+        [job] = jobs(world)
+
+        async def catch_up(deadline: Deadline) -> int:
+            """The keeper before had told that it is done, and a put brought the file again."""
+            world.cluster.log.apply(FinishJobs(
+                by_cluster(), THREE, (JobResult(job.no, job.term, job.attempt, "done"),), 0, 0))
+            return world.cluster.log.machine.seq
+
+        monkeypatch.setattr(world.cluster.log, "barrier", catch_up)
+        async with working(world.worker(3)):
+            await until(lambda: not jobs(world))
+            await asyncio.sleep(0.2)
+        assert world.holds(3, chunk_id)
 
 
 async def test_a_job_ends_at_half_of_its_lease(tmp_path: Path) -> None:

@@ -78,7 +78,9 @@ def _assign_one(work: Working, order: JobOrder) -> str:
     if not _is_possible(work, order):
         return "skipped"
     load = job_table.load(work, order.node_no)
-    if load.queued + load.leased >= QUEUE_JOBS_MAX or job_table.stuck_jobs(work, order.node_no) >= STUCK_JOBS_MAX:
+    # A disk that takes no more copies can still give room: drops go on.
+    is_closed = order.kind in COPYING_KINDS and job_table.stuck_jobs(work, order.node_no) >= STUCK_JOBS_MAX
+    if is_closed or load.queued + load.leased >= QUEUE_JOBS_MAX:
         return "full"
     job_table.insert(work, JobRow(
         work.next_no(), order.kind, order.chunk_id, order.node_no, order.priority, order.cost, order.reason, QUEUED,

@@ -67,7 +67,8 @@ def _refuse_inhabited(work: Working) -> Rejected | None:
         "folders": db.execute("SELECT count(*) FROM entries WHERE parent != 0 OR owner_no != ?",
                               (ADMIN_NO,)).fetchone()[0],
         "deleted": db.execute("SELECT count(*) FROM tombs").fetchone()[0],
-        "uploads": db.execute("SELECT count(*) FROM uploads").fetchone()[0]}
+        "uploads": db.execute("SELECT count(*) FROM uploads").fetchone()[0],
+        "copies being dropped": db.execute("SELECT count(*) FROM drops WHERE done_ms = 0").fetchone()[0]}
     there = [f"{count} {what}" for what, count in found.items() if count]
     if not there:
         return None

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 
 from fluffy.base.checks import invariant
 from fluffy.base.ids import NodeNo
-from fluffy.core.metadata.job_rules import JOB_KINDS, QUEUE_JOBS_MAX
+from fluffy.core.metadata.job_rules import COPYING_KINDS, JOB_KINDS, QUEUE_JOBS_MAX
 
 WINDOWS: Mapping[str, int] = {"repair": 512, "drain": 256, "drop": 191, "rebalance": 64, "scrub": 1}
 invariant(sorted(WINDOWS) == sorted(JOB_KINDS), "every class has a window")
@@ -22,13 +22,15 @@ class Room:
     """What still fits into the queues. One plan takes from it as it gives out jobs."""
 
     def __init__(self, queued: Mapping[tuple[NodeNo, str], int], closed: Collection[NodeNo] = ()) -> None:
-        """`queued`: what is there; `closed`: nodes with so many stuck jobs that they get no more."""
+        """`queued`: what is there; `closed`: nodes with so many stuck jobs that they get no more copies to make."""
         self._queued = dict(queued)
         self._closed = frozenset(closed)
 
     def of(self, node_no: NodeNo, kind: str) -> int:
         """So many more jobs of a kind may be assigned to a node now."""
-        return 0 if node_no in self._closed else max(0, WINDOWS[kind] - self._queued.get((node_no, kind), 0))
+        if kind in COPYING_KINDS and node_no in self._closed:
+            return 0
+        return max(0, WINDOWS[kind] - self._queued.get((node_no, kind), 0))
 
     def take(self, node_no: NodeNo, kind: str) -> bool:
         """Use one place; False when there is none."""

@@ -24,6 +24,9 @@ log = logging.getLogger("fluffy.keeper")
 
 # A scrub's slice ends so long before its job must, because the chunk in hand is finished.
 SCRUB_REST_S = 5.0
+# A file's time so far ahead of a drop's begin was not given by a put since then (a lease is much shorter), but by a
+# clock that was wrong once; it would spare the file for ever.
+TOUCHED_AHEAD_MS = 600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ class JobWork:
         if needed is not None and await self._copier.is_here(needed, stop):
             log.info("drop.kept", extra={"chunk": chunk_id.hex()[:16], "replicas": len(needed.replicas)})
             return Ended("kept")
-        if await in_thread(self._disk, self._store.delete, chunk_id, began_ms):
+        if await in_thread(self._disk, self._store.delete, chunk_id, began_ms, began_ms + TOUCHED_AHEAD_MS):
             return Ended("done")
         return Ended("kept" if await in_thread(self._disk, self._is_there, chunk_id) else "done")
 

@@ -75,6 +75,7 @@ class Worker:
         self._search_again_ms = 0
         self._asked_s: dict[int, float] = {}  # of the jobs of the last lease: when it was asked for
         self._done_s: deque[float] = deque(maxlen=SPEED_JOBS)
+        self._knows_present = False  # whether the own state holds all that was committed before this keeper began
         self._condition = Condition("working on jobs")
         self.counts = {"done": 0, "failed": 0, "late": 0, "stolen": 0}
 
@@ -105,6 +106,10 @@ class Worker:
         state = self._reader.read(queries.cluster_state)
         if state is None or state.feature_level < JOBS_LEVEL:
             return IDLE_REST_S
+        if not self._knows_present:  # an old state's leases may be long over, and what was done under them told
+            await self._log.barrier(Deadline.after(PROPOSE_TIMEOUT_S))
+            self._knows_present = True
+            return 0.0
         self._reap()
         await self._tell_if_due()
         now_ms = max(state.clock_ms, self._clock.now_ms())

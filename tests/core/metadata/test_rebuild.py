@@ -140,6 +140,13 @@ def test_a_cluster_that_holds_anything_is_not_touched(old: MemoryState) -> None:
     assert tree_digest(old.db) == before
 
 
+def test_copies_that_are_being_dropped_are_something(new: MemoryState) -> None:
+    new.db.execute("INSERT INTO drops VALUES (?, 1, 5, 7, 6)", (chunk(1),))
+    new.db.execute("INSERT INTO drops VALUES (?, 2, 5, 0, 0)", (chunk(1),))
+    refused = new.reject(BeginRebuild(header(), REBUILD, "digest"))
+    assert refused.code == "RebuildRefused" and "1 copies being dropped" in refused.message
+
+
 def test_who_is_no_admin_may_not_begin(new: MemoryState) -> None:
     assert new.reject(BeginRebuild(header(UserNo(7)), REBUILD, "digest")).code == "AccessDenied"
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from fluffy.base.ids import ChunkId, NodeNo
-from fluffy.core.metadata import queries
+from fluffy.core.metadata import apply_jobs, queries
 from fluffy.core.metadata.commands import FEATURE_LEVEL
 from fluffy.core.metadata.commands_jobs import AssignJobs, CancelJobs, RetryJobs
 from fluffy.core.metadata.job_rules import STUCK_AFTER_FAILURES
@@ -153,6 +153,19 @@ def test_a_stuck_job_is_tried_again_when_its_chunk_is_elsewhere(state: MemorySta
     do(state, look(state))
     assert state.accept(lease(3)).facts["obsolete"] == 1
     assert state.accept(retry()).facts == {"retried": 0}
+
+
+def test_a_node_with_many_stuck_copies_gets_no_more_of_them_but_may_drop(
+        state: MemoryState, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds, "STUCK_JOBS_MAX", 1)
+    monkeypatch.setattr(apply_jobs, "STUCK_JOBS_MAX", 1)
+    stuck(state)
+    state.accept(put_chunks("admin/d", 31, on=(3, 4, 5)))
+    planned = look(state)
+    assert {(line.kind, line.node_no) for line in planned.orders} == {("repair", 2), ("drop", 3)}
+    do(state, planned)
+    assert ("drop", NodeNo(3), "queued") in [(job.kind, job.node_no, job.state) for job in queries.jobs(state.db)]
+    assert state.accept(assign(order("rebalance", 0, 3))).facts["full"] == 1
 
 
 def test_wishes_become_one_job_for_each_node(state: MemoryState) -> None:
