@@ -253,6 +253,8 @@ class ClusterHttp:
                 yield answer
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise ClusterUnreachable(f"cluster {self.name}: {peer} does not answer ({_reason(error)})") from error
+        except (ValueError, TypeError) as error:  # a header or an address that cannot be sent
+            raise RequestError(f"cluster {self.name}: this cannot be asked ({error})") from error
 
     def _learn_from(self, facts: Mapping[str, Any]) -> None:
         peers, scheme = facts.get("peers"), facts.get("scheme")
@@ -304,7 +306,7 @@ def _error_of(status: int, body: bytes, name: str) -> FluffyError:
     try:
         told = json.loads(body)["error"]
         code, message = str(told.pop("code")), str(told.pop("message"))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         if status in _BY_STATUS:
             return _BY_STATUS[status](f"cluster {name} refuses (HTTP {status})")
         return ClusterUnreachable(f"cluster {name} answers what makes no sense (HTTP {status})")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +29,15 @@ CREATE TABLE IF NOT EXISTS owed (
     UNIQUE (target, path)
 )""",
     "CREATE INDEX IF NOT EXISTS owed_due ON owed (due_ms)",
+    "DROP TABLE IF EXISTS given_up",  # it did not say whose they were
     """
-CREATE TABLE IF NOT EXISTS given_up (
+CREATE TABLE IF NOT EXISTS ended (
     no              INTEGER PRIMARY KEY,
     target          TEXT NOT NULL,
     path            TEXT NOT NULL,
     source          TEXT NOT NULL,
+    source_asker    TEXT NOT NULL,
+    target_asker    TEXT NOT NULL,
     at_ms           INTEGER NOT NULL,
     error           TEXT NOT NULL
 )""")
@@ -60,11 +65,16 @@ class OwedOrders:
             (target, path, source, source_asker, target_asker, now_ms, now_ms)).fetchone()
         return Order(*row)
 
-    def due(self, now_ms: int, limit: int) -> list[Order]:
-        return self._orders("WHERE due_ms <= ? ORDER BY due_ms LIMIT ?", now_ms, limit)
+    def due(self, now_ms: int, limit: int, among: Collection[str]) -> list[Order]:
+        names = json.dumps(list(among))
+        return self._orders("WHERE due_ms <= ? AND target IN (SELECT value FROM json_each(?))"
+                            " AND source IN (SELECT value FROM json_each(?)) ORDER BY due_ms LIMIT ?",
+                            now_ms, names, names, limit)
 
-    def listed(self, limit: int) -> list[Order]:
-        return self._orders("ORDER BY no LIMIT ?", limit)
+    def listed(self, limit: int, askers: Collection[str] | None) -> list[Order]:
+        """The oldest, of these askers; None: of all."""
+        where, values = _of(askers)
+        return self._orders(f"{where} ORDER BY no LIMIT ?", *values, limit)
 
     def count(self) -> int:
         return int(self._db.execute("SELECT count(*) FROM owed").fetchone()[0])
@@ -72,6 +82,11 @@ class OwedOrders:
     def is_owed(self, target: str, path: str) -> bool:
         return self._db.execute("SELECT 1 FROM owed WHERE target = ? AND path = ?",
                                 (target, path)).fetchone() is not None
+
+    def is_owed_between(self, one: str, other: str, path: str) -> bool:
+        """Whether one of the two is owed the file of the other."""
+        return self._db.execute("SELECT 1 FROM owed WHERE path = ? AND ((target = ? AND source = ?) OR"
+                                " (target = ? AND source = ?))", (path, one, other, other, one)).fetchone() is not None
 
     def is_current(self, order: Order) -> bool:
         return self._db.execute("SELECT 1 FROM owed WHERE no = ?", (order.no,)).fetchone() is not None
@@ -89,15 +104,26 @@ class OwedOrders:
     def give_up(self, order: Order, now_ms: int, error: str) -> None:
         self._db.execute("BEGIN IMMEDIATE")
         if self._db.execute("DELETE FROM owed WHERE no = ?", (order.no,)).rowcount:
-            self._db.execute("INSERT INTO given_up (target, path, source, at_ms, error) VALUES (?, ?, ?, ?, ?)",
-                             (order.target, order.path, order.source, now_ms, error))
-            self._db.execute("DELETE FROM given_up WHERE no <= (SELECT max(no) FROM given_up) - ?", (GIVEN_UP_MAX,))
+            self._db.execute("INSERT INTO ended (target, path, source, source_asker, target_asker, at_ms, error)"
+                             " VALUES (?, ?, ?, ?, ?, ?, ?)", (order.target, order.path, order.source,
+                                                               order.source_asker, order.target_asker, now_ms, error))
+            self._db.execute("DELETE FROM ended WHERE no <= (SELECT max(no) FROM ended) - ?", (GIVEN_UP_MAX,))
         self._db.execute("COMMIT")
 
-    def given_up(self, limit: int) -> list[dict[str, Any]]:
-        rows = self._db.execute("SELECT target, path, source, at_ms, error FROM given_up ORDER BY no DESC LIMIT ?",
-                                (limit,))
+    def given_up(self, limit: int, askers: Collection[str] | None) -> list[dict[str, Any]]:
+        """The newest, of these askers; None: of all."""
+        where, values = _of(askers)
+        rows = self._db.execute(f"SELECT target, path, source, at_ms, error FROM ended {where}"
+                                " ORDER BY no DESC LIMIT ?", (*values, limit))
         return [dict(zip(("target", "path", "source", "at_ms", "error"), row, strict=True)) for row in rows]
 
     def _orders(self, rest: str, *values: object) -> list[Order]:
         return [Order(*row) for row in self._db.execute(f"SELECT {_COLUMNS} FROM owed {rest}", values)]
+
+
+def _of(askers: Collection[str] | None) -> tuple[str, tuple[str, ...]]:
+    if askers is None:
+        return "", ()
+    hashes = json.dumps(sorted(askers))
+    return ("WHERE (source_asker IN (SELECT value FROM json_each(?)) OR target_asker IN (SELECT value FROM"
+            " json_each(?)))", (hashes, hashes))

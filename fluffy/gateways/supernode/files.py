@@ -110,6 +110,8 @@ async def put_file(desk: SupernodeDesk, call: Call) -> Answer:
     copies = call.number("copies", 1, COPIES_MAX, least=1)
     if copies > 1 and cluster != BEST:
         raise QuerySyntax("copies is for @best; a named cluster keeps the copies that the file has")
+    if COPIES_TAG in dict(parse_qsl(call.headers.get("fluffy-tags", ""), keep_blank_values=True)):
+        raise QuerySyntax(f"the tag {COPIES_TAG} is the supernode's: leave it out, and say copies=N for several copies")
     places = await places_to_write(desk, call, cluster, path, copies)
     if len(places) == 1 and copies == 1 and not call.flag("proxy"):
         return await _redirect(desk, call, places[0], "PUT")
@@ -121,7 +123,7 @@ async def _put_to(desk: SupernodeDesk, call: Call, places: list[Place], copies: 
     """To the first, and from there to the others."""
     wanted = " ".join(sorted(place.cluster for place in places)) if len(places) > 1 else None
     tags = _tags_with(call.headers.get("fluffy-tags"), wanted)
-    async with desk.copier.lock(places[0].path.text):
+    async with desk.copier.locked((place.cluster for place in places), places[0].path.text):
         first, stored = await _write_first(desk, call, places, tags)
         orders = _owe(desk, first, [place for place in places if place is not first])
     done, owed = await _make_good(desk, orders)
@@ -161,7 +163,7 @@ async def delete_file(desk: SupernodeDesk, call: Call) -> Answer:
     reachable = [place for place in places if desk.clusters.is_reachable(place.cluster)]
     if not reachable:
         raise ClusterUnreachable(f"cluster {cluster} does not answer now; nothing was deleted", cluster=cluster)
-    async with desk.copier.lock(path.text):
+    async with desk.copier.locked((place.cluster for place in places), path.text):
         deleted = await _delete_first(desk, call, reachable[0])
         orders = _owe(desk, reachable[0], [place for place in places if place is not reachable[0]])
     done, owed = await _make_good(desk, orders)

@@ -25,6 +25,7 @@ def gauges_of(desk: SupernodeDesk) -> dict[str, tuple[str, float]]:
                                     sum(follower.rejects for follower in followers.values())),
         "supernode_owed": ("Copies and deletions that are owed to clusters.", desk.orders.count()),
         "supernode_owed_done": ("Of these, carried out since the start.", desk.copier.carried_out),
+        "supernode_owed_given_up": ("Of these, given up since the start; /v1/owed says why.", desk.copier.given_up),
         "supernode_cache_bytes": ("Bytes of files that are kept.", desk.cache.kept_bytes),
         "supernode_cache_hits": ("Blocks of files that were served from the cache, since the start.", desk.cache.hits),
         "supernode_cache_misses": ("Blocks of files that were fetched, since the start.", desk.cache.misses),

@@ -60,6 +60,9 @@ class JoinedClusters:
         found = self.followers.get(name)
         return found is not None and found.is_reachable
 
+    def reachable(self) -> list[str]:
+        return [name for name, follower in self.followers.items() if follower.is_reachable]
+
     def coverage(self, name: str) -> Coverage:
         return coverage_of(name, self.followers[name].contact, self.clock.monotonic_s())
 

@@ -102,7 +102,8 @@ async def places_to_write(desk: SupernodeDesk, call: Call, cluster: str, path: R
     askers = await desk.askers_of(call)
     names = await clusters_of(desk, call, cluster, path)
     if cluster == BEST and copies > len(names):
-        free = [name for name, asker in askers.items() if name not in names and asker.role != "readonly"]
+        free = [name for name, asker in askers.items() if name not in names and asker.role != "readonly"
+                and await row_at(desk, name, path) is None]  # what is there and no copy is somebody's file
         names += best_clusters(desk.clusters.candidates(free), call.body.length, copies - len(names))
     places = [Place(askers[name], path) for name in names]
     places.sort(key=lambda place: (not desk.clusters.is_reachable(place.cluster), _is_late(desk, place)))
@@ -118,8 +119,21 @@ async def clusters_of(desk: SupernodeDesk, call: Call, cluster: str, path: Remot
     askers = await desk.askers_of(call)
     if cluster == BEST:
         found = await find_copies(desk, call, path)
-        names = [place.cluster for place, _ in found] + [name for _, row in found for name in copies_of(row)]
-    else:
-        asker = await desk.asker_in(call, cluster)
-        names = [cluster, *(copies_of(await row_at(desk, cluster, path)) if asker.sight.sees(path.text) else ())]
-    return [name for name in dict.fromkeys(names) if name in askers]
+        if not found:
+            return []
+        cluster = found[0][0].cluster
+    asker = await desk.asker_in(call, cluster)
+    if not asker.sight.sees(path.text):
+        return [cluster]
+    return [cluster, *[name for name in askers if name != cluster and await _is_copy(desk, cluster, name, path)]]
+
+
+async def _is_copy(desk: SupernodeDesk, one: str, other: str, path: RemotePath) -> bool:
+    """Whether the files of the two clusters are one: each names the other, or this supernode made one of the other.
+
+    What one side says alone is not believed: who may write here may not move others to change what is there.
+    """
+    if desk.orders.is_owed_between(one, other, path.text):
+        return True
+    return (other in copies_of(await row_at(desk, one, path))
+            and one in copies_of(await row_at(desk, other, path)))

@@ -69,11 +69,11 @@ async def get_openapi(desk: SupernodeDesk, call: Call) -> Answer:
 
 
 async def list_owed(desk: SupernodeDesk, call: Call) -> Answer:
-    """GET /v1/owed: one's own orders; the operator sees all."""
+    """GET /v1/owed: one's own orders, and those that were given up; the operator sees all."""
     mine = {asker.token_hash for asker in (await desk.askers_of(call)).values()}
-    orders = [order for order in desk.orders.listed(LISTED_MAX)
-              if not mine or {order.source_asker, order.target_asker} & mine]
-    return json_answer({"owed": [_order_json(order) for order in orders]})
+    askers = mine or None
+    return json_answer({"owed": [_order_json(order) for order in desk.orders.listed(LISTED_MAX, askers)],
+                        "given_up": [_ended_json(ended) for ended in desk.orders.given_up(LISTED_MAX, askers)]})
 
 
 async def list_dead_letters(desk: SupernodeDesk, call: Call) -> Answer:
@@ -109,3 +109,8 @@ async def leave(desk: SupernodeDesk, call: Call) -> Answer:
 def _order_json(order: Order) -> dict[str, Any]:
     return {"to": f"{order.target}:/{order.path}", "from": f"{order.source}:/{order.path}",
             "since": rfc3339(order.made_ms), "attempts": order.attempts, "error": order.error or None}
+
+
+def _ended_json(ended: dict[str, Any]) -> dict[str, Any]:
+    return {"to": f"{ended['target']}:/{ended['path']}", "from": f"{ended['source']}:/{ended['path']}",
+            "at": rfc3339(ended["at_ms"]), "error": ended["error"]}

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+import re
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
@@ -29,6 +31,9 @@ MOST_WAIT_MS = 30_000
 ASK_S = 5.0
 # A copy of any size, at some speed.
 MOVE_S = 3600.0
+REASON_CHARS_MAX = 500
+_META_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}\Z")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +55,14 @@ class OwedStore(Protocol):
     """The durable queue: one order for each (target, path), the newest. Calls block briefly."""
 
     def owe(self, target: str, path: str, source: str, source_asker: str, target_asker: str, now_ms: int) -> Order: ...
-    def due(self, now_ms: int, limit: int) -> list[Order]: ...
-    def listed(self, limit: int) -> list[Order]: ...
+    def due(self, now_ms: int, limit: int, among: Collection[str]) -> list[Order]:
+        """Of those whose both clusters are `among` these."""
+
+    def listed(self, limit: int, askers: Collection[str] | None) -> list[Order]: ...
+    def given_up(self, limit: int, askers: Collection[str] | None) -> list[dict[str, Any]]: ...
     def count(self) -> int: ...
     def is_owed(self, target: str, path: str) -> bool: ...
+    def is_owed_between(self, one: str, other: str, path: str) -> bool: ...
     def is_current(self, order: Order) -> bool: ...
     def forget(self, target: str, path: str) -> None: ...
     def done(self, order: Order) -> None: ...
@@ -77,7 +86,7 @@ class Clusters(Protocol):
     def mover(self, name: str) -> FileMover | None:
         """None: there is no such cluster (any more)."""
 
-    def is_reachable(self, name: str) -> bool: ...
+    def reachable(self) -> list[str]: ...
 
 
 class Copier:
@@ -87,24 +96,32 @@ class Copier:
         self._store = store
         self._clusters = clusters
         self._clock = clock
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self.carried_out = 0
         self.given_up = 0
 
-    def lock(self, path: str) -> asyncio.Lock:
+    def lock(self, cluster: str, path: str) -> asyncio.Lock:
         """Held by whoever writes the file or its copies: what is newer must not be overtaken by what is owed."""
-        return self._locks.setdefault(path, asyncio.Lock())
+        return self._locks.setdefault((cluster, path), asyncio.Lock())
+
+    @asynccontextmanager
+    async def locked(self, clusters: Iterable[str], path: str) -> AsyncIterator[None]:
+        """The file in all these clusters."""
+        async with AsyncExitStack() as stack:
+            for cluster in sorted(set(clusters)):
+                await stack.enter_async_context(self.lock(cluster, path))
+            yield
 
     async def run(self) -> None:
         while True:
-            for order in self._store.due(self._clock.now_ms(), DUE_MAX):
-                if self._clusters.is_reachable(order.target) and self._clusters.is_reachable(order.source):
+            for order in self._store.due(self._clock.now_ms(), DUE_MAX, self._clusters.reachable()):
+                if not self.lock(order.target, order.path).locked():  # somebody writes it now: others need not wait
                     await self.make_good(order)
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def make_good(self, order: Order) -> bool:
         """Carry out one order; whether it is done. Failures that may pass are tried again later."""
-        async with self.lock(order.path):
+        async with self.lock(order.target, order.path):
             return not self._store.is_current(order) or await self._make_good(order)
 
     async def _make_good(self, order: Order) -> bool:
@@ -115,14 +132,15 @@ class Copier:
                 raise RequestError("the cluster is not joined any more")
             await alike(source, target, order)
         except FluffyError as error:
+            reason = _reason(error)
             if error.facts.get("retry", error.retry) == "never" and not isinstance(error, ClusterUnreachable):
                 log.warning("owed.given_up", extra={"target": order.target, "path": order.path,
-                                                    "reason": error.message})
-                self._store.give_up(order, now_ms, error.message)
+                                                    "reason": reason})
+                self._store.give_up(order, now_ms, reason)
                 self.given_up += 1
                 return False
             wait_ms = min(FIRST_WAIT_MS << min(order.attempts, 10), MOST_WAIT_MS)
-            self._store.later(order, now_ms + wait_ms, error.message)
+            self._store.later(order, now_ms + wait_ms, reason)
             return False
         self._store.done(order)
         self.carried_out += 1
@@ -139,32 +157,89 @@ async def alike(source: FileMover, target: FileMover, order: Order) -> None:
             await target.ask("DELETE", f"/v1/files/{path}", ask, asker=order.target_asker,
                              request_id=f"owed-{order.made_ms}-{order.no}")
         return
-    if copy is not None and _same(model, copy):
+    if copy is not None and model.is_as(copy):
         return
-    headers = {"Content-Type": str(model.get("content_type") or "application/octet-stream"),
-               "Fluffy-Tags": urlencode(_texts(model.get("tags")))}
-    headers |= {f"Fluffy-Meta-{key}": value for key, value in _texts(model.get("meta")).items()
-                if not key.startswith("@")}
-    if isinstance(model.get("blake3"), str):
-        headers["Fluffy-Blake3"] = str(model["blake3"])
+    headers = {"Content-Type": model.content_type, "Fluffy-Tags": urlencode(model.tags)}
+    headers |= {f"Fluffy-Meta-{key}": value for key, value in model.meta.items()}
+    if model.blake3 is not None:
+        headers["Fluffy-Blake3"] = model.blake3
     move = Deadline.after(MOVE_S)
-    body = source.read(f"/v1/files/{path}?generation={int(model['generation'])}", move, asker=order.source_asker)
+    body = source.read(f"/v1/files/{path}?generation={model.generation}", move, asker=order.source_asker)
     await target.write(f"/v1/files/{path}", body, move, asker=order.target_asker, headers=headers)
 
 
-async def _info(cluster: FileMover, path: str, asker: str, deadline: Deadline) -> Mapping[str, Any] | None:
-    """What is known of the file; None: there is none."""
+@dataclass(frozen=True, slots=True)
+class _File:
+    """What a cluster tells of a file, as far as it can be told to another cluster."""
+
+    generation: int
+    size: int
+    blake3: str | None
+    content_type: str
+    tags: Mapping[str, str]
+    meta: Mapping[str, str]
+
+    def is_as(self, copy: _File) -> bool:
+        return self.blake3 is not None and all(
+            getattr(self, name) == getattr(copy, name) for name in ("blake3", "size", "content_type", "tags"))
+
+
+async def _info(cluster: FileMover, path: str, asker: str, deadline: Deadline) -> _File | None:
+    """What is known of the file; None: there is none. Raises RequestError for what makes no sense."""
     try:
         found = await cluster.ask("GET", f"/v1/info/{path}", deadline, asker=asker)
     except NotFound:
         return None
-    return found if found.get("kind") == "file" else None
+    if found.get("kind") != "file":
+        return None
+    blake3 = found.get("blake3")
+    return _File(_whole(found, "generation"), _whole(found, "size"),
+                 None if blake3 is None else _line(blake3, "blake3"),
+                 _line(found.get("content_type") or "application/octet-stream", "content_type"),
+                 _texts(found, "tags"), _meta(found))
 
 
-def _same(model: Mapping[str, Any], copy: Mapping[str, Any]) -> bool:
-    return model.get("blake3") is not None and all(
-        model.get(name) == copy.get(name) for name in ("blake3", "size", "content_type", "tags"))
+def _whole(found: Mapping[str, Any], name: str) -> int:
+    value = found.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+        raise _nonsense(name)
+    return value
 
 
-def _texts(value: Any) -> dict[str, str]:
-    return {str(key): str(text) for key, text in value.items()} if isinstance(value, Mapping) else {}
+def _line(value: Any, name: str) -> str:
+    """A text that can be a header: no control characters, nothing that is no Unicode."""
+    if not isinstance(value, str) or _CONTROL.search(value) or not _is_unicode(value):
+        raise _nonsense(name)
+    return value
+
+
+def _texts(found: Mapping[str, Any], name: str) -> dict[str, str]:
+    value = found.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(
+            isinstance(text, str) and _is_unicode(key) and _is_unicode(text) for key, text in value.items()):
+        raise _nonsense(name)
+    return value
+
+
+def _meta(found: Mapping[str, Any]) -> dict[str, str]:
+    """Without what the cluster keeps for itself."""
+    told = {key: _line(text, "meta") for key, text in _texts(found, "meta").items() if not key.startswith("@")}
+    if not all(_META_NAME.match(key) for key in told):
+        raise _nonsense("meta")
+    return told
+
+
+def _is_unicode(text: str) -> bool:
+    """No half of a surrogate pair, which JSON can hold and UTF-8 cannot."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _nonsense(name: str) -> RequestError:
+    return RequestError(f"a cluster tells of the file what makes no sense (field {name})")
+
+
+def _reason(error: FluffyError) -> str:
+    """A cluster's words, fit to be kept."""
+    return error.message[:REASON_CHARS_MAX].encode(errors="replace").decode()
