@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from blake3 import blake3
 
-from fluffy.base.errors import FrameCorrupt, PreconditionFailed, Unauthenticated
+from fluffy.base.errors import FrameCorrupt, PreconditionFailed, RequestMalformed, Unauthenticated
 from fluffy.base.units import MINUTE_MS
 
 T = TypeVar("T")
@@ -80,13 +80,15 @@ def encode_question(question: JoinQuestion, key: bytes) -> bytes:
 
 
 def decode_question(value: Mapping[str, Any], key: bytes, now_ms: int) -> JoinQuestion:
-    """Raises Unauthenticated without a good proof, FrameCorrupt for what is not a question, PreconditionFailed for one
-    that is too old or from the future.
+    """Raises Unauthenticated without a good proof, FrameCorrupt or RequestMalformed for what is not a question,
+    PreconditionFailed for one that is too old or from the future.
     """
-    found = _opened(value, key, b"question")
     try:
+        found = _opened(value, key, b"question")
         question = JoinQuestion(_record(Newcomer, found["node"]), _text(found["cluster"]), _number(found["at_ms"]),
                                 _text(found["nonce"]))
+    except RecursionError as error:  # of a stranger: no proof has been looked at
+        raise RequestMalformed("the question of a machine that wants to join is nested too deeply") from error
     except (KeyError, TypeError, ValueError) as error:
         raise FrameCorrupt("the question of a machine that wants to join is not readable") from error
     if abs(now_ms - question.at_ms) > AGE_MAX_MS:

@@ -98,6 +98,8 @@ class _Reader:
         parser.ProcessingInstructionHandler = _refuse
         self._parser = parser
         self._open: list[Element] = []
+        # The pieces of text of each open element: they may be many.
+        self._texts: list[list[str]] = []
         self._root: Element | None = None
         self._elements = 0
 
@@ -122,13 +124,14 @@ class _Reader:
         else:
             self._root = element
         self._open.append(element)
+        self._texts.append([])
 
     def _end(self, _name: str) -> None:
-        self._open.pop()
+        self._open.pop().text = "".join(self._texts.pop())
 
     def _text(self, text: str) -> None:
         if self._open:
-            self._open[-1].text += text
+            self._texts[-1].append(text)
 
 
 def _refuse(*_: object) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from fluffy.base.errors import FrameCorrupt, PreconditionFailed, Unauthenticated
+from fluffy.base.errors import FrameCorrupt, PreconditionFailed, RequestMalformed, Unauthenticated
 from fluffy.base.ids import ChunkId, NodeNo
 from fluffy.base.units import MINUTE_MS
 from fluffy.core.metadata import queries
@@ -70,6 +70,26 @@ async def test_without_the_secret_nobody_joins_and_nobody_answers(door: Door) ->
         decode_answer(encode_answer(answer, "n", wrong), "n", KEY)
     with pytest.raises(Unauthenticated):
         decode_answer(encode_answer(answer, "an older question's", KEY), "n", KEY)
+
+
+async def test_a_stranger_s_nested_question_is_malformed_and_no_bug(door: Door) -> None:
+    deep = b'{"node":' + b"[" * 900 + b"]" * 900 + b',"proof":"x"}'
+    deeper = b'{"node":' + b"[" * 7_000 + b"]" * 7_000 + b',"proof":"x"}'
+    async with aiohttp.ClientSession() as stranger:
+        for body in (deep, deeper):
+            async with stranger.post(door.url + "/v1/join", data=body) as answer:
+                assert answer.status in (400, 401), await answer.read()
+    assert not door.bugs
+
+
+def test_nesting_beyond_the_stack_is_malformed() -> None:
+    node: list[Any] = []
+    for _ in range(200_000):
+        node = [node]
+    with pytest.raises(RequestMalformed):
+        decode_question({"node": node, "proof": "x"}, KEY, 0)
+    while node:  # a deep list is taken apart from outside
+        node = node.pop()
 
 
 async def test_old_questions_and_other_clusters_are_refused(door: Door) -> None:

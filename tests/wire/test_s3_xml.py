@@ -49,6 +49,16 @@ def test_what_documents_have_is_read() -> None:
         parse_xml(b"<a/>", bytes_max=3)
 
 
+def test_text_in_many_pieces_is_gathered_once() -> None:
+    def seconds(pieces: int) -> float:
+        data = b"<a>" + b"x<!---->" * pieces + b"</a>"
+        began_s = time.process_time()
+        assert parse_xml(data).text == "x" * pieces
+        return time.process_time() - began_s
+    few = min(seconds(40_000) for _ in range(3))
+    assert min(seconds(400_000) for _ in range(3)) < 30 * few
+
+
 @given(st.binary(max_size=300) | st.text(alphabet="<>/ab&;![]-?='\" ", max_size=80).map(str.encode))
 @settings(max_examples=200)
 def test_reading_never_ends_in_another_way(data: bytes) -> None:

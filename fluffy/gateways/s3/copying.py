@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fluffy.base.errors import AccessDenied, QuerySyntax
+from fluffy.base.errors import QuerySyntax
 from fluffy.base.units import GIB
 from fluffy.core.access.policy import Act
 from fluffy.core.metadata.commands_s3 import CopyObject
@@ -18,8 +18,8 @@ from fluffy.gateways.s3.answers import iso_ms, shown_etag, xml_answer
 from fluffy.gateways.s3.call import S3Call
 from fluffy.gateways.s3.door import S3Door
 from fluffy.gateways.s3.naming import acl_of, content_type_of, meta_of, refuse_unbuilt, tags_of
-from fluffy.gateways.s3.reading import checksum_headers
-from fluffy.gateways.s3.versions import id_of, missing, read_version, stored_headers
+from fluffy.gateways.s3.reading import checksum_headers, find_version
+from fluffy.gateways.s3.versions import id_of, stored_headers
 from fluffy.gateways.s3.writing import write_conditions
 from fluffy.gateways.s3.writing_paths import object_path_of
 from fluffy.wire.conditions import ReadConditions, evaluate
@@ -102,21 +102,9 @@ async def find_source(door: S3Door, call: S3Call) -> Source:
         source.query = {"versionId": decoded(value)}
     # The newest state: a copy is a change, and what it copies may have been put a moment ago through another node.
     call.point = source.point = await door.desk.gate.point("strong", None, call.deadline)
-    facts = door.bucket_facts(bucket)
-    version = await read_version(door, source, facts, has_bytes=False)
-    _check_right(door, source, version)
-    if version is None:
-        raise missing(source)
-    _check_conditions(call, version)
-    return Source(facts, source, version)
-
-
-def _check_right(door: S3Door, source: S3Call, version: FileVersion | None) -> None:
-    try:
-        door.allow(source, Act.READ)
-    except AccessDenied:
-        if version is None or version.meta.get(ACL) != "public-read":
-            raise
+    found = await find_version(door, source, has_bytes=False)
+    _check_conditions(call, found.version)
+    return Source(found.facts, source, found.version)
 
 
 def _check_conditions(call: S3Call, version: FileVersion) -> None:

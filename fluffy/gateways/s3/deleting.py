@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from fluffy.gateways.s3.answers import empty_answer, matched_etag, xml_answer
 from fluffy.gateways.s3.call import S3Call
 from fluffy.gateways.s3.door import S3Door
 from fluffy.gateways.s3.errors import s3_error
+from fluffy.gateways.s3.multipart import LOOP_XML_BYTES_MAX
 from fluffy.gateways.s3.versions import MARKER_HEADERS, NULL_VERSION, VERSION_HEADER, parse_version_id, shown_id
 from fluffy.wire.s3_documents import DELETE_BYTES_MAX, parse_delete
 from fluffy.wire.s3_errors import S3Error
@@ -63,7 +65,7 @@ async def delete_objects(door: S3Door, call: S3Call) -> Answer:
     if not call.watch.is_promised and "x-amz-trailer" not in call.headers:
         raise S3Error("InvalidRequest", 400, "Missing required header for this request: Content-MD5 OR"
                                              " x-amz-checksum-*")
-    asked = parse_delete(data)
+    asked = parse_delete(data) if len(data) <= LOOP_XML_BYTES_MAX else await asyncio.to_thread(parse_delete, data)
     items = [_Item(key, version_id, etag or "") for key, version_id, etag in asked.objects]
     await _delete(door, call, facts, items)
     return xml_answer("DeleteResult", [_line(item) for item in items if item.error is not None or not asked.quiet])
@@ -84,13 +86,15 @@ async def _delete(door: S3Door, call: S3Call, facts: BucketFacts, items: Sequenc
         # Whether the bucket has versions is asked of the newest state: it decides what is deleted for good.
         await door.desk.gate.point("strong", None, call.deadline)
         facts = door.bucket_facts(call.bucket)
-    possible = [item for item in items if _can_be(call.bucket, item.key)]
-    # Where no version ever had an id, `null` is the object as such.
-    whole = [item for item in possible if item.version_id is None
-             or (item.version_id == shown_id(NULL_ID) and not facts.versioning)]
+    whole: list[_Item] = []
+    versions: list[_Item] = []
+    for item in items:
+        if _can_be(call.bucket, item.key):
+            # Where no version ever had an id, `null` is the object as such.
+            is_whole = item.version_id is None or (item.version_id == shown_id(NULL_ID) and not facts.versioning)
+            (whole if is_whole else versions).append(item)
     if whole:
         await _delete_objects(door, call, whole)
-    versions = [item for item in possible if item not in whole]
     if versions:
         await _delete_versions(door, call, versions)
 

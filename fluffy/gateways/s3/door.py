@@ -159,7 +159,7 @@ class S3Door:
     def _take_body(self, call: S3Call, signed: Signed | None, signing: SigningKey | None) -> None:
         """Take the framing off the body, and know what was said of it."""
         kind, payload = PayloadKind.UNSIGNED, None
-        if signed is not None:
+        if signed is not None and call.operation.is_signed:  # else nobody has checked what it claims
             kind = signed.payload_kind
             payload = signed.payload if kind is PayloadKind.HASHED else None
         elif call.headers.get("x-amz-content-sha256") == PayloadKind.UNSIGNED_CHUNKS_TRAILER.value:
@@ -197,11 +197,16 @@ class S3Door:
         name = call.bucket if bucket is None else bucket
         facts = self.bucket_facts(name)
         if call.is_anonymous:
-            if not (act is Act.READ and facts.acl in PUBLIC_ACLS):
-                raise AccessDenied("Access Denied")
-        else:
-            self.desk.allow(call, act, RemotePath((name,)))
+            raise AccessDenied("Access Denied")
+        self.desk.allow(call, act, RemotePath((name,)))
         return facts
+
+    def allow_public(self, call: S3Call) -> BucketFacts:
+        """As `allow` to read; the objects of a public bucket, as they are now, everybody may read and list."""
+        facts = self.bucket_facts(call.bucket)
+        if facts.acl in PUBLIC_ACLS and "versionId" not in call.query:
+            return facts
+        return self.allow(call, Act.READ)
 
     async def read_body(self, call: S3Call, bytes_max: int) -> bytes:
         """The whole of a small body, checked. Raises S3Error."""

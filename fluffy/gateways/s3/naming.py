@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
@@ -26,6 +27,9 @@ _NOT_BUILT = (
 STORAGE_CLASSES = frozenset({"STANDARD", "REDUCED_REDUNDANCY"})
 PRIVATE_ACLS = frozenset({"private", "bucket-owner-full-control", "bucket-owner-read", "aws-exec-read"})
 _CONTENT_TYPE_BYTES_MAX = 256
+# What can stand in a header: forms bring other characters too.
+_META_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+\Z")
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def refuse_unbuilt(headers: Mapping[str, str]) -> None:
@@ -54,7 +58,7 @@ def content_type_of(headers: Mapping[str, str]) -> str:
 def meta_of(headers: Mapping[str, str]) -> dict[str, str]:
     """What is kept of the headers of a put: users' metadata, content headers, an ACL. Raises S3Error."""
     refuse_unbuilt(headers)
-    meta = {name.removeprefix(META_PREFIX): _valid(text, name) for name, text in headers.items()
+    meta = {_meta_name(name): _valid(text, name) for name, text in headers.items()
             if name.startswith(META_PREFIX) and len(name) > len(META_PREFIX)}
     if sum(len(name) + len(text.encode()) for name, text in meta.items()) > META_BYTES_MAX:
         raise S3Error("MetadataTooLarge", 400, "Your metadata headers exceed the maximum allowed metadata size",
@@ -104,7 +108,17 @@ def tags_of(headers: Mapping[str, str]) -> dict[str, str]:
     return checked_tags(pairs, tags_max=OBJECT_TAGS_MAX)
 
 
+def _meta_name(header: str) -> str:
+    name = header.removeprefix(META_PREFIX)
+    if _META_NAME.match(name) is None:
+        raise S3Error("InvalidArgument", 400, "the name of a metadata header has a character that headers cannot have",
+                      ArgumentName=header[:100])
+    return name
+
+
 def _valid(text: str, name: str) -> str:
+    if _CONTROLS.search(text) is not None:
+        raise S3Error("InvalidArgument", 400, f"the header {name} has a control character", ArgumentName=name)
     try:
         text.encode()
     except UnicodeEncodeError as error:

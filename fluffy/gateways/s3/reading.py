@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from fluffy.base.errors import AccessDenied, QuerySyntax, RangeIllegal
-from fluffy.core.access.policy import Act
 from fluffy.core.metadata.model import FileVersion
 from fluffy.core.metadata.own_meta import ACL, OWN, SUM, said
 from fluffy.core.metadata.queries_objects import BucketFacts
@@ -60,28 +59,26 @@ async def get_object(door: S3Door, call: S3Call) -> Answer:
         return Answer(status, headers, Occupied(download, stack.pop_all()), length)
 
 
-async def find_version(door: S3Door, call: S3Call) -> Found:
-    """The version that the call means. Raises AccessDenied, S3Error: NoSuchBucket, NoSuchKey, NoSuchVersion."""
+async def find_version(door: S3Door, call: S3Call, *, has_bytes: bool = True) -> Found:
+    """The version that the call means. Raises AccessDenied, S3Error: NoSuchBucket, NoSuchKey, NoSuchVersion.
+
+    `has_bytes` False: only what is said of it.
+    """
     facts = door.bucket_facts(call.bucket)
     denied: AccessDenied | None = None
     try:
-        door.allow(call, Act.READ)
+        door.allow_public(call)
     except AccessDenied as error:
         denied = error
-    version = await _read(door, call, facts, denied)
+    try:
+        version = await read_version(door, call, facts, has_bytes=has_bytes)
+    except S3Error as error:  # there is a delete marker: who may not read does not hear of it
+        raise denied or error from error
     if denied is not None and (version is None or version.meta.get(ACL) != "public-read"):
         raise denied
     if version is None:
         raise missing(call)
     return Found(facts, version)
-
-
-async def _read(door: S3Door, call: S3Call, facts: BucketFacts, denied: AccessDenied | None) -> FileVersion | None:
-    """Raises `denied` rather than to tell that there is a delete marker."""
-    try:
-        return await read_version(door, call, facts)
-    except S3Error as error:
-        raise denied or error from error
 
 
 def _checked(call: S3Call, version: FileVersion) -> int:

@@ -129,6 +129,64 @@ async def test_strangers_read_public_buckets_and_nothing_else(s3: S3) -> None:
     await s3.run(work)
 
 
+async def test_of_a_public_bucket_only_the_objects_are_public(s3: S3) -> None:
+    pair = await s3.add_key("admin", "ADMINKEY")
+    native = s3.native
+    async with native.client.post(f"{native.url}/v1/admin/users", json={"name": "bob"}) as answer:
+        assert answer.status == 201
+    bob = await s3.add_key("bob", "BOBKEY")
+
+    def work() -> None:
+        client = s3.client(pair)
+        client.create_bucket(Bucket="open-bucket")
+        client.put_bucket_versioning(Bucket="open-bucket", VersioningConfiguration={"Status": "Enabled"})
+        old = client.put_object(Bucket="open-bucket", Key="a", Body=b"old")["VersionId"]
+        shown = client.put_object(Bucket="open-bucket", Key="a", Body=b"shown", ACL="public-read")["VersionId"]
+        client.put_object(Bucket="open-bucket", Key="a", Body=b"cat", Tagging="x=1")
+        client.put_bucket_tagging(Bucket="open-bucket", Tagging={"TagSet": [{"Key": "k", "Value": "v"}]})
+        client.put_bucket_acl(Bucket="open-bucket", ACL="public-read")
+        of_object = {"Bucket": "open-bucket", "Key": "a"}
+        for other in (s3.client(None), s3.client(bob)):
+            assert other.get_object(**of_object)["Body"].read() == b"cat"
+            assert other.list_objects_v2(Bucket="open-bucket")["KeyCount"] == 1
+            assert other.head_bucket(Bucket="open-bucket")
+            assert other.get_object(**of_object, VersionId=shown)["Body"].read() == b"shown"
+            for refused in (
+                    lambda other=other: other.get_object(**of_object, VersionId=old),
+                    lambda other=other: other.get_object(**of_object, VersionId="7777777"),
+                    lambda other=other: other.get_object_attributes(
+                        **of_object, VersionId=old, ObjectAttributes=["ETag"]),
+                    lambda other=other: other.get_object_acl(**of_object),
+                    lambda other=other: other.get_object_tagging(**of_object),
+                    lambda other=other: other.get_bucket_tagging(Bucket="open-bucket"),
+                    lambda other=other: other.get_bucket_acl(Bucket="open-bucket"),
+                    lambda other=other: other.get_bucket_cors(Bucket="open-bucket"),
+                    lambda other=other: other.get_bucket_lifecycle_configuration(Bucket="open-bucket"),
+                    lambda other=other: other.get_bucket_versioning(Bucket="open-bucket"),
+                    lambda other=other: other.list_object_versions(Bucket="open-bucket"),
+                    lambda other=other: other.list_multipart_uploads(Bucket="open-bucket")):
+                assert failure(refused) == (403, "AccessDenied")
+        assert client.get_object(**of_object, VersionId=old)["Body"].read() == b"old"
+        client.delete_object(**of_object)
+        client.put_bucket_acl(Bucket="open-bucket", ACL="private")
+        theirs = s3.client(bob)
+        theirs.create_bucket(Bucket="bobs-bucket")
+        for source in ("open-bucket/a", "open-bucket/nothing"):
+            assert failure(lambda source=source: theirs.copy_object(Bucket="bobs-bucket", Key="b", CopySource=source)) \
+                == (403, "AccessDenied")
+    await s3.run(work)
+
+
+@pytest.mark.parametrize(("method", "target"), [("OPTIONS", "/admin"), ("OPTIONS", "/admin/a"), ("POST", "/admin")])
+async def test_claims_that_nobody_checks_do_not_count(s3: S3, method: str, target: str) -> None:
+    claims = {"Authorization": "AWS4-HMAC-SHA256 Credential=X/20260101/r/s3/aws4_request, "
+                               "SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature=" + "0" * 64,
+              "x-amz-date": "20260101T000000Z", "x-amz-content-sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+              "x-amz-decoded-content-length": "5", "Content-Type": "multipart/form-data; boundary=b"}
+    status, body = await s3.run(lambda: ask(s3, method, target, claims, b"5\r\nabcde\r\n0\r\n\r\n"))
+    assert 400 <= status < 500, body
+
+
 async def test_a_disabled_user_s_pair_and_a_deleted_one_end_at_once(s3: S3) -> None:
     native = s3.native
     async with native.client.post(f"{native.url}/v1/admin/users", json={"name": "bob"}) as answer:
@@ -183,7 +241,7 @@ BAD: list[tuple[str, str, dict[str, str], int]] = [
     ("GET", "/admin/" + "x" * 3000, {}, 400), ("GET", "/" + "b" * 600, {}, 404), ("GET", "/admin/a//b", {}, 400),
     ("GET", "/admin?max-keys=-1", {}, 400), ("GET", "/admin?max-keys=x", {}, 400),
     ("GET", "/admin?list-type=3", {}, 400),
-    ("GET", "/admin/a?versionId=x", {}, 400), ("GET", "/admin/a?partNumber=0", {}, 404),
+    ("GET", "/admin/a?versionId=x", {}, 403), ("GET", "/admin/a?partNumber=0", {}, 404),
     ("GET", "/admin?list-type=2&continuation-token=%ff", {}, 400),
 ]
 

@@ -110,6 +110,23 @@ async def test_what_the_policy_does_not_allow_is_refused(s3: S3) -> None:
     await with_bucket(s3, work)
 
 
+@pytest.mark.parametrize(("name", "value"), [
+    ("Content-Type", "text/x\r\nA: b"), ("Cache-Control", "a\nb"), ("x-amz-meta-who", "a\r\nb"),
+    ("x-amz-meta-who", "\x00"), ("x-amz-meta-who", "\x7f"), ("x-amz-meta-w o", "x"), ("x-amz-meta-wü", "x"),
+    ("x-amz-meta-w:", "x"), ("x-amz-website-redirect-location", "/a\rb")])
+async def test_what_cannot_stand_in_a_header_is_refused(s3: S3, name: str, value: str) -> None:
+    def work(client: Any) -> None:
+        form = client.generate_presigned_post("form", "k", Fields={name: value}, Conditions=[{name: value}])
+        status, _, body = post(form["url"], form["fields"], b"x")
+        assert status == 400 and b"<Code>InvalidArgument</Code>" in body, body
+        assert failure(lambda: client.get_object(Bucket="form", Key="k")) == (404, "NoSuchKey")
+        form = client.generate_presigned_post("form", "k", Fields={"x-amz-meta-who": "a\tü"},
+                                              Conditions=[{"x-amz-meta-who": "a\tü"}])
+        assert post(form["url"], form["fields"], b"x")[0] == 204
+        assert client.get_object(Bucket="form", Key="k")["Body"].read() == b"x"
+    await with_bucket(s3, work)
+
+
 @given(st.binary(max_size=200), st.integers(1, 50))
 @settings(max_examples=100)
 def test_a_file_may_hold_anything_but_its_boundary(data: bytes, step: int) -> None:

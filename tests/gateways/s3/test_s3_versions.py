@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from fluffy.gateways.s3 import deleting
 from tests.support.s3_door import S3, failure, running_s3
 
 
@@ -153,6 +155,26 @@ async def test_many_are_deleted_at_once(s3: S3) -> None:
         assert [(line["Key"], line["Code"]) for line in done["Errors"]] == [("c", "InvalidArgument")]
         assert bucket.lines() == [("b", deleted["b"]["DeleteMarkerVersionId"], True, True), ("b", two, False, False)]
     await with_bucket(s3, work)
+
+
+async def test_many_versions_are_deleted_without_comparing_each_with_each(s3: S3, monkeypatch: Any) -> None:
+    compared: list[object] = []
+    monkeypatch.setattr(deleting._Item, "__eq__", lambda one, other: bool(compared.append(other)) or one is other)
+    threads: list[str] = []
+    parse = deleting.parse_delete
+    monkeypatch.setattr(deleting, "parse_delete",
+                        lambda data: threads.append(threading.current_thread().name) or parse(data))
+
+    def work(bucket: Bucket) -> None:
+        bucket.status("Enabled")
+        bucket.put("a", b"1")
+        objects = [{"Key": f"k{number}" + "x" * 200} for number in range(300)]
+        bucket.client.delete_objects(Bucket="vers", Delete={"Objects": [
+            *objects, *({"Key": "a", "VersionId": str(number + 1_000_000)} for number in range(300))]})
+        bucket.client.delete_objects(Bucket="vers", Delete={"Objects": [{"Key": "a"}]})
+    await with_bucket(s3, work)
+    assert not compared
+    assert len(threads) == 2 and threads[0] != "MainThread" and threads[1] == "MainThread"
 
 
 async def test_pages_of_versions(s3: S3) -> None:
