@@ -167,23 +167,36 @@ async def test_of_a_public_bucket_only_the_objects_are_public(s3: S3) -> None:
                     lambda other=other: other.list_multipart_uploads(Bucket="open-bucket")):
                 assert failure(refused) == (403, "AccessDenied")
         assert client.get_object(**of_object, VersionId=old)["Body"].read() == b"old"
-        client.delete_object(**of_object)
-        client.put_bucket_acl(Bucket="open-bucket", ACL="private")
-        theirs = s3.client(bob)
-        theirs.create_bucket(Bucket="bobs-bucket")
-        for source in ("open-bucket/a", "open-bucket/nothing"):
-            assert failure(lambda source=source: theirs.copy_object(Bucket="bobs-bucket", Key="b", CopySource=source)) \
+    await s3.run(work)
+
+
+async def test_a_copy_s_source_tells_nothing_to_who_may_not_read_it(s3: S3) -> None:
+    pair = await s3.add_key("admin", "ADMINKEY")
+    native = s3.native
+    async with native.client.post(f"{native.url}/v1/admin/users", json={"name": "bob"}) as answer:
+        assert answer.status == 201
+    bob = await s3.add_key("bob", "BOBKEY")
+
+    def work() -> None:
+        client, theirs = s3.client(pair), s3.client(bob)
+        client.create_bucket(Bucket="shut-bucket")
+        client.put_bucket_versioning(Bucket="shut-bucket", VersioningConfiguration={"Status": "Enabled"})
+        client.put_object(Bucket="shut-bucket", Key="a", Body=b"cat")
+        marker = client.delete_object(Bucket="shut-bucket", Key="a")["VersionId"]
+        for source in ("shut-bucket/a", f"shut-bucket/a?versionId={marker}", "shut-bucket/nothing"):
+            assert failure(lambda source=source: theirs.copy_object(Bucket="bob", Key="b", CopySource=source)) \
                 == (403, "AccessDenied")
     await s3.run(work)
 
 
 @pytest.mark.parametrize(("method", "target"), [("OPTIONS", "/admin"), ("OPTIONS", "/admin/a"), ("POST", "/admin")])
 async def test_claims_that_nobody_checks_do_not_count(s3: S3, method: str, target: str) -> None:
-    claims = {"Authorization": "AWS4-HMAC-SHA256 Credential=X/20260101/r/s3/aws4_request, "
-                               "SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature=" + "0" * 64,
-              "x-amz-date": "20260101T000000Z", "x-amz-content-sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
-              "x-amz-decoded-content-length": "5", "Content-Type": "multipart/form-data; boundary=b"}
-    status, body = await s3.run(lambda: ask(s3, method, target, claims, b"5\r\nabcde\r\n0\r\n\r\n"))
+    url = f"{s3.url}{target}"
+    claims = signed(KeyPair("MADEUP", "a secret"), method, url, x_amz_decoded_content_length="5",
+                    content_type="multipart/form-data; boundary=b")
+    claims["X-Amz-Content-SHA256"] = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+    chunk = b"5;chunk-signature=" + b"0" * 64 + b"\r\nabcde\r\n0;chunk-signature=" + b"0" * 64 + b"\r\n\r\n"
+    status, body = await s3.run(lambda: ask(s3, method, target, claims, chunk))
     assert 400 <= status < 500, body
 
 
