@@ -29,10 +29,10 @@ LAUGHS = b"""<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY lol "lol">
     b"<x " + b" ".join(b"a%d='1'" % number for number in range(17)) + b"/>",
     b"<x>" + b"<y/>" * XML_ELEMENTS_MAX + b"</x>"])
 def test_what_documents_never_have_is_refused(data: bytes) -> None:
-    began_s = time.perf_counter()
+    began_s = time.thread_time()
     with pytest.raises(MalformedXml):
         parse_xml(data)
-    assert time.perf_counter() - began_s < 2
+    assert time.thread_time() - began_s < 2
 
 
 def test_what_documents_have_is_read() -> None:
@@ -143,9 +143,9 @@ def test_ten_thousand_parts_with_every_checksum_fit() -> None:
             + b"=</ChecksumSHA256><ChecksumCRC32>AAAAAA==</ChecksumCRC32></Part>")
     parts = b"".join(part % number for number in range(1, 10_001))
     data = b"<CompleteMultipartUpload>" + parts + b"</CompleteMultipartUpload>"
-    began_s = time.perf_counter()
+    began_s = time.thread_time()
     assert len(documents.parse_complete(data)) == 10_000
-    assert time.perf_counter() - began_s < 2
+    assert time.thread_time() - began_s < 2
 
 
 def tagging(*pairs: tuple[str, str]) -> bytes:
