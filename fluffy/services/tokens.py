@@ -42,6 +42,8 @@ class TokenMaker:
     def _make(self, purpose: bytes, request_id: RequestId) -> Token:
         secret = blake3(purpose + b"\x00" + request_id, key=self._key).digest(TOKEN_BYTES)
         text = base64.urlsafe_b64encode(secret).decode()
+        if text[0] == "-":  # a command line would take it for an option
+            text = "A" + text[1:]
         return Token(text, hash_of(text))
 
 
