@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.faults import backup_restore, forced_cluster, lost_metadata
 from tests.support.cluster import Cluster
+
+# A drill waits for the cluster by bounds of its own, and says what was missing.
+pytestmark = pytest.mark.timeout(400)
 
 MakeCluster = Callable[..., Cluster]
 SEED = 20_261_130

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.faults import (
     all_kills,
     bad_chunks,
@@ -20,6 +22,9 @@ from tests.faults import (
     whole_files,
 )
 from tests.support.cluster import Cluster
+
+# A drill waits for the cluster by bounds of its own, and says what was missing.
+pytestmark = pytest.mark.timeout(400)
 
 MakeCluster = Callable[..., Cluster]
 SEED = 20_240_611

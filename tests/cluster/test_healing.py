@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.faults import bit_rot, returning_node, slow_node
 from tests.support.cluster import Cluster
+
+# A drill waits for the cluster by bounds of its own, and says what was missing.
+pytestmark = pytest.mark.timeout(400)
 
 MakeCluster = Callable[..., Cluster]
 SEED = 20_240_611

@@ -6,8 +6,13 @@ import os
 import time
 from collections.abc import Callable
 
+import pytest
+
 from tests.faults.bad_chunks import chunk_files, missing_copies
 from tests.support.cluster import Cluster
+
+# A drill waits for the cluster by bounds of its own, and says what was missing.
+pytestmark = pytest.mark.timeout(400)
 
 MakeCluster = Callable[..., Cluster]
 

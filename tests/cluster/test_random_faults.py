@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from fluffy.core.metadata.commands_jobs import FinishJobs, JobResult, LeaseJobs
 from fluffy.core.metadata.outcomes import Accepted
 from tests.faults import random_faults, two_dead
@@ -11,6 +13,9 @@ from tests.faults.ground import Ground
 from tests.faults.lease_audit import Audit
 from tests.support.cluster import NAMES, Cluster
 from tests.support.local_log import header
+
+# A drill waits for the cluster by bounds of its own, and says what was missing.
+pytestmark = pytest.mark.timeout(400)
 
 SEED = 20_240_611
 MINUTES = 0.1

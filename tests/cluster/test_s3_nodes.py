@@ -7,9 +7,14 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from fluffy.services.s3_keys import KeyPair
 from tests.support.cluster import Cluster
 from tests.support.s3_door import client
+
+# A drill waits for the cluster by bounds of its own, and says what was missing.
+pytestmark = pytest.mark.timeout(400)
 
 PAIR = KeyPair("NODESKEY", "a-secret-of-nodes")
 LARGE_BYTES = 20 << 20
