@@ -28,8 +28,8 @@ _SUMS = _ROWS.replace(", no ", ", CASE version_no WHEN 0 THEN (SELECT files FROM
                       " ELSE 0 END ")
 _SUMS_FROM = f"{_SUMS} WHERE parent = ? AND key >= ? ORDER BY key LIMIT ?"
 _SUMS_AFTER = f"{_SUMS} WHERE parent = ? AND key > ? ORDER BY key LIMIT ?"
-# A walk that may end at its first object begins with few rows, and reads twice as many each time.
-GROUP_STEP_ROWS = 16
+# A walk that goes from group to group reads few rows where one begins, and twice as many each time after.
+GROUP_STEP_ROWS = 4
 STEP_ROWS_MAX = 1_024
 _SURROGATES = range(0xD800, 0xE000)
 _LAST_CHARACTER = 0x10FFFF
@@ -290,6 +290,8 @@ def _skip(db: sqlite3.Connection, levels: list[_Level], behind: str) -> None:
     text = behind[len(level.base):]
     level.at = bisect_left(level.rows, text, lo=level.at, key=itemgetter(0))
     if level.at == len(level.rows) and not level.is_last:
+        # Long groups: what would be read behind the first of its rows is skipped as well.
+        level.step = level.step_first
         level.read(db, text, _FROM)
 
 

@@ -53,4 +53,5 @@ def canonical_id(user_no: int) -> str:
 
 
 def owner_nodes(user_no: int, name: str) -> list[Node]:
-    return [("ID", canonical_id(user_no)), ("DisplayName", name)]
+    """`name`: what the user logs in with; empty: who asks is not to hear it."""
+    return [("ID", canonical_id(user_no)), ("DisplayName", name or None)]

@@ -12,7 +12,7 @@ from fluffy.core.metadata.packing import s3_etag
 from fluffy.core.metadata.queries_files import owner_name
 from fluffy.core.metadata.queries_objects import ObjectPage
 from fluffy.gateways.http.exchange import Answer
-from fluffy.gateways.s3.answers import canonical_id, iso_ms
+from fluffy.gateways.s3.answers import iso_ms, owner_nodes
 from fluffy.gateways.s3.buckets import number
 from fluffy.gateways.s3.call import S3Call
 from fluffy.gateways.s3.door import S3Door
@@ -113,12 +113,14 @@ def _said(call: S3Call, asked: _Asked) -> list[Node]:
 
 async def _read(door: S3Door, call: S3Call, asked: _Asked) -> tuple[ObjectPage, dict[int, str]]:
     facts = door.allow_public(call)
+    # Names are those that people log in with: not for whoever only sees the bucket because it is public.
+    has_names = not call.is_anonymous and door.desk.sees(call.user, call.bucket)
 
     def look(db: sqlite3.Connection) -> tuple[ObjectPage, dict[int, str]]:
         page = queries_objects.list_objects(
             db, facts.bucket_no, prefix=asked.prefix, delimiter=asked.delimiter, after=asked.after, limit=asked.limit)
         numbers = {row[4] for row in page.rows if len(row) > 1} if asked.has_owners else set()
-        return page, {no: owner_name(db, no) for no in sorted(numbers)}
+        return page, {no: owner_name(db, no) if has_names else "" for no in sorted(numbers)}
 
     return await door.desk.reader.read_in_thread(look, call.deadline)
 
@@ -126,8 +128,7 @@ async def _read(door: S3Door, call: S3Call, asked: _Asked) -> tuple[ObjectPage, 
 def _answer(head: Sequence[Node], page: ObjectPage, asked: _Asked, owners: dict[int, str]) -> Answer:
     """A thousand lines are written by hand: a general writer takes four times as long."""
     encode = quote_key if asked.encode is quote_key else escape
-    shown = {no: f"<Owner><ID>{canonical_id(no)}</ID><DisplayName>{escape(name)}</DisplayName></Owner>"
-             for no, name in owners.items()}
+    shown = {no: f"<Owner>{render_part(owner_nodes(no, name))}</Owner>" for no, name in owners.items()}
     lines: list[str] = []
     groups: list[str] = []
     for row in page.rows:

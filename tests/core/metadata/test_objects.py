@@ -207,6 +207,26 @@ def test_a_page_is_what_sorting_all_keys_would_give(names: set[str], data: st.Da
     db.close()
 
 
+@pytest.mark.parametrize("per_group", [1, 3, 20])
+@pytest.mark.parametrize("delimiter", ["/", "-"])
+def test_a_page_of_groups_reads_little_of_each(per_group: int, delimiter: str) -> None:
+    groups = 100
+    db = _tree({f"g{group:03}{delimiter}{number}" for group in range(2 * groups) for number in range(per_group)})
+    steps = 0
+
+    def count_steps() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    db.set_progress_handler(count_steps, 100)
+    page = queries_objects.list_objects(db, 1, prefix="", delimiter=delimiter, after="", limit=groups)
+    db.set_progress_handler(None, 0)
+    assert len(page.rows) == groups and page.next == page.rows[-1][0]
+    assert steps < 1.5 * groups, "hundreds of steps of the database"
+    db.close()
+
+
 def _sorted_page(names: set[str], prefix: str, delimiter: str, after: str, limit: int) -> tuple[list[str], str | None]:
     """The slow oracle."""
     shown: list[str] = []

@@ -149,6 +149,10 @@ async def test_of_a_public_bucket_only_the_objects_are_public(s3: S3) -> None:
         for other in (s3.client(None), s3.client(bob)):
             assert other.get_object(**of_object)["Body"].read() == b"cat"
             assert other.list_objects_v2(Bucket="open-bucket")["KeyCount"] == 1
+            owners = [page["Contents"][0]["Owner"] for page in (
+                other.list_objects(Bucket="open-bucket"),
+                other.list_objects_v2(Bucket="open-bucket", FetchOwner=True))]
+            assert [[*owner] for owner in owners] == [["ID"], ["ID"]], "strangers hear no name to log in with"
             assert other.head_bucket(Bucket="open-bucket")
             assert other.get_object(**of_object, VersionId=shown)["Body"].read() == b"shown"
             for refused in (
