@@ -28,7 +28,8 @@ CREATE TABLE IF NOT EXISTS owed (
     error           TEXT NOT NULL,       -- of the last attempt; '': none
     UNIQUE (target, path)
 )""",
-    "CREATE INDEX IF NOT EXISTS owed_due ON owed (due_ms)",
+    "DROP INDEX IF EXISTS owed_due",
+    "CREATE INDEX IF NOT EXISTS owed_due_to ON owed (target, due_ms)",
     "DROP TABLE IF EXISTS given_up",  # it did not say whose they were
     """
 CREATE TABLE IF NOT EXISTS ended (
@@ -67,9 +68,9 @@ class OwedOrders:
 
     def due(self, now_ms: int, limit: int, among: Collection[str]) -> list[Order]:
         names = json.dumps(list(among))
-        return self._orders("WHERE due_ms <= ? AND target IN (SELECT value FROM json_each(?))"
-                            " AND source IN (SELECT value FROM json_each(?)) ORDER BY due_ms LIMIT ?",
-                            now_ms, names, names, limit)
+        return [order for target in sorted(among) for order in self._orders(
+            "WHERE target = ? AND due_ms <= ? AND source IN (SELECT value FROM json_each(?)) ORDER BY due_ms LIMIT ?",
+            target, now_ms, names, limit)]
 
     def listed(self, limit: int, askers: Collection[str] | None) -> list[Order]:
         """The oldest, of these askers; None: of all."""
@@ -78,6 +79,14 @@ class OwedOrders:
 
     def count(self) -> int:
         return int(self._db.execute("SELECT count(*) FROM owed").fetchone()[0])
+
+    def aside(self, joined: Collection[str]) -> dict[str, int]:
+        names = json.dumps(list(joined))
+        rows = self._db.execute(
+            "SELECT CASE WHEN target IN (SELECT value FROM json_each(?1)) THEN source ELSE target END AS gone, count(*)"
+            " FROM owed WHERE NOT (target IN (SELECT value FROM json_each(?1)) AND source IN"
+            " (SELECT value FROM json_each(?1))) GROUP BY gone ORDER BY gone", (names,))
+        return {str(name): int(count) for name, count in rows}
 
     def is_owed(self, target: str, path: str) -> bool:
         return self._db.execute("SELECT 1 FROM owed WHERE target = ? AND path = ?",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -125,3 +126,51 @@ def test_ones_own_are_listed_however_many_others_have(orders: OwedOrders) -> Non
     orders.owe("beta", "b/mine", "alpha", "x", "mine", 1)
     assert [order.path for order in orders.listed(5, {"mine"})] == ["b/mine"]
     assert len(orders.given_up(5, {"mine"})) == 1 and len(orders.given_up(5, None)) == 5
+
+
+async def test_a_long_one_delays_no_other_and_few_run_at_once(door: SupernodeDoor,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    client, gate, begun = door.clusters["beta"].client, asyncio.Event(), []
+    true_write = client.write
+
+    async def write(target: str, *rest: Any, **more: Any) -> Mapping[str, Any]:
+        begun.append(target)
+        if "long" in target:
+            await gate.wait()
+        return await true_write(target, *rest, **more)
+
+    monkeypatch.setattr(client, "write", write)
+    names = ["long0", "long1", "long2", "short", *(f"long{number}" for number in range(3, 8))]
+    for name in names:
+        await door.clusters["alpha"].admin.must("PUT", f"/v1/files/admin/{name}", b"x" * 20_000)
+        owe(door, name)
+    await until(lambda: not door.desk.orders.is_owed("beta", "admin/short"))
+    await until(lambda: len(begun) == owing.AT_ONCE_PER_CLUSTER + 1)
+    await asyncio.sleep(0.1)
+    assert len(begun) == owing.AT_ONCE_PER_CLUSTER + 1
+    gate.set()
+    await door.all_made_good()
+    assert sorted(begun) == sorted(f"/v1/files/admin/{name}" for name in names)
+
+
+async def test_what_waits_for_a_cluster_that_left_is_put_aside_and_told(door: SupernodeDoor) -> None:
+    await door.clusters["alpha"].admin.must("PUT", "/v1/files/admin/f", b"x")
+    gone = door.desk.clusters.remove("beta")
+    assert gone is not None
+    owe(door, "f")
+    door.desk.orders.owe("alpha", "admin/g", "gamma", "a", "a", 1)
+    assert (await door.must("GET", "/v1/status", OPERATOR))["owed_aside"] == {"beta": 1, "gamma": 1}
+    metrics = (await door.ask("GET", "/metrics", OPERATOR)).body.decode()
+    assert 'fluffy_supernode_owed_aside{node="supernode",worker="0"} 2.0' in metrics
+    listed = (await door.must("GET", "/v1/owed", OPERATOR))["owed"]
+    assert [line.get("aside") for line in listed] == ["beta", "gamma"]
+    door.desk.clusters.add(gone)
+    await until(lambda: not door.desk.orders.is_owed("beta", "admin/f"))
+    assert (await door.must("GET", "/v1/status", OPERATOR))["owed_aside"] == {"gamma": 1}
+
+
+def test_many_due_for_one_cluster_leave_room_for_the_others(orders: OwedOrders) -> None:
+    for number in range(50):
+        orders.owe("slow", f"b/{number}", "here", "a", "a", 1)
+    orders.owe("there", "b/f", "here", "a", "a", 2)
+    assert [order.target for order in orders.due(3, 2, ["here", "slow", "there"])] == ["slow", "slow", "there"]

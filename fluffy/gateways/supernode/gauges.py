@@ -24,6 +24,8 @@ def gauges_of(desk: SupernodeDesk) -> dict[str, tuple[str, float]]:
         "supernode_rows_rejected": ("Rows that were none and were set aside, since the start.",
                                     sum(follower.rejects for follower in followers.values())),
         "supernode_owed": ("Copies and deletions that are owed to clusters.", desk.orders.count()),
+        "supernode_owed_aside": ("Of these, the ones that wait for a cluster that is not joined (any more).",
+                                 sum(desk.copier.aside().values())),
         "supernode_owed_done": ("Of these, carried out since the start.", desk.copier.carried_out),
         "supernode_owed_given_up": ("Of these, given up since the start; /v1/owed says why.", desk.copier.given_up),
         "supernode_cache_bytes": ("Bytes of files that are kept.", desk.cache.kept_bytes),

@@ -63,6 +63,9 @@ class JoinedClusters:
     def reachable(self) -> list[str]:
         return [name for name, follower in self.followers.items() if follower.is_reachable]
 
+    def names(self) -> list[str]:
+        return list(self.by_name)
+
     def coverage(self, name: str) -> Coverage:
         return coverage_of(name, self.followers[name].contact, self.clock.monotonic_s())
 

@@ -53,7 +53,7 @@ async def _clusters(desk: SupernodeDesk, call: Call) -> list[dict[str, Any]]:
 async def get_status(desk: SupernodeDesk, call: Call) -> Answer:
     """GET /v1/status"""
     return json_answer({
-        "node": "supernode", "version": __version__, "owed": desk.orders.count(),
+        "node": "supernode", "version": __version__, "owed": desk.orders.count(), "owed_aside": desk.copier.aside(),
         "cache": {"bytes": desk.cache.kept_bytes, "hits": desk.cache.hits, "misses": desk.cache.misses},
         "clusters": await _clusters(desk, call)})
 
@@ -72,7 +72,7 @@ async def list_owed(desk: SupernodeDesk, call: Call) -> Answer:
     """GET /v1/owed: one's own orders, and those that were given up; the operator sees all."""
     mine = {asker.token_hash for asker in (await desk.askers_of(call)).values()}
     askers = mine or None
-    return json_answer({"owed": [_order_json(order) for order in desk.orders.listed(LISTED_MAX, askers)],
+    return json_answer({"owed": [_order_json(desk, order) for order in desk.orders.listed(LISTED_MAX, askers)],
                         "given_up": [_ended_json(ended) for ended in desk.orders.given_up(LISTED_MAX, askers)]})
 
 
@@ -106,9 +106,11 @@ async def leave(desk: SupernodeDesk, call: Call) -> Answer:
     return json_answer({"cluster": name, "joined": False})
 
 
-def _order_json(order: Order) -> dict[str, Any]:
-    return {"to": f"{order.target}:/{order.path}", "from": f"{order.source}:/{order.path}",
+def _order_json(desk: SupernodeDesk, order: Order) -> dict[str, Any]:
+    line = {"to": f"{order.target}:/{order.path}", "from": f"{order.source}:/{order.path}",
             "since": rfc3339(order.made_ms), "attempts": order.attempts, "error": order.error or None}
+    gone = next((name for name in (order.target, order.source) if name not in desk.clusters.by_name), None)
+    return line if gone is None else line | {"aside": gone}
 
 
 def _ended_json(ended: dict[str, Any]) -> dict[str, Any]:

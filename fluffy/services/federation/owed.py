@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from fluffy.ports import Clock
 log = logging.getLogger("fluffy.supernode")
 
 LOOK_EVERY_S = 0.5
+# At once to each cluster: one large file delays neither the small ones nor other clusters.
+AT_ONCE_PER_CLUSTER = 4
 DUE_MAX = 100
 FIRST_WAIT_MS = 500
 MOST_WAIT_MS = 30_000
@@ -56,11 +59,15 @@ class OwedStore(Protocol):
 
     def owe(self, target: str, path: str, source: str, source_asker: str, target_asker: str, now_ms: int) -> Order: ...
     def due(self, now_ms: int, limit: int, among: Collection[str]) -> list[Order]:
-        """Of those whose both clusters are `among` these."""
+        """Of those whose both clusters are `among` these; at most `limit` for each target, the longest due first."""
 
     def listed(self, limit: int, askers: Collection[str] | None) -> list[Order]: ...
     def given_up(self, limit: int, askers: Collection[str] | None) -> list[dict[str, Any]]: ...
     def count(self) -> int: ...
+
+    def aside(self, joined: Collection[str]) -> dict[str, int]:
+        """How many orders wait for a cluster that is none of these, by cluster."""
+
     def is_owed(self, target: str, path: str) -> bool: ...
     def is_owed_between(self, one: str, other: str, path: str) -> bool: ...
     def is_current(self, order: Order) -> bool: ...
@@ -88,15 +95,22 @@ class Clusters(Protocol):
 
     def reachable(self) -> list[str]: ...
 
+    def names(self) -> list[str]:
+        """All that are joined."""
+
 
 class Copier:
-    """Carries out orders. `run` it; `make_good` does one at once."""
+    """Carries out orders. `run` it; `make_good` does one at once.
+
+    What is owed to or from a cluster that left is put aside: kept, told of, and carried out if the cluster joins again.
+    """
 
     def __init__(self, store: OwedStore, clusters: Clusters, clock: Clock) -> None:
         self._store = store
         self._clusters = clusters
         self._clock = clock
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._running: dict[tuple[str, str], asyncio.Task[bool]] = {}
         self.carried_out = 0
         self.given_up = 0
 
@@ -113,11 +127,29 @@ class Copier:
             yield
 
     async def run(self) -> None:
-        while True:
-            for order in self._store.due(self._clock.now_ms(), DUE_MAX, self._clusters.reachable()):
-                if not self.lock(order.target, order.path).locked():  # somebody writes it now: others need not wait
-                    await self.make_good(order)
-            await asyncio.sleep(LOOK_EVERY_S)
+        """For ever. Several at a time; one that is long, or being written, delays no other."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._begin_due(group)
+                if self._running:
+                    await asyncio.wait(self._running.values(), timeout=LOOK_EVERY_S,
+                                       return_when=asyncio.FIRST_COMPLETED)
+                else:
+                    await asyncio.sleep(LOOK_EVERY_S)
+
+    def aside(self) -> dict[str, int]:
+        """How many orders wait for clusters that are not joined (any more), by cluster."""
+        return self._store.aside(self._clusters.names())
+
+    def _begin_due(self, group: asyncio.TaskGroup) -> None:
+        self._running = {place: task for place, task in self._running.items() if not task.done()}
+        busy = Counter(target for target, _ in self._running)
+        for order in self._store.due(self._clock.now_ms(), DUE_MAX, self._clusters.reachable()):
+            place = order.target, order.path
+            is_begun = place in self._running or self.lock(*place).locked()  # or somebody writes it now
+            if not is_begun and busy[order.target] < AT_ONCE_PER_CLUSTER:
+                busy[order.target] += 1
+                self._running[place] = group.create_task(self.make_good(order))
 
     async def make_good(self, order: Order) -> bool:
         """Carry out one order; whether it is done. Failures that may pass are tried again later."""
