@@ -11,6 +11,7 @@ from blake3 import blake3
 
 from fluffy.core.metadata.commands import AddToken
 from fluffy.core.metadata.commands_people import AddUser, SetGrant
+from tests.support.described import faults
 from tests.support.local_log import ADMIN_TOKEN, header
 from tests.support.native_door import Door
 
@@ -46,15 +47,21 @@ class Asker:
     token: str | None
 
     async def ask(self, method: str, target: str, body: Any = None, **headers: str) -> Told:
-        """`body`: bytes as they are, anything else as JSON; None: none. `target`: with its query, encoded."""
+        """`body`: bytes as they are, anything else as JSON; None: none. `target`: with its query, encoded.
+
+        Every answer must be as the API's description says.
+        """
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.token is not None:
             sent["Authorization"] = f"Bearer {self.token}"
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         async with aiohttp.ClientSession() as session, session.request(
                 method, self.door.url + target, data=data, headers=sent) as answer:
-            told = {name.lower(): value for name, value in answer.headers.items()}
-            return Told(answer.status, told, await answer.read())
+            told = Told(answer.status, {name.lower(): value for name, value in answer.headers.items()},
+                        await answer.read())
+        found = faults(method, target, told.status, told.headers.get("content-type", ""), told.body)
+        assert not found, found
+        return told
 
     async def must(self, method: str, target: str, body: Any = None, **headers: str) -> Any:
         """The JSON of an answer that has to be a success."""

@@ -7,7 +7,7 @@ answers 501 with a sentence, behind the same credential as everything else.
 from __future__ import annotations
 
 from fluffy.core.access.policy import Act
-from fluffy.gateways.native import changes, cluster, search
+from fluffy.gateways.native import changes, cluster, schemas, schemas_cluster, schemas_tree, search
 from fluffy.gateways.native.parameters import AFTER, LIMIT
 from fluffy.gateways.native.routes_disaster import DISASTER
 from fluffy.gateways.native.routes_federation import FEDERATION
@@ -40,19 +40,23 @@ BUILT: tuple[Route, ...] = (
               Parameter("since", "text", "changed at or after: 2026-07-01 or 2026-07-01T12:30:00Z"),
               Parameter("until", "text", "changed at or before; a day is meant whole"),
               Parameter("everywhere", "flag", "1: in all clusters, by a supernode that this cluster knows"), LIMIT,
-              AFTER)),
+              AFTER), answer=schemas_tree.HITS),
     Route("GET", "/v1/changes", changes.list_changes, "The change feed after a position.", Act.READ, is_read=True,
           query=(Parameter("since", "number", "the last seq that the asker has; 0: from the beginning"), LIMIT,
-                 Parameter("wait_s", "number", "wait up to this long when there is nothing new, at most 30"))),
-    Route("GET", "/v1/status", cluster.get_status, "The cluster as this node sees it.", Act.SEE_CLUSTER, is_read=True),
+                 Parameter("wait_s", "number", "wait up to this long when there is nothing new, at most 30")),
+          answer=schemas_tree.CHANGES, refuses=(410,)),
+    Route("GET", "/v1/status", cluster.get_status, "The cluster as this node sees it.", Act.SEE_CLUSTER, is_read=True,
+          answer=schemas_cluster.STATUS),
     Route("GET", "/v1/nodes", cluster.get_nodes, "The nodes, their state, links and load.", Act.SEE_CLUSTER,
-          is_read=True),
-    Route("GET", "/metrics", cluster.get_metrics, "Counters of this gateway for Prometheus.", Act.SEE_CLUSTER),
-    Route("GET", "/healthz", cluster.healthz, "200 while this process is alive.", None),
-    Route("GET", "/readyz", cluster.readyz, "200 when this node has a leader and is caught up.", None),
+          is_read=True, answer=schemas_cluster.NODES),
+    Route("GET", "/metrics", cluster.get_metrics, "Counters of this gateway for Prometheus.", Act.SEE_CLUSTER,
+          gives="text/plain"),
+    Route("GET", "/healthz", cluster.healthz, "200 while this process is alive.", None, answer=schemas_cluster.HEALTH),
+    Route("GET", "/readyz", cluster.readyz, "200 when this node has a leader and is caught up.", None,
+          answer=schemas_cluster.READY),
     Route("POST", "/v1/admin/checkpoint", cluster.make_checkpoint, "Make a checkpoint of this node's state now.",
-          Act.OPERATE),
-    Route("GET", "/v1/openapi.json", cluster.get_openapi, "This description.", Act.SEE_CLUSTER),
+          Act.OPERATE, answer=schemas_cluster.CHECKPOINT),
+    Route("GET", "/v1/openapi.json", cluster.get_openapi, "This description.", Act.SEE_CLUSTER, answer=schemas.OBJECT),
 )
 
 

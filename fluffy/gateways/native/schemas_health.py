@@ -2,33 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-Schema = Mapping[str, Any]
-
-
-def thing(**fields: Schema) -> Schema:
-    """An object that has all of these."""
-    return {"type": "object", "properties": fields, "required": list(fields)}
-
-
-def listed(items: Schema) -> Schema:
-    return {"type": "array", "items": items}
-
-
-def or_null(schema: Schema) -> Schema:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-NUMBER: Schema = {"type": "integer"}
-TEXT: Schema = {"type": "string"}
-TIME: Schema = {"type": "string", "format": "date-time"}
-FLAG: Schema = {"type": "boolean"}
+from fluffy.gateways.native.schemas import FLAG, NUMBER, TEXT, TIME, Schema, listed, or_null, thing, with_optional
 
 COPIES = thing(chunks=NUMBER, whole=NUMBER, short=NUMBER, endangered=NUMBER, away=NUMBER, lost=NUMBER,
                missing_copies=NUMBER, missing_bytes=NUMBER)
-FILES = thing(files=NUMBER, old_or_deleted=NUMBER, names=listed(TEXT))
+FILES = with_optional(thing(files=NUMBER, old_or_deleted=NUMBER, names=listed(TEXT)), at_least=FLAG)
 FINDING = thing(code=TEXT, severity={"type": "string", "enum": ["critical", "warning", "note"]}, message=TEXT,
                 advice=TEXT, nodes=listed(TEXT), facts={"type": "object"})
 STOP = thing(node=TEXT, safe=FLAG, lines=listed(TEXT), voters=NUMBER, voters_left=NUMBER, writes_go_on=FLAG,

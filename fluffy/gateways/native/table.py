@@ -23,11 +23,12 @@ BodyKind = Literal["none", "bytes", "json"]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One query parameter."""
+    """One query parameter, or a header. `least`: of a number."""
 
     name: str
     kind: Literal["text", "number", "flag"]
     doc: str
+    least: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,10 @@ class Route:
 
     `act`: the right it takes; None: no credential at all (health checks only). READ and WRITE are about a bucket and
     checked by the handler, which knows it; the others by the desk. `is_read`: answered from a point (reads.py).
-    `answer`: the JSON Schema of a success, for the description; None: it is told in docs/API.md only.
+
+    The rest is for the description: `sent`, `answer`: the JSON Schemas of the body and of a success; `gives`: its media
+    type when it is not JSON; `also`: other statuses of a success; `headers`: which it heeds beside those that all do;
+    `refuses`: statuses of refusals beside those that its kind of route has (openapi.py).
     """
 
     method: str
@@ -50,6 +54,11 @@ class Route:
     success: int = 200
     is_built: bool = True
     answer: Mapping[str, Any] | None = None
+    sent: Mapping[str, Any] | None = None
+    gives: str = ""
+    also: tuple[int, ...] = ()
+    headers: tuple[Parameter, ...] = ()
+    refuses: tuple[int, ...] = ()
 
     @property
     def query_names(self) -> tuple[str, ...]:
