@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import uvloop
 
@@ -62,6 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--job-delay", type=parse_duration_ms, default=0,
                         help="for tests: how much longer each copy takes on this node, like 2s")
     parser.add_argument("--no-steal", action="store_true", help="for tests: never take jobs from other nodes' queues")
+    parser.add_argument("--spare", type=int, default=0, metavar="NUMBER",
+                        help="for tests: as leader, plan no copies for the node with this number")
 
 
 def serve(settings: Settings, node: NodeSettings, arguments: argparse.Namespace) -> None:
@@ -99,7 +102,7 @@ async def _keep(settings: Settings, node: NodeSettings, arguments: argparse.Name
         world = KeeperWorld(
             own_no=own_no, own_name=node.name, log=log_client, voters=log_client, reader=reader,
             store=ChunkFiles(node.dir, settings.cluster.fsync), peers=peers, clock=SystemClock(),
-            candidates=_candidates, disk=disk, search=search, manifests=manifests,
+            candidates=partial(_candidates, arguments.spare), disk=disk, search=search, manifests=manifests,
             buffers=BufferPool(CHUNK_PAYLOAD_BYTES_MAX, COPIES_AT_ONCE_MAX),
             scrub_memory=JsonFile(node.dir / "scrub.json"),
             inventory_memory=JsonFile(node.dir / "inventory.json"), users=lambda: users_of(node.dir / "run"),
@@ -122,8 +125,8 @@ async def _keep(settings: Settings, node: NodeSettings, arguments: argparse.Name
             await peers.close()
 
 
-def _candidates(chunk_id: ChunkId, placement: PlacementMap) -> list[NodeNo]:
-    return place(chunk_id, placement, 1, None)
+def _candidates(spared: int, chunk_id: ChunkId, placement: PlacementMap) -> list[NodeNo]:
+    return [no for no in place(chunk_id, placement, 1, None) if no != spared]
 
 
 def main() -> None:

@@ -89,7 +89,8 @@ class Worker:
         if queue is not None and queue.load.queued:
             self._lease()
         elif (any(other.load.stealable for other in queues) and not self._held
-              and should_steal(node.no, queues, queries.placement_map(db), now_ms)):
+              and should_steal(node.no, queues, queries.placement_map(db), now_ms,
+                               lambda victim: queries.cost_of_suiting(db, victim, node.no))):
             self._ask(StealJobs(world.header(node), node.no), lambda _: None)
         world.later(node, world.rng.uniform(0.1, 0.4) + 0.5 * world.is_calm, self._turn)
 

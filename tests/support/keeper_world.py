@@ -67,9 +67,10 @@ class KeeperWorld:
         node = NodeNo(own)
         throttle, buffers = Throttle(self.clock, 600 * MIB, 4), BufferPool(BUFFER_BYTES, 4)
         store = self.stores.stores[node]
-        copier = Copier(node, self.cluster.reader, store, self.stores, self.reports, throttle, self.disk, buffers)
+        copier = Copier(node, self.cluster.reader, store, self.stores, self.reports, throttle, self.disk, buffers,
+                        delay_s)
         scrubber = Scrubber(node, store, self.reports, self.disk, buffers, throttle)
-        return JobWork(self.cluster.reader, store, SystemClock(), self.disk, copier, scrubber, delay_s)
+        return JobWork(self.cluster.reader, store, SystemClock(), self.disk, copier, scrubber)
 
     def worker(self, own: int, delay_s: float = 0.0) -> Worker:
         return Worker(NodeNo(own), self.cluster.log, self.cluster.reader, SystemClock(), self.job_work(own, delay_s),

@@ -22,6 +22,7 @@ from fluffy.core.metadata.job_rules import (
     LEASE_WORK_MS,
     LEASED_ALWAYS,
     LEASED_JOBS_MAX,
+    SEARCH_FIRST_MS,
     STEAL_LOOKED_MAX,
     STEAL_VICTIMS_MAX,
     STEALABLE_KINDS,
@@ -178,12 +179,15 @@ def _search_wait_ms(work: Working, thief: NodeNo, where: Places) -> int:
     """0: the node may look now. Else it has looked in vain just before, as many others do, or is not up."""
     if where.states.get(thief) != CERTAIN_STATE:
         return search_pause_ms(1)
-    searching = dict(work.db.execute("SELECT node_no, search_after_ms FROM job_queues WHERE search_after_ms > ?",
-                                     (work.clock_ms,)).fetchall())
-    if thief in searching:
-        return int(searching[thief]) - work.clock_ms
+    resting = {NodeNo(no): (searches, after_ms) for no, searches, after_ms in work.db.execute(
+        "SELECT node_no, searches, search_after_ms FROM job_queues WHERE search_after_ms > ?", (work.clock_ms,))}
+    if thief in resting:
+        return int(resting[thief][1]) - work.clock_ms
+    # One that rests for long because nothing suits it is in nobody's way: something may suit others.
+    searching = sum(after_ms - search_pause_ms(searches) + SEARCH_FIRST_MS > work.clock_ms
+                    for searches, after_ms in resting.values())
     up = sum(state == CERTAIN_STATE for state in where.states.values())
-    return search_pause_ms(1) if len(searching) >= searchers_max(up) else 0
+    return search_pause_ms(1) if searching >= searchers_max(up) else 0
 
 
 def _searched_in_vain(work: Working, thief: NodeNo) -> Accepted:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from fluffy.base.checks import invariant
 from fluffy.base.ids import NodeNo
-from fluffy.base.units import MIB, MINUTE_MS
+from fluffy.base.units import KIB, MIB, MINUTE_MS
 from fluffy.core.metadata.commands_jobs import LEASE_MS
 
 JOB_KINDS = ("repair", "drain", "rebalance", "drop", "scrub")
@@ -53,12 +53,12 @@ BACK_OFF_MAX_MS = 1 * MINUTE_MS
 
 # Until a node has told how fast it is.
 RATE_UNKNOWN = 50 * MIB
-RATE_MIN = 64 * 1024
+RATE_MIN = 4 * KIB  # a copy of the smallest chunk in some seconds
 RATE_MAX = 1 << 40
 # Of one job beside its bytes: a look-up, a connection, an fsync.
 JOB_OVERHEAD_MS = 20
 # A steal costs a log entry, and another lease.
-TRANSFER_MS = 500
+TRANSFER_MS = 200
 STEAL_JOBS_MAX = 128
 STEAL_LOOKED_MAX = 256
 STEAL_VICTIMS_MAX = 3

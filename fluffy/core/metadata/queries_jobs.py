@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 
 from fluffy.base.ids import ChunkId, NodeNo
 from fluffy.core.metadata.drop_table import DROP_BAR_MS
-from fluffy.core.metadata.job_rules import QueueLoad
+from fluffy.core.metadata.job_rules import STEAL_LOOKED_MAX, QueueLoad
 from fluffy.core.metadata.model_jobs import ChunkLine, ChunkPage, Job, NodeHealth, OpenDrop, Queue, ScrubWish
 from fluffy.core.metadata.packing import pack_nodes, unpack_nodes
 
@@ -197,6 +197,21 @@ def queued_by_kind(db: sqlite3.Connection) -> dict[tuple[NodeNo, str], int]:
     """How many jobs of a kind are queued or leased at each node."""
     return {(NodeNo(node_no), kind): count for node_no, kind, count in db.execute(
         "SELECT node_no, kind, count(*) FROM jobs WHERE state != 'stuck' GROUP BY node_no, kind")}
+
+
+def cost_of_suiting(db: sqlite3.Connection, victim: NodeNo, thief: NodeNo) -> int | None:
+    """What the last job of a queue costs that another node could do: it has neither the chunk nor a job about it.
+
+    None: there is none. (Zones and drops the state looks at when it is asked.)
+    """
+    row = db.execute(
+        "SELECT j.cost FROM (SELECT chunk_id, cost, priority, job_no FROM jobs WHERE node_no = ? AND state = 'queued'"
+        " AND kind IN ('repair', 'drain') ORDER BY priority DESC, job_no DESC LIMIT ?) j"
+        " JOIN chunks c ON c.chunk_id = j.chunk_id WHERE NOT instr(c.replicas, ?)"
+        " AND NOT EXISTS (SELECT 1 FROM jobs o WHERE o.chunk_id = j.chunk_id AND o.node_no = ?)"
+        " ORDER BY j.priority DESC, j.job_no DESC LIMIT 1",
+        (victim, STEAL_LOOKED_MAX, pack_nodes((thief,)), thief)).fetchone()
+    return None if row is None else int(row[0])
 
 
 def stuck_jobs(db: sqlite3.Connection, limit: int) -> tuple[Job, ...]:

@@ -33,10 +33,14 @@ BUSY_REST_S = 0.5
 
 
 class Copier:
-    """Shared by all jobs of a node. `buffers` hold any chunk; their number bounds the copies at a time."""
+    """Shared by all jobs of a node. `buffers` hold any chunk; their number bounds the copies at a time.
+
+    `delay_s`: a test's, how much longer each copy takes.
+    """
 
     def __init__(self, own_no: NodeNo, reader: MetadataReader, store: ChunkStore, peers: NodeClient,
-                 reports: ReplicaReporter, throttle: Throttle, disk: Executor, buffers: Buffers) -> None:
+                 reports: ReplicaReporter, throttle: Throttle, disk: Executor, buffers: Buffers,
+                 delay_s: float = 0.0) -> None:
         self._own_no = own_no
         self._reader = reader
         self._store = store
@@ -45,6 +49,7 @@ class Copier:
         self._throttle = throttle
         self._disk = disk
         self._buffers = buffers
+        self._delay_s = delay_s
         self.copied = 0
         self.copied_bytes = 0
 
@@ -54,6 +59,7 @@ class Copier:
         Raises DiskFull, Overloaded (nobody had time for it), AllCopiesBad, or what the last holder failed with.
         """
         with await self._buffers.acquire(stop) as buffer:
+            await asyncio.sleep(self._delay_s)
             out = buffer.view[:chunk.length]
             if await in_thread(self._disk, self._is_here, chunk, out):
                 return 0

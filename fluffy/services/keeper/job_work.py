@@ -40,17 +40,16 @@ class Ended:
 
 
 class JobWork:
-    """Shared by all jobs of a node. `delay_s`: a test's, how much longer each copy takes."""
+    """Shared by all jobs of a node."""
 
     def __init__(self, reader: MetadataReader, store: ChunkStore, clock: Clock, disk: Executor, copier: Copier,
-                 scrubber: Scrubber, delay_s: float = 0.0) -> None:
+                 scrubber: Scrubber) -> None:
         self._reader = reader
         self._store = store
         self._clock = clock
         self._disk = disk
         self._copier = copier
         self._scrubber = scrubber
-        self._delay_s = delay_s
 
     async def do(self, job: Job, stop: Deadline) -> Ended:
         """Do it, and be over at `stop`. Raises only CancelledError and what is a bug."""
@@ -70,7 +69,6 @@ class JobWork:
         chunk = self._reader.read(lambda db: queries.chunk_lines(db, [job.chunk_id])).get(job.chunk_id)
         if chunk is None:
             return Ended("failed", ChunkNotFound.code())  # forgotten meanwhile: the next lease finds it obsolete
-        await asyncio.sleep(self._delay_s)
         return Ended("done", moved_bytes=await self._copier.copy(chunk, stop))
 
     async def _drop(self, chunk_id: ChunkId, stop: Deadline) -> Ended:

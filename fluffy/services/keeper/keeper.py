@@ -118,9 +118,10 @@ async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
                            lambda: _stored_bytes(world))
     planner = JobPlanner(world.own_no, leadership, world.log, world.reader, world.clock, world.candidates,
                          Rules(rules.grace_ms, rules.forget_grace_ms))
-    copier = Copier(world.own_no, world.reader, world.store, world.peers, reports, throttle, world.disk, world.buffers)
+    copier = Copier(world.own_no, world.reader, world.store, world.peers, reports, throttle, world.disk, world.buffers,
+                    rules.job_delay_s)
     worker = Worker(world.own_no, world.log, world.reader, world.clock,
-                    JobWork(world.reader, world.store, world.clock, world.disk, copier, scrubber, rules.job_delay_s),
+                    JobWork(world.reader, world.store, world.clock, world.disk, copier, scrubber),
                     lambda: tuner.pace.copies_max, steals=rules.steals)
     inventory = Inventory(world.own_no, world.log, world.reader, world.store, reports, world.clock, world.disk,
                           world.buffers, world.inventory_memory, rules.orphans, rules.inventory_rest_s)

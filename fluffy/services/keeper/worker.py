@@ -24,8 +24,9 @@ from fluffy.base.ids import NodeNo, RequestId, UserNo
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands import Header
 from fluffy.core.metadata.commands_jobs import LEASE_MS, FinishJobs, JobResult, LeaseJobs, StealJobs
-from fluffy.core.metadata.job_rules import COPYING_KINDS, LEASED_JOBS_MAX, victims
+from fluffy.core.metadata.job_rules import COPYING_KINDS, LEASED_JOBS_MAX
 from fluffy.core.metadata.model_jobs import Job
+from fluffy.core.repair.stealing import is_worth_waiting, others_end_within, should_steal
 from fluffy.ports import Clock, MetadataLog, MetadataReader
 from fluffy.services.condition import Condition
 from fluffy.services.keeper.job_work import Ended, JobWork
@@ -40,11 +41,12 @@ LINGER_S = 0.15
 RESULTS_MAX = 64
 FAILED_REST_S = 1.0
 PROPOSE_TIMEOUT_S = 10.0
-# A worker holds what it does in about this time, at its own speed: several round trips to the log, so that it never
-# waits for them, and no more than may stay with a slow node when others are idle.
-HOLD_S = 1.0
+# Beside what its slots are busy with, a worker holds what it does in about this time at its own speed: some round trips
+# to the log, so that it never waits for them. What stays with a slow node while others are idle is that much more.
+HOLD_S = 0.25
 # Over so many of the last jobs.
 SPEED_JOBS = 32
+SLOW_JOBS = 8
 LEASE_S = LEASE_MS / 1000
 
 
@@ -52,6 +54,7 @@ LEASE_S = LEASE_MS / 1000
 class _Held:
     job: Job
     task: asyncio.Task[Ended]
+    since_s: float
 
 
 class Worker:
@@ -74,7 +77,10 @@ class Worker:
         self._busy_since_s: float | None = None
         self._search_again_ms = 0
         self._asked_s: dict[int, float] = {}  # of the jobs of the last lease: when it was asked for
-        self._done_s: deque[float] = deque(maxlen=SPEED_JOBS)
+        self._done_s: deque[float] = deque(maxlen=SPEED_JOBS)  # when the last jobs ended; first: when they began
+        self._took_s: deque[float] = deque(maxlen=SLOW_JOBS)  # of copies, from their lease on
+        self._left_since_s: float | None = None  # since when nobody took from the queue although it is left to them
+        self._left_jobs = 0
         self._knows_present = False  # whether the own state holds all that was committed before this keeper began
         self._condition = Condition("working on jobs")
         self.counts = {"done": 0, "failed": 0, "late": 0, "stolen": 0}
@@ -114,10 +120,12 @@ class Worker:
         await self._tell_if_due()
         now_ms = max(state.clock_ms, self._clock.now_ms())
         room = self._room()
-        if room > 0 and self._has_due(now_ms):
+        due = self._due(now_ms)
+        leaves_them = self._are_for_others(due)
+        if room > 0 and due and not leaves_them:
             await self._lease(room)
-        elif not self._held and not self._results:
-            await self._steal(now_ms)
+        elif room > 0 and not due and await self._steal(now_ms):
+            return 0.0
         self._start_leased(group, now_ms)
         self._note_busy()
         if self._results:
@@ -133,6 +141,8 @@ class Worker:
             del self._held[no]
             ended = held.task.result()
             self._done_s.append(time.monotonic())
+            if held.job.kind in COPYING_KINDS:
+                self._took_s.append(time.monotonic() - held.since_s)
             if not self._results:
                 self._results_since_s = time.monotonic()
             self._moved_bytes += ended.moved_bytes
@@ -172,36 +182,56 @@ class Worker:
         """How many more jobs to hold: the slots, and what this node's speed lets it do in a moment."""
         now_s = time.monotonic()
         times = self._done_s
-        per_s = len(times) / max(1.0, now_s - times[0]) if times else 0.0
+        per_s = (len(times) - 1) / max(LINGER_S, now_s - times[0]) if times else 0.0
         return min(LEASED_JOBS_MAX, self._slots() + round(per_s * HOLD_S)) - len(self._held)
 
-    def _has_due(self, now_ms: int) -> bool:
+    def _due(self, now_ms: int) -> list[Job]:
         queued = self._reader.read(lambda db: queries.jobs_of_node(db, self._own_no, "queued", LEASED_JOBS_MAX))
-        return any(job.not_before_ms <= now_ms for job in queued)
+        return [job for job in queued if job.not_before_ms <= now_ms]
+
+    def _are_for_others(self, due: list[Job]) -> bool:
+        """Whether the other nodes end all that is left sooner than this one a single job of it.
+
+        Only while they come for it: when nobody has for as long as such a job takes, this node does it.
+        """
+        now_s = time.monotonic()
+        job_s = sum(self._took_s) / max(1, len(self._took_s))
+        if not due or not self._steals or not all(is_worth_waiting(job) for job in due) or not self._end_sooner(job_s):
+            self._left_since_s = None
+            return False
+        if self._left_since_s is None:
+            self._left_since_s = now_s
+        waits = now_s < self._left_since_s + job_s
+        if waits and len(due) < self._left_jobs:
+            self._left_since_s = now_s
+        self._left_jobs = len(due)
+        return waits
+
+    def _end_sooner(self, job_s: float) -> bool:
+        queues = self._reader.read(queries.queues)
+        placement = self._reader.read(queries.placement_map)
+        return others_end_within(self._own_no, queues, placement, round(job_s * 1000))
 
     async def _lease(self, jobs_max: int) -> None:
         asked_s = time.monotonic()
         accepted = await self._propose(LeaseJobs(self._header(), self._own_no, jobs_max))
         self._asked_s.update(dict.fromkeys(accepted["leased"], asked_s))
 
-    async def _steal(self, now_ms: int) -> None:
+    async def _steal(self, now_ms: int) -> bool:
         """Ask for half of the longest queue's tail, when that ends the work sooner. The state picks the victim."""
-        queues = {queue.node_no: queue for queue in self._reader.read(queries.queues)}
-        own = queues.get(self._own_no)
-        if not self._steals or now_ms < max(self._search_again_ms, 0 if own is None else own.search_after_ms):
-            return
-        loads = {node_no: queue.load for node_no, queue in queues.items()}
-        if (own is not None and own.load.queued) or not victims(self._own_no, loads) or not self._is_up():
-            return
+        if not self._steals or now_ms < self._search_again_ms:
+            return False
+        own_no = self._own_no
+        if not self._reader.read(lambda db: should_steal(
+                own_no, queries.queues(db), queries.placement_map(db), now_ms,
+                lambda victim: queries.cost_of_suiting(db, victim, own_no))):
+            return False
         accepted = await self._propose(StealJobs(self._header(), self._own_no))
         self._search_again_ms = accepted["again_ms"]
         if accepted["moved"]:
             self.counts["stolen"] += accepted["moved"]
             log.info("jobs.stolen", extra={"jobs": accepted["moved"], "victim": accepted["victim"]})
-
-    def _is_up(self) -> bool:
-        placement = self._reader.read(queries.placement_map)
-        return any(node.node_no == self._own_no and node.state == "up" for node in placement.nodes)
+        return bool(accepted["moved"])
 
     def _start_leased(self, group: asyncio.TaskGroup, now_ms: int) -> None:
         """Begin all that is leased to this node and not under way: after a lease, and what a keeper before left."""
@@ -216,7 +246,10 @@ class Worker:
             else:
                 stop = Deadline(asked_s + LEASE_S / 2)
             if not stop.passed:
-                self._held[job.no] = _Held(job, group.create_task(self._work.do(job, stop)))
+                if not self._held:
+                    self._done_s.clear()
+                    self._done_s.append(time.monotonic())
+                self._held[job.no] = _Held(job, group.create_task(self._work.do(job, stop)), time.monotonic())
         self._asked_s.clear()
 
     def _header(self) -> Header:

@@ -224,6 +224,16 @@ def test_who_searched_in_vain_waits_longer_each_time_and_few_search_at_a_time(st
     assert state.accept(steal(2, at_ms=later)).facts["moved"] > 0
 
 
+def test_those_that_nothing_suits_keep_nobody_from_searching(state: MemoryState) -> None:
+    """Nodes 2 and 3 rest for seconds after some vain searches; then there is something for node 4."""
+    at_ms = AT_MS
+    for _ in range(4):
+        assert state.accept(steal(2, at_ms=at_ms)).facts["moved"] == 0
+        at_ms = state.accept(steal(3, at_ms=at_ms)).facts["again_ms"]
+    state.accept(assign(*(order("repair", no, 5) for no in range(40))))
+    assert state.accept(steal(4, at_ms=at_ms - SEARCH_FIRST_MS)).facts["moved"] == 19
+
+
 def test_only_nodes_that_are_up_steal(state: MemoryState) -> None:
     state.accept(assign(*(order("repair", no, 5) for no in range(40))))
     state.accept(placement(1, "up", "up", "suspect", "up", "up"))

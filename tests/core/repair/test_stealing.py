@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fluffy.base.ids import NodeNo
+from fluffy.base.ids import ChunkId, NodeNo
 from fluffy.base.units import MIB
 from fluffy.core.metadata.commands import NodeState
 from fluffy.core.metadata.job_rules import (
@@ -16,12 +16,13 @@ from fluffy.core.metadata.job_rules import (
     Loot,
     QueueLoad,
     effort_ms,
+    priority_of,
     turns,
     victims,
 )
 from fluffy.core.metadata.model import PlacementMap
-from fluffy.core.metadata.model_jobs import Queue
-from fluffy.core.repair.stealing import should_steal
+from fluffy.core.metadata.model_jobs import Job, Queue
+from fluffy.core.repair.stealing import is_worth_waiting, others_end_within, should_steal
 
 # A job of 1 MiB takes so long at 1 MiB/s, with its overhead.
 SECOND = MIB
@@ -97,6 +98,7 @@ def test_a_steal_never_makes_the_longer_wait_longer(victim: QueueLoad, thief: Qu
     assert not taken or after + TRANSFER_MS <= victim.wait_ms
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 60), min_size=2, max_size=5), st.integers(0, 1_000), st.integers(1, 12))
 def test_no_class_starves_and_the_first_is_hardly_held_up(sizes: list[int], turn: int, batch: int) -> None:
     classes = [[rank * 1_000 + at for at in range(size)] for rank, size in enumerate(sizes)]
@@ -128,10 +130,11 @@ ASKING = [
     # own state  queues                                                                         asks
     ("up", [queue(2, load(10))], True),
     ("up", [queue(1, load(1)), queue(2, load(10))], False),
-    ("up", [queue(1, load(0, leased=2)), queue(2, load(10))], True),
+    ("up", [queue(1, load(0, leased=1, rate=10 * SECOND)), queue(2, load(10))], True),
+    ("up", [queue(1, load(0, leased=2)), queue(2, load(10))], False),  # it has something to do for a while
     ("up", [queue(1, load(0), search_after_ms=200), queue(2, load(10))], False),
     ("up", [queue(2, load(0))], False),
-    ("up", [queue(2, load(10)), queue(3, load(0), 200), queue(4, load(0), 200)], False),  # two of four search already
+    ("up", [queue(2, load(10)), queue(3, load(0), 200), queue(4, load(0), 200)], True),  # the state says who waits
     ("suspect", [queue(2, load(10))], False),
     ("draining", [queue(2, load(10))], False),
 ]
@@ -139,4 +142,37 @@ ASKING = [
 
 @pytest.mark.parametrize(("state", "queues", "asks"), ASKING)
 def test_a_thief_asks_only_when_it_is_worth_a_log_entry(state: str, queues: list[Queue], asks: bool) -> None:
-    assert should_steal(NodeNo(1), queues, placement(state, "up", "up", "up"), 100) is asks
+    assert should_steal(NodeNo(1), queues, placement(state, "up", "up", "up"), 100, lambda _: MIB) is asks
+
+
+def test_a_thief_does_not_ask_when_nothing_suits_it_or_one_job_would_take_it_too_long() -> None:
+    queues, up = [queue(2, load(10))], placement("up", "up")
+    assert not should_steal(NodeNo(1), queues, up, 100, lambda _: None)
+    assert not should_steal(NodeNo(1), [queue(1, load(0, rate=SECOND)), *queues], up, 100, lambda _: 20 * MIB)
+
+
+# A slow node with ten jobs of 1 MiB in its queue, and what the others have to do at 10 MiB/s each.
+FAST = 10 * SECOND
+LEAVING = [
+    # others                                                              its own job takes   leaves them
+    ([queue(2, load(0, rate=FAST)), queue(3, load(0, rate=FAST))], 3_000, True),
+    ([queue(2, load(0, rate=FAST)), queue(3, load(0, rate=FAST))], 500, False),       # it would be done first
+    ([queue(2, load(80, rate=FAST)), queue(3, load(0, leased=30, rate=FAST))], 3_000, False),  # they have enough to do
+    ([queue(2, load(0, rate=0)), queue(3, load(0, rate=0))], 3_000, False),           # nobody knows how fast they are
+    ([queue(4, load(0, rate=FAST))], 3_000, False),                                   # it is down
+    ([], 3_000, False),
+]
+
+
+@pytest.mark.parametrize(("others", "job_ms", "leaves"), LEAVING)
+def test_a_slow_node_leaves_the_end_to_faster_ones(others: list[Queue], job_ms: int, leaves: bool) -> None:
+    queues = [queue(1, load(10)), *others]
+    assert others_end_within(NodeNo(1), queues, placement("up", "up", "up", "down"), job_ms) is leaves
+
+
+@pytest.mark.parametrize(("kind", "left", "waits"), [
+    ("repair", 2, True), ("drain", 2, True), ("repair", 1, False), ("drop", 2, False), ("rebalance", 2, False)])
+def test_what_is_endangered_or_bound_to_the_node_waits_for_nobody(kind: str, left: int, waits: bool) -> None:
+    job = Job(1, kind, ChunkId(b""), NodeNo(1), priority_of(kind, left), MIB, "copies", "queued",
+              0, 0, 0, 0, 0, 0, "", NodeNo(0), b"", 0, b"")
+    assert is_worth_waiting(job) is waits
