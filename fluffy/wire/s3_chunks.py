@@ -169,25 +169,25 @@ class ChunkDecoder:
         try:
             lines = bytes(self._line).decode("ascii").split("\n")
         except UnicodeDecodeError as error:
-            raise _malformed("a trailer is not ASCII") from error
+            raise _bad_trailer("a trailer is not ASCII") from error
         if lines[-1] != "":
-            raise _malformed("the last line has no end")
+            raise _bad_trailer("the last line has no end")
         found = [line.removesuffix("\r") for line in lines if line not in ("", "\r")]
         if len(found) > TRAILERS_MAX:
-            raise _malformed(f"a body has at most {TRAILERS_MAX} trailers")
+            raise _bad_trailer(f"a body has at most {TRAILERS_MAX} trailers")
         canonical, signature = "", ""
         for line in found:
             match = _TRAILER.fullmatch(line)
             if match is None:
-                raise _malformed("a trailer is like name:value")
+                raise _bad_trailer("a trailer is like name:value")
             name, value = match[1], match[2]
             if signature or name in self.trailers:
-                raise _malformed("a trailer stands twice, or after the signature of the trailers")
+                raise _bad_trailer("a trailer stands twice, or after the signature of the trailers")
             if name == TRAILER_SIGNATURE:
                 signature = value
                 continue
             if name not in self._trailer_names:
-                raise _malformed(f"the trailer {name} was not announced in x-amz-trailer")
+                raise _bad_trailer(f"the trailer {name} was not announced in x-amz-trailer")
             self.trailers[name] = value
             canonical += f"{name}:{value}\n"
         self._check_trailers(canonical, signature)
@@ -195,10 +195,10 @@ class ChunkDecoder:
     def _check_trailers(self, canonical: str, signature: str) -> None:
         missing = [name for name in self._trailer_names if name not in self.trailers]
         if missing:
-            raise _malformed(f"the trailer {missing[0]} was announced in x-amz-trailer and did not come")
+            raise _bad_trailer(f"the trailer {missing[0]} was announced in x-amz-trailer and did not come")
         if self._mode != "signed-trailer":
             if signature:
-                raise _malformed("the trailers have a signature, and the request did not announce one")
+                raise _bad_trailer("the trailers have a signature, and the request did not announce one")
             return
         signing = self._signing
         assert signing is not None
@@ -216,3 +216,8 @@ class ChunkDecoder:
 
 def _malformed(message: str) -> ChunkMalformed:
     return ChunkMalformed("InvalidRequest", 400, f"the aws-chunked body is malformed: {message}; nothing was stored")
+
+
+def _bad_trailer(message: str) -> ChunkMalformed:
+    return ChunkMalformed("MalformedTrailerError", 400, f"what follows the aws-chunked body is malformed: {message};"
+                                                        " nothing was stored")

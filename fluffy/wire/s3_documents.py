@@ -50,6 +50,10 @@ def parse_delete(data: bytes) -> DeleteRequest:
         if not key:
             raise MalformedXml
         etag = item.leaf("ETag")
+        for name in ("LastModifiedTime", "Size"):
+            if item.leaf(name) is not None:
+                raise S3Error("NotImplemented", 501, f"deleting only with a certain {name} is not supported by this"
+                                                     " server: say the ETag")
         objects.append((key, item.leaf("VersionId") or None, None if etag is None else unquoted(etag)))
         if len(objects) > DELETE_KEYS_MAX:
             raise MalformedXml

@@ -343,9 +343,10 @@ def stamp(at_ms: int) -> str:
 
 
 def _version_4a() -> SignatureError:
-    return SignatureError("NotImplemented", 501, f"signatures of Version 4A are not supported; sign with {ALGORITHM}")
+    return SignatureError("NotImplemented", 501, "Signatures of Version 4A are not supported by this server."
+                                                 f" Please use {ALGORITHM}.")
 
 
 def _old_signature() -> SignatureError:
     return SignatureError("InvalidRequest", 400, "The authorization mechanism you have provided is not supported."
-                                                 f" Please use {ALGORITHM}.")
+                                                 f" Please use {ALGORITHM}, which is Signature Version 4.")

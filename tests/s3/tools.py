@@ -1,9 +1,10 @@
 """Real tools do a day's work against a cluster whose leader is killed in the middle of each.
 
-    python -m tests.s3.tools [--only rclone restic]
+    python -m tests.s3.tools [--only rclone restic] [--files 5000]
 
-Installs what is missing: aws by pip into a folder of its own; rclone, s3cmd, restic and s3fs by apt-get where there is
-one. A tool that cannot be installed (or FUSE that is not there) is named and counted as missing, never as passed.
+Installs what is missing: boto3 (the newest) and aws by pip into a folder of their own; rclone, s3cmd, restic, s3fs and
+duplicity by apt-get where there is one. A tool that cannot be installed (or FUSE that is not there) is named and
+counted as missing, never as passed; and so is not a day in which the tool was done before the leader died.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from tests.support.cluster import Cluster
 
 STEP_TIMEOUT_S = 300
 KILL_AFTER_S = 1.0
+BOTO_DAY = Path(__file__).with_name("boto_day.py")
 
 
 @dataclass(slots=True)
@@ -60,8 +62,12 @@ class Desk:
         victim = self.cluster.leader()
         kind = "log" if victim == first else ""
 
+        ended, missed = threading.Event(), threading.Event()
+
         def kill() -> None:
-            time.sleep(KILL_AFTER_S)
+            if ended.wait(KILL_AFTER_S):
+                missed.set()
+                return
             if kind:
                 os.kill(self.cluster.pid_of(victim, kind), signal.SIGKILL)
             else:
@@ -71,11 +77,14 @@ class Desk:
         try:
             yield
         finally:
+            ended.set()
             thread.join()
-            if not kind:
+            if not kind and not missed.is_set():
                 self.cluster.start_ready(victim)
             else:
                 self.cluster.wait_ready(victim)
+        if missed.is_set():
+            raise AssertionError("all was done before the leader was to die: give it more --files")
 
 
 def make_tree(folder: Path, files: int) -> Path:
@@ -99,8 +108,22 @@ def same(one: Path, other: Path) -> None:
     assert not wrong, wrong[:5]
 
 
+def boto3(desk: Desk) -> None:
+    tree = make_tree(desk.folder, desk.files)
+    with desk.leader_dies():
+        print(desk.run(f"{desk.env['TOOLS']}/python", str(BOTO_DAY), desk.url, str(tree)), end="")
+
+
+def stream(desk: Desk, write: str, read: str, tree: Path, **more: str) -> None:
+    """A tree as one stream, whose length and end nobody knows, into an object and back out of it."""
+    with desk.leader_dies():
+        desk.run("sh", "-ec", f"(tar -c -C {tree} .; sleep {2 * KILL_AFTER_S}) | {write}", **more)
+    desk.run("sh", "-ec", f"mkdir streamed; {read} | tar -x -C streamed", **more)
+    same(tree, desk.folder / "streamed")
+
+
 def aws(desk: Desk) -> None:
-    program = desk.env["AWS_PROGRAM"]
+    program = f"{desk.env['TOOLS']}/aws"
     tree = make_tree(desk.folder, desk.files)
     desk.run(program, "--endpoint-url", desk.url, "s3", "mb", "s3://aws")
     with desk.leader_dies():
@@ -109,6 +132,8 @@ def aws(desk: Desk) -> None:
     same(tree, desk.folder / "back")
     desk.run(program, "--endpoint-url", desk.url, "s3", "mv", "s3://aws/t/large", "s3://aws/moved")
     assert "moved" in desk.run(program, "--endpoint-url", desk.url, "s3", "ls", "s3://aws/")
+    stream(desk, f"{program} --endpoint-url {desk.url} s3 cp - s3://aws/stream",
+           f"{program} --endpoint-url {desk.url} s3 cp s3://aws/stream -", tree)
     desk.run(program, "--endpoint-url", desk.url, "s3", "rm", "--recursive", "--only-show-errors", "s3://aws")
     desk.run(program, "--endpoint-url", desk.url, "s3", "rb", "s3://aws")
 
@@ -127,6 +152,7 @@ def rclone(desk: Desk) -> None:
     desk.run("rclone", "check", "--download", str(tree), "f:rclone/t", **more)
     desk.run("rclone", "copy", "f:rclone/t", "back", "--transfers", "8", **more)
     same(tree, desk.folder / "back")
+    stream(desk, "rclone rcat f:rclone/stream", "rclone cat f:rclone/stream", tree, **more)
     desk.run("rclone", "purge", "f:rclone", **more)
 
 
@@ -162,14 +188,32 @@ def restic(desk: Desk) -> None:
     same(tree, desk.folder / "back" / str(tree).lstrip("/"))
 
 
+def duplicity(desk: Desk) -> None:
+    """Volumes of a stream, in parts: a whole backup and one of what changed, checked, restored, old ones removed."""
+    tree = make_tree(desk.folder, desk.files)
+    (tree / "larger").write_bytes(os.urandom(60 << 20))
+    target, more = "boto3+s3://duplicity/backup", {"HOME": str(desk.folder)}
+    run = ("duplicity", "--no-encryption", "--s3-endpoint-url", desk.url, "--volsize", "12",
+           "--s3-multipart-chunk-size", "5", "--archive-dir", "archive", "--no-print-statistics")
+    desk.run(f"{desk.env['TOOLS']}/aws", "--endpoint-url", desk.url, "s3", "mb", "s3://duplicity")
+    with desk.leader_dies():
+        desk.run(*run, "full", str(tree), target, **more)
+    (tree / "d00" / "new").write_bytes(b"new")
+    desk.run(*run, "incremental", str(tree), target, **more)
+    desk.run(*run, "verify", "--compare-data", target, str(tree), **more)
+    shutil.rmtree(desk.folder / "archive")  # all that is known comes from the bucket
+    desk.run(*run, "restore", target, "back", **more)
+    same(tree, desk.folder / "back")
+    desk.run(*run, "full", str(tree), target, **more)
+    desk.run(*run, "remove-all-but-n-full", "1", "--force", target, **more)
+
+
 def s3fs(desk: Desk) -> None:
     secret, mount = desk.folder / "passwd", desk.folder / "mount"
     secret.write_text(f"{desk.pair.access_key}:{desk.pair.secret}")
     secret.chmod(0o600)
     mount.mkdir()
-    import boto3  # of the tests only
-    boto3.client("s3", endpoint_url=desk.url, region_name="us-east-1", aws_access_key_id=desk.pair.access_key,
-                 aws_secret_access_key=desk.pair.secret).create_bucket(Bucket="s3fs-bucket")
+    desk.run(f"{desk.env['TOOLS']}/aws", "--endpoint-url", desk.url, "s3", "mb", "s3://s3fs-bucket")
     desk.run("s3fs", "s3fs-bucket", str(mount), "-o", f"passwd_file={secret}", "-o", f"url={desk.url}", "-o",
              "use_path_request_style")
     try:
@@ -184,20 +228,24 @@ def s3fs(desk: Desk) -> None:
         desk.run("umount", str(mount))
 
 
-TOOLS: dict[str, Callable[[Desk], None]] = {"aws": aws, "rclone": rclone, "s3cmd": s3cmd, "restic": restic,
-                                            "s3fs": s3fs}
+TOOLS: dict[str, Callable[[Desk], None]] = {"boto3": boto3, "aws": aws, "rclone": rclone, "s3cmd": s3cmd,
+                                            "restic": restic, "duplicity": duplicity, "s3fs": s3fs}
+# By Debian's names; duplicity asks for python3-boto3, but does not need it for other backends.
+PACKAGES = {"rclone": ("rclone",), "s3cmd": ("s3cmd",), "restic": ("restic",), "s3fs": ("s3fs",),
+            "duplicity": ("duplicity", "python3-boto3")}
 
 
-def install(folder: Path) -> str:
-    """Install what is missing; returns the path of aws."""
-    missing = [name for name in ("rclone", "s3cmd", "restic", "s3fs") if shutil.which(name) is None]
+def install(folder: Path, tools: list[str]) -> str:
+    """Install what is missing; returns the folder of boto3's Python and of aws."""
+    missing = [package for name in tools if name in PACKAGES and shutil.which(name) is None
+               for package in PACKAGES[name]]
     if missing and shutil.which("apt-get"):
-        subprocess.run(["apt-get", "install", "-y", "-q", *missing], stdout=subprocess.DEVNULL, timeout=600,
-                       check=False)
+        subprocess.run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing],
+                       stdout=subprocess.DEVNULL, timeout=600, check=False)
     subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True, timeout=120)
-    subprocess.run([str(folder / "venv/bin/pip"), "install", "-q", "--disable-pip-version-check", "awscli"], check=True,
-                   timeout=300)
-    return str(folder / "venv/bin/aws")
+    subprocess.run([str(folder / "venv/bin/pip"), "install", "-q", "--disable-pip-version-check", "boto3", "awscli"],
+                   check=True, timeout=300)
+    return str(folder / "venv/bin")
 
 
 def main() -> int:
@@ -208,7 +256,7 @@ def main() -> int:
     failed = 0
     with tempfile.TemporaryDirectory(prefix="fluffy-s3-tools-") as name:
         top = Path(name)
-        program = install(top) if "aws" in asked.only else ""
+        tools = install(top, asked.only)
         with Cluster(top / "cluster") as cluster:
             cluster.start_ready()
             pair = make_key(cluster)
@@ -216,9 +264,9 @@ def main() -> int:
             ours = {name: text for name, text in os.environ.items() if name != "AWS_CA_BUNDLE"}
             env = {**ours, "AWS_ACCESS_KEY_ID": pair.access_key, "AWS_SECRET_ACCESS_KEY": pair.secret,
                    "AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "10",
-                   "AWS_PROGRAM": program}
+                   "TOOLS": tools}
             for tool in asked.only:
-                is_missing = tool != "aws" and shutil.which(tool) is None
+                is_missing = tool in PACKAGES and shutil.which(tool) is None
                 if is_missing or (tool == "s3fs" and not os.path.exists("/dev/fuse")):
                     print(f"{tool}: missing on this machine, not tried")
                     continue

@@ -102,6 +102,7 @@ async def find_source(door: S3Door, call: S3Call) -> Source:
         source.query = {"versionId": decoded(value)}
     # The newest state: a copy is a change, and what it copies may have been put a moment ago through another node.
     call.point = source.point = await door.desk.gate.point("strong", None, call.deadline)
+    door.expect_owner(call, bucket, "x-amz-source-expected-bucket-owner")
     found = await find_version(door, source, has_bytes=False)
     _check_conditions(call, found.version)
     return Source(found.facts, source, found.version)

@@ -7,13 +7,14 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fluffy.base.errors import NameIllegal, error_for
+from fluffy.base.errors import NameIllegal, PreconditionFailed, error_for
 from fluffy.base.object_keys import object_path
 from fluffy.core.access.policy import Act
 from fluffy.core.metadata import queries_object_versions
 from fluffy.core.metadata.commands_object_versions import DeleteVersions
 from fluffy.core.metadata.commands_s3 import DeleteObjects
-from fluffy.core.metadata.queries_object_versions import NULL_ID
+from fluffy.core.metadata.packing import s3_etag
+from fluffy.core.metadata.queries_object_versions import NULL_ID, VersionRow
 from fluffy.core.metadata.queries_objects import BucketFacts
 from fluffy.gateways.http.exchange import Answer, Headers
 from fluffy.gateways.native.exchange import Point
@@ -26,6 +27,9 @@ from fluffy.gateways.s3.versions import MARKER_HEADERS, NULL_VERSION, VERSION_HE
 from fluffy.wire.s3_documents import DELETE_BYTES_MAX, parse_delete
 from fluffy.wire.s3_errors import S3Error
 from fluffy.wire.s3_xml import Node
+
+# Conditions that S3 has for directory buckets only.
+_UNCHECKED = ("x-amz-if-match-last-modified-time", "x-amz-if-match-size")
 
 
 @dataclass(slots=True)
@@ -45,6 +49,9 @@ class _Item:
 async def delete_object(door: S3Door, call: S3Call) -> Answer:
     """What is not there is deleted already, and so is what cannot be there."""
     facts = door.allow(call, Act.WRITE)
+    for name in _UNCHECKED:
+        if name in call.headers:
+            raise S3Error("NotImplemented", 501, f"{name} is not supported by this server: use If-Match", Header=name)
     item = _Item(call.key, call.query.get("versionId"), matched_etag(call.headers.get("if-match")) or "")
     if item.version_id is not None:
         parse_version_id(item.version_id)
@@ -123,7 +130,7 @@ async def _delete_versions(door: S3Door, call: S3Call, items: list[_Item]) -> No
     if any(version_no == NULL_ID for _, version_no in known):
         known = [(item, _null_no(door, call, item.key) if version_no == NULL_ID else version_no)
                  for item, version_no in known]
-    known = [(item, version_no) for item, version_no in known if version_no]
+    known = await _as_expected(door, call, [(item, version_no) for item, version_no in known if version_no])
     if not known:
         return
     outcome = await door.desk.propose(DeleteVersions(
@@ -134,6 +141,27 @@ async def _delete_versions(door: S3Door, call: S3Call, items: list[_Item]) -> No
         known[at][0].error = s3_error(error_for(code))
     for at in outcome.facts["markers"]:
         known[at][0].marker_id = known[at][0].version_id
+
+
+async def _as_expected(door: S3Door, call: S3Call, known: list[tuple[_Item, int]]) -> list[tuple[_Item, int]]:
+    """Those whose version has the entity tag that was demanded; of the others the error is noted.
+
+    What is read stays true until the deletion: versions never change.
+    """
+    keys = sorted({item.key for item, _ in known if item.etag})
+    if not keys:
+        return known
+
+    def look(db: sqlite3.Connection) -> dict[tuple[str, int], VersionRow]:
+        return {(key, row.version_no): row for key in keys
+                for row in queries_object_versions.versions_of(db, object_path(call.bucket, key))}
+
+    rows = await door.desk.reader.read_in_thread(look, call.deadline)
+    for item, version_no in known:
+        row = rows.get((item.key, version_no))
+        if item.etag and row is not None and (row.is_marker or item.etag not in ("*", s3_etag(row.etag))):
+            item.error = s3_error(PreconditionFailed())
+    return [(item, version_no) for item, version_no in known if item.error is None]
 
 
 def _null_no(door: S3Door, call: S3Call, key: str) -> int:

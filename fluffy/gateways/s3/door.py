@@ -24,7 +24,7 @@ from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.desk import LOOK_AGAIN_EVERY_S, REQUEST_TIMEOUT_S, Desk
 from fluffy.gateways.native.exchange import NOBODY, Point, split_target
 from fluffy.gateways.s3.addressing import LOCAL_DOMAINS, parse_address, parse_query
-from fluffy.gateways.s3.answers import REGION
+from fluffy.gateways.s3.answers import REGION, canonical_id
 from fluffy.gateways.s3.body import Watch, unframed
 from fluffy.gateways.s3.call import S3Call
 from fluffy.gateways.s3.credentials import Credentials, check_signature, unknown_key
@@ -115,6 +115,8 @@ class S3Door:
             self._take_body(call, signed, signing)
             await self._set_point(call)
             self._admit_still(call)
+            if call.bucket:
+                self.expect_owner(call, call.bucket, "x-amz-expected-bucket-owner")
             return await call.operation.handler(self, call)
 
     async def _admit(self, call: S3Call, signed: Signed | None) -> SigningKey | None:
@@ -207,6 +209,12 @@ class S3Door:
         if facts.acl in PUBLIC_ACLS and "versionId" not in call.query:
             return facts
         return self.allow(call, Act.READ)
+
+    def expect_owner(self, call: S3Call, bucket: str, header: str) -> None:
+        """Raise AccessDenied when a bucket is not of whom the client says in `header` that it is, by canonical id."""
+        expected = call.headers.get(header)
+        if expected is not None and expected != canonical_id(self.bucket_facts(bucket).owner_no):
+            raise AccessDenied("Access Denied")
 
     async def read_body(self, call: S3Call, bytes_max: int) -> bytes:
         """The whole of a small body, checked. Raises S3Error."""

@@ -31,7 +31,7 @@ async def list_parts(door: S3Door, call: S3Call) -> Answer:
     no, checksum = upload.no, checksum_of(upload)
     found = await door.desk.reader.read_in_thread(
         lambda db: queries_object_uploads.object_parts(db, no, after, limit + 1), call.deadline)
-    page, is_cut = found[:limit], len(found) > limit
+    page, is_cut = found[:limit], 0 < limit < len(found)
     owner = owner_nodes(upload.user_no, upload.owner)
     return xml_answer("ListPartsResult", [
         ("Bucket", call.bucket), ("Key", call.key), ("UploadId", upload.upload_id.hex()), ("Initiator", owner),
@@ -68,7 +68,7 @@ async def list_uploads(door: S3Door, call: S3Call) -> Answer:
         lines.append(line)
         if len(lines) > limit:
             break
-    page, is_cut = lines[:limit], len(lines) > limit
+    page, is_cut = lines[:limit], 0 < limit < len(lines)
     last = page[-1] if page and is_cut else None
     return xml_answer("ListMultipartUploadsResult", [
         ("Bucket", call.bucket), ("KeyMarker", encode(key_marker)), ("UploadIdMarker", id_marker),

@@ -82,7 +82,7 @@ async def list_versions(door: S3Door, call: S3Call) -> Answer:
         return lines, {no: owner_name(db, UserNo(no)) for no in owners}
 
     lines, owners = await door.desk.reader.read_in_thread(look, call.deadline)
-    page, is_cut = lines[:limit], len(lines) > limit
+    page, is_cut = lines[:limit], 0 < limit < len(lines)
     last = page[-1] if page and is_cut else None
     return xml_answer("ListVersionsResult", [
         ("Name", call.bucket), ("Prefix", encode(prefix)), ("KeyMarker", encode(key_marker)),
