@@ -154,9 +154,9 @@ def test_the_announced_length_and_trailers_hold() -> None:
     good = b"3\r\nabc\r\n0\r\n\r\n"
     assert decoded(ChunkDecoder("unsigned-trailer", None, 3), good) == b"abc"
     assert refused(good, 2).s3_code == refused(good, 4).s3_code == "IncompleteBody"
-    assert refused(good, 3, (CRC,)).s3_code == "InvalidRequest"
+    assert refused(good, 3, (CRC,)).s3_code == "MalformedTrailerError"
     twice = b"3\r\nabc\r\n0\r\n" + 2 * f"{CRC}:AAAAAA==\r\n".encode() + b"\r\n"
-    assert refused(twice, 3, (CRC,)).s3_code == "InvalidRequest"
+    assert refused(twice, 3, (CRC,)).s3_code == "MalformedTrailerError"
 
 
 def test_a_giant_size_is_refused_before_its_bytes() -> None:
