@@ -114,6 +114,25 @@ class FeedAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedChange:
+    """A line of the change feed (core/metadata/changes.py says what the kinds mean). `source` '': it was not moved."""
+
+    kind: str
+    path: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesAnswer:
+    """`next`: the position behind these changes; `more`: there are more at once."""
+
+    seen: Seen
+    changes: tuple[FeedChange, ...]
+    next: int
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RowsAnswer:
     """`after`: the place where the next page begins; None: this was the last."""
 

@@ -25,6 +25,7 @@ from fluffy.base.errors import (
     ClusterUnreachable,
     Conflict,
     FluffyError,
+    NameIllegal,
     NotFound,
     Overloaded,
     RequestError,
@@ -32,9 +33,18 @@ from fluffy.base.errors import (
     Unavailable,
     error_for,
 )
+from fluffy.base.paths import parse_path
 from fluffy.base.units import KIB, MIB
 from fluffy.core.metadata.queries_federation import Place
-from fluffy.ports_federation import FeedAnswer, HashAnswer, RowsAnswer, Seen, SightAnswer
+from fluffy.ports_federation import (
+    ChangesAnswer,
+    FeedAnswer,
+    FeedChange,
+    HashAnswer,
+    RowsAnswer,
+    Seen,
+    SightAnswer,
+)
 from fluffy.wire.catalog_rows import PageIllegal, Reject, parse_piece, parse_place, parse_rows, place_text
 
 T = TypeVar("T")
@@ -51,6 +61,7 @@ PAGE_BYTES_MAX = 32 * MIB
 SMALL_BYTES_MAX = 4 * MIB
 ERROR_BYTES_MAX = 64 * KIB
 PEERS_MAX = 64
+CHANGES_MAX = 1_000
 _BY_STATUS: dict[int, type[FluffyError]] = {400: RequestError, 401: Unauthenticated, 403: AccessDenied, 404: NotFound,
                                             409: Conflict, 429: Overloaded}
 
@@ -139,6 +150,12 @@ class ClusterHttp:
 
         return await self.try_peers(once, deadline)
 
+    async def changes(self, since: int, wait_s: int, deadline: Deadline, *, asker: str) -> ChangesAnswer:
+        """The change feed as the asker may see it. Raises HistoryCut."""
+        target = f"/v1/changes?since={since}&limit={CHANGES_MAX}&wait_s={wait_s}"
+        return await self._page(target, deadline, _changes_answer, silent_s=wait_s + SILENT_S,
+                                headers={"Fluffy-Asker": asker})
+
     # Whole files
 
     async def read(self, target: str, deadline: Deadline, *, asker: str,
@@ -189,9 +206,10 @@ class ClusterHttp:
     # How
 
     async def _page(self, target: str, deadline: Deadline, parse: Callable[[Mapping[str, Any], Seen], T], *,
-                    silent_s: float = SILENT_S) -> T:
+                    silent_s: float = SILENT_S, headers: Mapping[str, str] | None = None) -> T:
         async def once(peer: str) -> T:
-            async with self.open(peer, "GET", target, deadline, head_s=max(silent_s, deadline.left_s / 2)) as answer:
+            async with self.open(peer, "GET", target, deadline, headers=headers,
+                                 head_s=max(silent_s, deadline.left_s / 2)) as answer:
                 document = await read_document(answer, PAGE_BYTES_MAX, self.name)
             epoch, seq = document.get("epoch"), document.get("at_seq")
             if not isinstance(epoch, str) or not isinstance(seq, int):
@@ -199,7 +217,7 @@ class ClusterHttp:
             seen = Seen(epoch, seq, answer.headers.get("Fluffy-Stale", "") == "true")
             try:
                 return parse(document, seen)
-            except (PageIllegal, ValueError) as error:
+            except (PageIllegal, NameIllegal, ValueError) as error:
                 raise ClusterUnreachable(f"cluster {self.name} answers what makes no sense: {error}") from error
 
         return await self.try_peers(once, deadline)
@@ -272,6 +290,22 @@ class ClusterHttp:
 def _rows_answer(document: Mapping[str, Any], seen: Seen) -> RowsAnswer:
     rows, rejects = parse_rows(document.get("rows"))
     return RowsAnswer(seen, rows, _pairs(rejects), _place(document.get("after")))
+
+
+def _changes_answer(document: Mapping[str, Any], seen: Seen) -> ChangesAnswer:
+    lines, following = document.get("changes"), document.get("next")
+    if not isinstance(lines, list) or not isinstance(following, int) or isinstance(following, bool):
+        raise PageIllegal("a piece of the feed has changes and a position")
+    return ChangesAnswer(seen, tuple(_change(line) for line in lines), following, document.get("more") is True)
+
+
+def _change(line: Any) -> FeedChange:
+    if not isinstance(line, dict):
+        raise PageIllegal("a change is an object")
+    kind, path, source = line.get("kind"), line.get("path"), line.get("source", "/")
+    if not (isinstance(kind, str) and isinstance(path, str) and isinstance(source, str)):
+        raise PageIllegal("a change has a kind and a path")
+    return FeedChange(kind, parse_path(path).text, parse_path(source).text)
 
 
 def _place(value: Any) -> Place | None:

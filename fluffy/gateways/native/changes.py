@@ -14,7 +14,7 @@ from dataclasses import replace
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import DeadlineExceeded, FluffyError, HistoryCut, NotReady, QuerySyntax, Unauthenticated
 from fluffy.core.metadata import queries
-from fluffy.core.metadata.model import Change, User
+from fluffy.core.metadata.model import Change, ClusterState, User
 from fluffy.gateways.http.exchange import Answer, Headers
 from fluffy.gateways.native.auth import token_hash_of
 from fluffy.gateways.native.desk import REQUEST_TIMEOUT_S, Desk
@@ -50,13 +50,13 @@ async def list_changes(desk: Desk, call: Call) -> Answer:
     while call.point.seq <= since and not deadline.passed and not desk.is_closing:
         if await wait_a_moment(desk, since + 1, deadline):
             break
-    changes, following = await _read(desk, since, limit)
+    changes, following, state = await _read(desk, since, limit)
     shown = visible_changes(changes, _sight_of(desk, call.user))
     return json_answer({"changes": [change_json(change) for change in shown], "next": following,
-                        "more": len(changes) == limit})
+                        "more": len(changes) == limit, "epoch": str(state.cluster_uuid), "at_seq": state.seq})
 
 
-async def _read(desk: Desk, since: int, limit: int) -> tuple[tuple[Change, ...], int]:
+async def _read(desk: Desk, since: int, limit: int) -> tuple[tuple[Change, ...], int, ClusterState]:
     """Changes after `since`, and the position after which to ask next. Raises HistoryCut.
 
     Not every position has a row: freeing an old generation changes no name.
@@ -64,10 +64,11 @@ async def _read(desk: Desk, since: int, limit: int) -> tuple[tuple[Change, ...],
     cut, state, changes = await desk.reader.read_in_thread(
         lambda db: (queries.changes_cut(db), queries.cluster_state(db), queries.changes(db, since, limit)),
         Deadline.after(REQUEST_TIMEOUT_S))
-    seq = 0 if state is None else state.seq
+    if state is None:
+        raise NotReady
     if since < cut:
-        raise HistoryCut(oldest=cut, seq=seq)
-    return changes, changes[-1].seq if len(changes) == limit else max(since, seq)
+        raise HistoryCut(oldest=cut, seq=state.seq)
+    return changes, changes[-1].seq if len(changes) == limit else max(since, state.seq), state
 
 
 async def wait_a_moment(desk: Desk, seq: int, deadline: Deadline) -> bool:
@@ -154,7 +155,7 @@ class _Events:
 
     async def _send_news(self, out: BodyOut) -> None:
         """What is new, or a keep-alive after some silence."""
-        changes, following = await _read(self._desk, self._since, CHANGES_MAX)
+        changes, following, _ = await _read(self._desk, self._since, CHANGES_MAX)
         # Asked anew each time: a right or a credential that was taken away ends here, too.
         user = self._desk.tokens.user_of(self._token_hash, max(self._since, self._desk.gate.seq))
         if user is None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +21,7 @@ from weakref import WeakValueDictionary
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import ClusterUnreachable, FluffyError, NotFound, RequestError
 from fluffy.ports import Clock
+from fluffy.services.federation.told import line_of, meta_of, reason_of, texts_of, whole_of
 
 log = logging.getLogger("fluffy.supernode")
 
@@ -34,9 +34,6 @@ MOST_WAIT_MS = 30_000
 ASK_S = 5.0
 # A copy of any size, at some speed.
 MOVE_S = 3600.0
-REASON_CHARS_MAX = 500
-_META_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}\Z")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +161,7 @@ class Copier:
                 raise RequestError("the cluster is not joined any more")
             await alike(source, target, order)
         except FluffyError as error:
-            reason = _reason(error)
+            reason = reason_of(error)
             if error.facts.get("retry", error.retry) == "never" and not isinstance(error, ClusterUnreachable):
                 log.warning("owed.given_up", extra={"target": order.target, "path": order.path,
                                                     "reason": reason})
@@ -225,53 +222,7 @@ async def _info(cluster: FileMover, path: str, asker: str, deadline: Deadline) -
     if found.get("kind") != "file":
         return None
     blake3 = found.get("blake3")
-    return _File(_whole(found, "generation"), _whole(found, "size"),
-                 None if blake3 is None else _line(blake3, "blake3"),
-                 _line(found.get("content_type") or "application/octet-stream", "content_type"),
-                 _texts(found, "tags"), _meta(found))
-
-
-def _whole(found: Mapping[str, Any], name: str) -> int:
-    value = found.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
-        raise _nonsense(name)
-    return value
-
-
-def _line(value: Any, name: str) -> str:
-    """A text that can be a header: no control characters, nothing that is no Unicode."""
-    if not isinstance(value, str) or _CONTROL.search(value) or not _is_unicode(value):
-        raise _nonsense(name)
-    return value
-
-
-def _texts(found: Mapping[str, Any], name: str) -> dict[str, str]:
-    value = found.get(name)
-    if value is None:
-        return {}
-    if not isinstance(value, dict) or not all(
-            isinstance(text, str) and _is_unicode(key) and _is_unicode(text) for key, text in value.items()):
-        raise _nonsense(name)
-    return value
-
-
-def _meta(found: Mapping[str, Any]) -> dict[str, str]:
-    """Without what the cluster keeps for itself."""
-    told = {key: _line(text, "meta") for key, text in _texts(found, "meta").items() if not key.startswith("@")}
-    if not all(_META_NAME.match(key) for key in told):
-        raise _nonsense("meta")
-    return told
-
-
-def _is_unicode(text: str) -> bool:
-    """No half of a surrogate pair, which JSON can hold and UTF-8 cannot."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
-
-
-def _nonsense(name: str) -> RequestError:
-    return RequestError(f"a cluster tells of the file what makes no sense (field {name})")
-
-
-def _reason(error: FluffyError) -> str:
-    """A cluster's words, fit to be kept."""
-    return error.message[:REASON_CHARS_MAX].encode(errors="replace").decode()
+    return _File(whole_of(found, "generation"), whole_of(found, "size"),
+                 None if blake3 is None else line_of(blake3, "blake3"),
+                 line_of(found.get("content_type") or "application/octet-stream", "content_type"),
+                 texts_of(found, "tags"), meta_of(found))

@@ -1,0 +1,90 @@
+"""What a mirror must remember: how far it has followed, what is still to do, which files of others it set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """`level_ms`: when the target was as the source; 0: never. `compared_ms` 0: a comparison of all is going on."""
+
+    epoch: str
+    target_epoch: str
+    seq: int
+    level_ms: int
+    compared_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """Make the target's `file`, or folder with all below it (`tree`), as the source's is now.
+
+    `path`: in the bucket, '' the bucket itself. `came_from`: the file, or folder (`move`), was moved from here, which
+    is to be made alike, too; '': it was not moved.
+    """
+
+    kind: str
+    path: str
+    came_from: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A Todo that is stored. `no` grows when it is renewed, so that one that was is not taken for done."""
+
+    no: int
+    kind: str
+    path: str
+    came_from: str
+    after: str
+    made_ms: int
+    attempts: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A file of the target that came otherwise, or was touched, and where it is now."""
+
+    path: str
+    kept_as: str
+    at_ms: int
+
+
+class MirrorStore(Protocol):
+    """Durable, one row for each (mirror, kind, path). Calls block briefly."""
+
+    def forget_others(self, mirrors: Collection[str]) -> None: ...
+    def cursor(self, mirror: str) -> Cursor | None: ...
+
+    def begin(self, mirror: str, epoch: str, target_epoch: str, seq: int, now_ms: int) -> None:
+        """Follow from `seq`, and compare everything."""
+
+    def compare(self, mirror: str, now_ms: int) -> None:
+        """Compare everything once more."""
+
+    def take(self, mirror: str, seq: int, todos: Iterable[Todo], now_ms: int) -> None:
+        """The feed was read up to `seq`: remember both, or neither."""
+
+    def is_level(self, mirror: str, at_ms: int) -> None: ...
+    def due(self, mirror: str, kind: str, now_ms: int, limit: int) -> list[Work]: ...
+    def failed(self, mirror: str, limit: int) -> list[Work]: ...
+    def count(self, mirror: str, kind: str | None = None) -> int: ...
+    def oldest_ms(self, mirror: str) -> int | None: ...
+
+    def done(self, mirror: str, work: Work, more: Iterable[Todo], now_ms: int) -> None:
+        """`more`: what is to be done then."""
+
+    def go_on(self, mirror: str, work: Work, after: str, more: Iterable[Todo], now_ms: int) -> None:
+        """A part of a tree is done."""
+
+    def later(self, work: Work, until_ms: int, error: str) -> None: ...
+    def know_folder(self, mirror: str, path: str) -> None: ...
+    def knows_folder(self, mirror: str, path: str) -> bool: ...
+    def forget_folder(self, mirror: str, path: str) -> None: ...
+    def keep(self, mirror: str, kept: Kept) -> None: ...
+    def kept(self, mirror: str, limit: int) -> list[Kept]: ...
+    def kept_count(self, mirror: str) -> int: ...
