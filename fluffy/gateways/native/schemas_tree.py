@@ -84,7 +84,7 @@ INDEX = thing(state=TEXT, rows=NUMBER, seq=NUMBER, behind=NUMBER, lag_s={"type":
 # `everywhere` gives what the supernode answers (docs/FEDERATION.md): the hits say which cluster, `coverage` speaks.
 HITS = either(thing(q=TEXT, via=TEXT, reason=or_null(TEXT), index=INDEX, hits=listed(ENTRY), after=or_null(TEXT)),
               with_optional(thing(hits=listed(OBJECT), coverage=listed(OBJECT))))
-CHANGES = thing(next=COUNT, more=FLAG, changes=listed(with_optional(thing(
+CHANGES = thing(next=COUNT, more=FLAG, epoch=TEXT, at_seq=COUNT, changes=listed(with_optional(thing(
     seq=NUMBER, at=TIME, kind=TEXT, path=TEXT, generation=NUMBER, size=NUMBER, owner=TEXT), source=TEXT)))
 
 BEGIN_UPLOAD = body({"path": PATH}, size=COUNT, part_size=COUNT, content_type=TEXT, meta=TEXTS, tags=TEXTS,
