@@ -22,6 +22,7 @@ from fluffy.gateways.native.table import Route
 from fluffy.gateways.s3.operation import Operation
 from fluffy.gateways.s3.operations import OPERATIONS
 from fluffy.gateways.supernode.routes import ROUTES as SUPERNODE_ROUTES
+from fluffy.wire.metric_families import SECTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -112,6 +113,19 @@ def test_the_supernode_s_table_is_that_of_its_routes() -> None:
                          ids=["errors", "routes", "later"])
 def test_the_tables_of_the_api_are_those_of_the_code(name: str, make: Callable[[], list[str]]) -> None:
     check_part(ROOT / "docs/API.md", name, make())
+
+
+def metrics_tables() -> list[str]:
+    lines: list[str] = []
+    for title, families in SECTIONS.items():
+        lines += ["", f"## {title}", "", "| metric | kind | labels | meaning |", "|---|---|---|---|"]
+        lines += [f"| `{family.name}` | {family.kind} | {', '.join(f'`{label}`' for label in family.labels)} "
+                  f"| {family.help} |" for family in families]
+    return [*lines, ""]
+
+
+def test_the_page_about_metrics_is_made_from_the_table_of_metrics() -> None:
+    check_part(ROOT / "docs/METRICS.md", "metrics", metrics_tables())
 
 
 def operations_table() -> list[str]:

@@ -12,14 +12,14 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
+from fluffy.apps.gateway_metrics import LivingCopies, NodeMetrics, tell_slots
 from fluffy.apps.gateway_words import GatewayWords
 from fluffy.apps.identity import load_or_create_identity
 from fluffy.apps.known_nodes import NodeAddresses, wait_for_birth
 from fluffy.apps.settings import NodeSettings, Settings
 from fluffy.apps.supervisor import tell_supervisor
-from fluffy.base.errors import ConfigIllegal, NotReady
+from fluffy.base.errors import ConfigIllegal
 from fluffy.base.ids import NodeNo
 from fluffy.core.health.pacing import PACES
 from fluffy.core.metadata import queries
@@ -34,6 +34,7 @@ from fluffy.drivers.data_port.server import DataPortServer
 from fluffy.drivers.log_client import LogClient
 from fluffy.drivers.manifest_files import ManifestShelf
 from fluffy.drivers.meta_reader import MetaReader
+from fluffy.drivers.process_facts import ProcessFacts
 from fluffy.drivers.search_reader import SearchReader
 from fluffy.drivers.supernode_http import Supernodes
 from fluffy.gateways.native.access_log import AccessLog
@@ -68,6 +69,7 @@ from fluffy.services.tokens import TokenMaker
 from fluffy.services.uploads import Uploads
 from fluffy.wire.handshake import PeerIdentity, derive_key
 from fluffy.wire.joining import PURPOSE as JOIN_PURPOSE
+from fluffy.wire.metric_samples import Samples
 
 # Three uploads at full speed, or a dozen slow ones; 96 MiB. A process must stay below 300 MiB with all pools full.
 UPLOAD_BUFFERS_MAX = 12
@@ -104,6 +106,7 @@ class Front:
     clock: SystemClock
     senders: ThreadPoolExecutor
     words: GatewayWords
+    living: LivingCopies
 
 
 def make_front(settings: Settings, node: NodeSettings, worker: int, connections: Callable[[], int]) -> Front:
@@ -116,31 +119,28 @@ def make_front(settings: Settings, node: NodeSettings, worker: int, connections:
     gate = ReadGate(log, reader, clock, pulse.majority_seen)
     requests, uploading, downloading, waiting = new_slots()
 
-    def gauges() -> dict[str, tuple[str, float]]:
-        status = pulse.last.status
-        return {
-            **_index_gauges(reader, names, clock),
-            **_keeper_gauges(desk.keeper_word()),
-            "gateway_connections": ("Open HTTP connections.", connections()),
-            "gateway_requests": ("Requests being answered.", requests.taken),
-            "gateway_uploads": ("Uploads on their way.", uploading.taken),
-            "gateway_downloads": ("Downloads on their way.", downloading.taken),
-            "gateway_refused": ("Requests refused because the house was full, since the start.",
-                                requests.refused + uploading.refused + downloading.refused + waiting.refused),
-            "gateway_lock_waiters": ("Requests that wait for a lock.", waiting.taken),
-            "gateway_barriers": ("Barriers passed for strong reads, since the start.", gate.barriers),
-            "log_seq": ("Position of the change feed on this node.", status.seq if status else gate.seq),
-            "log_has_leader": ("1 when this node knows a leader.", status is not None and status.leader is not None),
-            "log_majority": ("1 when a majority is connected.", status is not None and status.majority_connected)}
+    store = ChunkFiles(node.dir, settings.cluster.fsync)
+    access_log = AccessLog()
 
+    def tell(samples: Samples) -> None:
+        tell_slots(samples, {"requests": requests, "uploads": uploading, "downloads": downloading,
+                             "lock_waiters": waiting, "streams": desk.streaming})
+        samples.add("fluffy_http_connections", connections())
+        samples.add("fluffy_barriers_total", gate.barriers)
+        samples.add("fluffy_access_log_left_out_total", access_log.left_out_ever)
+
+    living = LivingCopies(lambda: None if desk.data is None else desk.data.doctor.progress, clock)
+    others = [*(f"gateway-{other}" for other in range(settings.cluster.workers) if other != worker), "keeper"]
+    gathering = NodeMetrics(node.dir / "run", others, log, reader, names, store, clock, living)
+    metrics = Metrics(node.name, f"gateway-{worker}", [tell, ProcessFacts().tell], gathering.gather)
     desk = Desk(
         node=node.name, table=Table(ROUTES), log=log, reader=reader, names=names, clock=clock, gate=gate,
-        pulse=pulse, tokens=Tokens(reader, clock), metrics=Metrics(node.name, worker, gauges), access_log=AccessLog(),
+        pulse=pulse, tokens=Tokens(reader, clock), metrics=metrics, access_log=access_log,
         consistency=settings.cluster.consistency, versions=VersionCache(), data=None, requests=requests,
         uploading=uploading, downloading=downloading, waiting=waiting,
         scheme="http" if settings.tls.cert is None else "https",
         keepsakes=Keepsakes(
-            BackupFiles(node.dir, node.name), ManifestShelf(node.dir), ChunkFiles(node.dir, settings.cluster.fsync),
+            BackupFiles(node.dir, node.name), ManifestShelf(node.dir), store,
             ThreadPoolExecutor(KEEPSAKE_THREADS, thread_name_prefix="keepsakes")),
         supernodes=Supernodes(settings.cluster.supernodes, authority_of(settings)),
         started_ms=clock.now_ms())
@@ -149,36 +149,8 @@ def make_front(settings: Settings, node: NodeSettings, worker: int, connections:
     domains = tuple(dict.fromkeys((*LOCAL_DOMAINS, settings.cluster.s3_domain)))
     s3 = S3Door(desk, Operations(OPERATIONS), ThreadPoolExecutor(S3_THREADS, thread_name_prefix="s3-bodies"), domains,
                 more_headers=MORE_HEADERS)
-    return Front(desk, s3, log, reader, clock, ThreadPoolExecutor(SENDER_THREADS, thread_name_prefix="sendfile"), words)
-
-
-def _index_gauges(reader: MetaReader, names: SearchReader, clock: SystemClock) -> dict[str, tuple[str, float]]:
-    try:
-        index = reader.read(lambda db: names.status(db, clock.now_ms()))
-    except NotReady:
-        return {}
-    return {
-        "search_rows": ("Names in the search index.", index.rows),
-        "search_ready": ("1 when the search index is complete; while it is 0 searches are slow.",
-                         index.state == "ready"),
-        "search_behind": ("Changes that the search index has not followed yet.", index.behind),
-        "search_lag_seconds": ("Age of the oldest of them.", index.lag_ms / 1000)}
-
-
-def _keeper_gauges(word: dict[str, Any] | None) -> dict[str, tuple[str, float]]:
-    """Of the node's keeper; nothing while it is silent."""
-    if word is None:
-        return {}
-    scrub = word["scrub"]
-    return {
-        "repair_rate_bytes": ("Background bytes a second that this node may move now.", word["bytes_per_s"]),
-        "repair_rate_max_bytes": ("What the repair mode allows at most.", word["bytes_per_s_max"]),
-        "repair_moved_bytes": ("Background bytes moved since the keeper's start.", word["moved_bytes"]),
-        "repair_halvings": ("How often the rate was halved because users' requests were slow.", word["halvings"]),
-        "scrub_chunks": ("Copies read again since the keeper's start.", scrub["chunks_since_start"]),
-        "scrub_bytes": ("Bytes of them.", scrub["bytes_since_start"]),
-        "scrub_bad": ("Bad copies that scrubbing found since the keeper's start.", scrub["bad_since_start"]),
-        "scrub_done_ratio": ("How far the scheduled pass is: 1 when it has ended.", scrub["done"])}
+    return Front(desk, s3, log, reader, clock, ThreadPoolExecutor(SENDER_THREADS, thread_name_prefix="sendfile"), words,
+                 living)
 
 
 @asynccontextmanager
@@ -206,23 +178,33 @@ async def data_path(settings: Settings, node: NodeSettings, front: Front, *, own
         reads = stack.enter_context(ThreadPoolExecutor(READ_THREADS, thread_name_prefix="chunk-reads"))
         if owns_data_port:
             disk = stack.enter_context(ThreadPoolExecutor(DATA_PORT_THREADS, thread_name_prefix="data-port"))
-            await stack.enter_async_context(DataPortServer(
+            data_port = await stack.enter_async_context(DataPortServer(
                 store, node.host, node.data, settings.secret(), me, threads=disk, read_threads=reads,
                 buffers=BufferPool(state.settings.chunk_size, DATA_PORT_BUFFERS_MAX), about=about.facts,
                 background=background))
+            front.desk.metrics.sources.append(data_port.tell)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         people = _people(settings, front, own_no, stack.enter_context(
             ThreadPoolExecutor(PASSWORD_THREADS, thread_name_prefix="passwords")))
         for task in (group.create_task(reporter.run()), group.create_task(people.refusals.run()),
-                     group.create_task(front.words.run(background))):
+                     group.create_task(front.words.run(background)), group.create_task(front.living.run())):
             stack.callback(task.cancel)
         writer = ChunkWriter(own_no, store, peers, placement.current, cluster.replication, cluster.write_quorum,
                              threads, since=lambda: front.reader.read(queries.drops_since))
         cache = _cache(settings, cluster.chunk_size)
         reader = ChunkReader(own_no, store, peers, placement.current, cache, reporter.lost, reads)
-        uploads = Uploads(front.log, writer, BufferPool(cluster.chunk_size, UPLOAD_BUFFERS_MAX), threads,
+        upload_buffers = BufferPool(cluster.chunk_size, UPLOAD_BUFFERS_MAX)
+        uploads = Uploads(front.log, writer, upload_buffers, threads,
                           chunk_size=cluster.chunk_size, inline_max=cluster.inline_max)
         patches = Patches(front.log, front.reader, uploads, reader, inline_max=cluster.inline_max)
+
+        def tell(samples: Samples) -> None:
+            peers.tell(samples)
+            cache.tell(samples)
+            samples.add("fluffy_upload_buffers_free", upload_buffers.free_buffers)
+            samples.add("fluffy_data_port_refused_total", background.refused)
+
+        front.desk.metrics.sources.append(tell)
         yield DataPath(own_no, cluster, uploads, Downloads(reader), patches, people, doctor,
                        Quarantine(node.dir / "quarantine"))
 

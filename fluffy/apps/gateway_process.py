@@ -21,6 +21,7 @@ from fluffy.apps.process import run_process
 from fluffy.apps.settings import NodeSettings, Settings
 from fluffy.base.checks import InvariantBroken
 from fluffy.base.errors import StartRefused
+from fluffy.drivers.metric_sockets import telling_metrics
 from fluffy.gateways.http.server import HttpServer
 from fluffy.gateways.native.exchange import Call
 from fluffy.gateways.s3.call import S3Call
@@ -59,10 +60,12 @@ class _Gateway:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
-        front = make_front(self._settings, self._node, self._worker, lambda: server.connections)
+        front = make_front(self._settings, self._node, self._worker, lambda: server.connections + s3.connections)
         server: HttpServer[Call] = HttpServer(front.desk, front.senders, self._on_bug)
         s3: HttpServer[S3Call] = HttpServer(front.s3, front.senders, self._on_bug)
-        async with asyncio.TaskGroup() as group:
+        metrics = front.desk.metrics
+        async with (telling_metrics(self._node.dir / "run", f"gateway-{self._worker}", metrics.samples),
+                    asyncio.TaskGroup() as group):
             tasks = [group.create_task(job) for job in (
                 front.desk.gate.run(), front.desk.pulse.run(), front.desk.access_log.run(), server.run(), s3.run(),
                 self._open_data_path(front))]

@@ -35,12 +35,15 @@ from fluffy.drivers.json_file import JsonFile
 from fluffy.drivers.log_client import LogClient
 from fluffy.drivers.manifest_files import ManifestFiles
 from fluffy.drivers.meta_reader import MetaReader
+from fluffy.drivers.metric_sockets import telling_metrics
+from fluffy.drivers.process_facts import ProcessFacts
 from fluffy.drivers.search_index import SearchIndexFile
 from fluffy.services.groups import first_failure
 from fluffy.services.keeper.keeper import KeeperRules, KeeperWorld, run_keeper
 from fluffy.services.keeper.tidy import FORGET_GRACE_MS
 from fluffy.wire.frames import CHUNK_PAYLOAD_BYTES_MAX
 from fluffy.wire.handshake import PeerIdentity
+from fluffy.wire.metric_samples import Samples
 
 log = logging.getLogger("fluffy.keeper")
 
@@ -88,6 +91,7 @@ async def _until_stopped(settings: Settings, node: NodeSettings, arguments: argp
 
 
 async def _keep(settings: Settings, node: NodeSettings, arguments: argparse.Namespace) -> None:
+    facts = ProcessFacts()
     reader = MetaReader(node.dir)
     state, own_no = await wait_for_birth(reader, node)
     identity = load_or_create_identity(settings, node)
@@ -115,9 +119,17 @@ async def _keep(settings: Settings, node: NodeSettings, arguments: argparse.Name
             tidy_every_s=arguments.tidy_every / 1000,
             inventory_rest_s=arguments.inventory_rest / 1000,
             job_delay_s=arguments.job_delay / 1000, steals=not arguments.no_steal)
+        def samples() -> Samples:
+            told = Samples()
+            told.add("fluffy_process_up", 1)
+            for tell in (facts.tell, peers.tell, world.tallies.tell):
+                tell(told)
+            return told
+
         log.info("keeper.started", extra={"node_no": own_no})
         try:
-            await run_keeper(world, rules)
+            async with telling_metrics(node.dir / "run", "keeper", samples):
+                await run_keeper(world, rules)
         finally:
             search.close()
             manifests.close()

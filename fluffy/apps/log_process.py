@@ -24,6 +24,7 @@ from fluffy.apps.identity import (
     record_removal,
     refuse_lost_log,
 )
+from fluffy.apps.log_metrics import log_samples
 from fluffy.apps.process import run_process
 from fluffy.apps.seed import Seed, read_seed
 from fluffy.apps.settings import NodeSettings, Settings
@@ -32,6 +33,7 @@ from fluffy.base.errors import StartRefused
 from fluffy.base.ids import ClusterUuid
 from fluffy.core.metadata import queries
 from fluffy.drivers.meta_reader import DAMAGED_MARK
+from fluffy.drivers.process_facts import ProcessFacts
 from fluffy.drivers.raft import library
 from fluffy.drivers.raft.checkpoint_files import CheckpointFiles
 from fluffy.drivers.raft.checkpoints import CheckpointPolicy, Checkpoints, recover_state
@@ -80,6 +82,8 @@ class LogProcess:
         self.stopping = False
         self._members_seen = -1
         self._look_for_damage_s = 0.0
+        self._slow_turns = 0
+        self._facts = ProcessFacts()
         self._jobs = ThreadJobs()
         self._seed = read_seed(node.dir) or Seed({}, ())
         self._poller = EpollPoller()
@@ -94,7 +98,7 @@ class LogProcess:
         self.birth = Birth(settings, self.identity, self.raft, self.links)
         (node.dir / "run").mkdir(mode=0o700, exist_ok=True)
         self.server = LogServer(self.raft, self._poller, node.dir / "run" / "log.sock", status=self.status,
-                                digest=self._digest)
+                                digest=self._digest, metrics=self._metrics)
         self._adopt_cluster()
 
     def run(self) -> None:
@@ -142,6 +146,7 @@ class LogProcess:
             self._adopt_cluster()
         took = boottime() - began
         if took > LOOP_STALL_LOGGED_S:
+            self._slow_turns += 1
             log.warning("log.slow_turn", extra={"seconds": round(took, 3)})
 
     def _end_if_damaged(self) -> None:
@@ -272,6 +277,11 @@ class LogProcess:
             "cluster_uuid": self.cluster_uuid or None, "waiting_for": self._waiting_for(),
             "fsync": self.settings.cluster.fsync,
         }
+
+    def _metrics(self) -> bytes:
+        samples = log_samples(self.raft, self._disk.fsync_times, self._slow_turns)
+        self._facts.tell(samples)
+        return samples.pack()
 
     def _waiting_for(self) -> str | None:
         if self.links.refusals:

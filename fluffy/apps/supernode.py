@@ -29,13 +29,14 @@ from fluffy.drivers.catalog_sqlite import SqliteCatalog
 from fluffy.drivers.clock import SystemClock
 from fluffy.drivers.logs import setup_logging
 from fluffy.drivers.owed_orders import OwedOrders
+from fluffy.drivers.process_facts import ProcessFacts
 from fluffy.gateways.http.server import HttpServer
 from fluffy.gateways.native.exchange import Call
 from fluffy.gateways.native.limits import DOWNLOADS_MAX, REQUESTS_MAX, Slots
 from fluffy.gateways.native.metrics import Metrics
 from fluffy.gateways.native.table import Table
 from fluffy.gateways.supernode.desk import SupernodeDesk
-from fluffy.gateways.supernode.gauges import gauges_of
+from fluffy.gateways.supernode.gauges import tell_supernode
 from fluffy.gateways.supernode.routes import ROUTES
 from fluffy.ports_federation import Catalog
 from fluffy.services.federation.askers import Askers
@@ -98,7 +99,8 @@ class Supernode:
             table=Table(ROUTES), clock=clock, catalog=catalog, clusters=clusters.joined,
             askers=Askers(clusters.joined.followers, clock), orders=orders,
             copier=Copier(orders, clusters.joined, clock), cache=FileCache(self._supernode.cache_size),
-            joining=clusters, metrics=Metrics("supernode", 0, lambda: gauges_of(desk)),
+            joining=clusters, metrics=Metrics("supernode", "supernode", [
+                lambda samples: tell_supernode(desk, samples), ProcessFacts().tell]),
             requests=Slots(REQUESTS_MAX, "requests at once"), transfers=Slots(DOWNLOADS_MAX, "transfers at once"))
         return desk
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import math
-import os
 import random
 from pathlib import Path
 from typing import Any, cast
@@ -29,9 +28,11 @@ from fluffy.base.errors import (
 )
 from fluffy.core.metadata.commands import Command
 from fluffy.core.metadata.outcomes import Accepted
+from fluffy.drivers.unix_sockets import short_address
 from fluffy.ports import LogStatus, PeerLag
 from fluffy.wire.frames import LOG_PAYLOAD_BYTES_MAX, Frame, FrameReader, encode_frame
 from fluffy.wire.log_entries import decode_outcome, encode_command
+from fluffy.wire.metric_samples import Samples, unpack_samples
 
 # Between two attempts of one request: short, because an election takes about a second.
 RETRY_MIN_S = 0.02
@@ -224,6 +225,10 @@ class LogClient:
         header = _checked(await self._once({"op": "digest"}, b"", deadline)).header
         return int(header["index"]), str(header["digest"])
 
+    async def metrics(self, deadline: Deadline) -> Samples:
+        """What the log process has counted."""
+        return unpack_samples(_checked(await self._once({"op": "metrics"}, b"", deadline)).payload)
+
     # -- inside
 
     async def _persist(self, header: dict[str, Any], payload: bytes, deadline: Deadline) -> Frame:
@@ -275,17 +280,10 @@ class LogClient:
     async def _dial(self) -> _Connection:
         loop = asyncio.get_running_loop()
         try:
-            # Through the folder's descriptor: a unix address has room for 107 bytes only.
-            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            with short_address(self._path) as address:
+                _, connection = await loop.create_unix_connection(_Connection, address)
         except OSError as error:
             raise NotReady("the node's log process is not running yet") from error
-        try:
-            _, connection = await loop.create_unix_connection(
-                _Connection, f"/proc/self/fd/{folder}/{self._path.name}")
-        except OSError as error:
-            raise NotReady("the node's log process is not running yet") from error
-        finally:
-            os.close(folder)
         return connection
 
 

@@ -21,6 +21,7 @@ from fluffy.base.deadline import Deadline
 from fluffy.base.errors import Overloaded
 from fluffy.base.units import KIB
 from fluffy.ports import Buffer, Buffers
+from fluffy.wire.metric_samples import Samples
 
 # Two blocks of a chunk's record: a small range needs one or two of them.
 SMALL_BYTES_MAX = 512 * KIB
@@ -67,6 +68,12 @@ class ChunkCache:
     @property
     def idle_bytes(self) -> int:
         return int(self._idle.currsize)
+
+    def tell(self, samples: Samples) -> None:
+        samples.add("fluffy_cache_hits_total", self.hits)
+        samples.add("fluffy_cache_misses_total", self.misses)
+        samples.add("fluffy_cache_bytes", self.idle_bytes)
+        samples.add("fluffy_cache_limit_bytes", int(self._idle.maxsize))
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._in_use or key in self._idle

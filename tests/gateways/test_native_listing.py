@@ -154,8 +154,8 @@ async def test_status_nodes_health_and_metrics(door: Door) -> None:
         assert answer.status == 200 and (await answer.json())["index"] >= 1
     async with door.client.get(door.url + "/metrics") as answer:
         text = await answer.text()
-    labels = 'method="GET",node="one",route="/v1/status",status="200",worker="0"'
-    assert f"fluffy_http_request_seconds_count{{{labels}}} 1.0" in text
+    labels = 'method="GET",node="one",process="gateway-0",route="/v1/status",status="200"'
+    assert f"fluffy_http_request_duration_seconds_count{{{labels}}} 1.0" in text
 
 
 async def test_a_node_without_a_leader_is_alive_but_not_ready(door: Door) -> None:

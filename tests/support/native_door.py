@@ -160,7 +160,7 @@ def make_desk(cluster: BornCluster, chunks: MemoryChunks, buffers: BufferPool, t
         node="one", table=Table(ROUTES), log=cluster.log, reader=cluster.reader,
         names=SearchReader(cluster.node_dir), clock=clock,
         gate=ReadGate(cluster.log, cluster.reader, clock, pulse.majority_seen), pulse=pulse,
-        tokens=Tokens(cluster.reader, clock), metrics=Metrics("one", 0, dict), access_log=AccessLog(),
+        tokens=Tokens(cluster.reader, clock), metrics=Metrics("one", "gateway-0"), access_log=AccessLog(),
         consistency="strong", versions=VersionCache(),
         data=DataPath(NodeNo(1), state.settings, uploads, Downloads(chunks), patches, people, doctor,
                       Quarantine(cluster.node_dir / "quarantine")),

@@ -23,7 +23,7 @@ from fluffy.gateways.native.limits import Slots
 from fluffy.gateways.native.metrics import Metrics
 from fluffy.gateways.native.table import Table
 from fluffy.gateways.supernode.desk import SupernodeDesk
-from fluffy.gateways.supernode.gauges import gauges_of
+from fluffy.gateways.supernode.gauges import tell_supernode
 from fluffy.gateways.supernode.joined import JoinedCluster, JoinedClusters
 from fluffy.gateways.supernode.routes import ROUTES
 from fluffy.ports_federation import Catalog
@@ -124,8 +124,8 @@ async def supernode_door(folder: Path, *names: str) -> AsyncIterator[SupernodeDo
         desk = SupernodeDesk(
             table=Table(ROUTES), clock=clock, catalog=catalog, clusters=joined, askers=Askers(joined.followers, clock),
             orders=orders, copier=Copier(orders, joined, clock), cache=FileCache(8 * MIB), joining=NoJoining(),
-            metrics=Metrics("supernode", 0, lambda: gauges_of(desk)), requests=Slots(64, "requests"),
-            transfers=Slots(8, "transfers"))
+            metrics=Metrics("supernode", "supernode", [lambda samples: tell_supernode(desk, samples)]),
+            requests=Slots(64, "requests"), transfers=Slots(8, "transfers"))
         server: HttpServer[Call] = HttpServer(desk, senders, bugs.append)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         tasks = [group.create_task(job) for job in (desk.askers.run(), desk.copier.run(), server.run())]

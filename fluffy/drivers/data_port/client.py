@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fluffy.base.deadline import Deadline
-from fluffy.base.errors import DeadlineExceeded, PeerUnreachable
+from fluffy.base.errors import DeadlineExceeded, FluffyError, PeerUnreachable
+from fluffy.base.histogram import SHORT_SECONDS, Histogram
 from fluffy.base.ids import ChunkId, NodeNo
 from fluffy.drivers.data_port import limits
 from fluffy.drivers.data_port.client_connection import Asked, ClientConnection, ConnectionBroken
 from fluffy.wire.chunk_messages import About, AboutFacts, Answer, GetChunk, HasChunk, Ping, PutChunk, Urgency
 from fluffy.wire.handshake import Handshake, PeerIdentity, derive_key
+from fluffy.wire.metric_samples import Samples
 
 
 @dataclass(slots=True)
@@ -53,27 +56,29 @@ class DataPortClient:
         self._key = derive_key(secret, "data")
         self._identity = identity
         self._peers: dict[NodeNo, _Peer] = {}
+        self._times: dict[tuple[NodeNo, str], Histogram] = {}
+        self._errors: Counter[tuple[NodeNo, str]] = Counter()
 
     async def put_chunk(self, node: NodeNo, chunk_id: ChunkId, xxh3: bytes, data: memoryview,
                         deadline: Deadline) -> None:
-        await self._call(node, lambda number: PutChunk(number, chunk_id, xxh3), deadline, payload=data)
+        await self._call(node, "put", lambda number: PutChunk(number, chunk_id, xxh3), deadline, payload=data)
 
     async def get_chunk(self, node: NodeNo, chunk_id: ChunkId, out: memoryview, deadline: Deadline, *,
                         offset: int = 0, urgency: Urgency = Urgency.USER) -> bytes:
         answer = await self._call(
-            node, lambda number: GetChunk(number, chunk_id, offset, len(out), urgency), deadline, out=out)
+            node, "get", lambda number: GetChunk(number, chunk_id, offset, len(out), urgency), deadline, out=out)
         return answer.xxh3 or b""
 
     async def has_chunk(self, node: NodeNo, chunk_id: ChunkId, deadline: Deadline) -> bool:
-        answer = await self._call(node, lambda number: HasChunk(number, chunk_id), deadline)
+        answer = await self._call(node, "has", lambda number: HasChunk(number, chunk_id), deadline)
         return bool(answer.has)
 
     async def ping(self, node: NodeNo, deadline: Deadline) -> dict[str, int]:
-        answer = await self._call(node, Ping, deadline)
+        answer = await self._call(node, "ping", Ping, deadline)
         return {"free_bytes": answer.free_bytes or 0, "level": answer.level or 1}
 
     async def about(self, node: NodeNo, deadline: Deadline) -> AboutFacts:
-        return (await self._call(node, About, deadline)).about or {}
+        return (await self._call(node, "about", About, deadline)).about or {}
 
     async def close(self) -> None:
         for peer in self._peers.values():
@@ -82,10 +87,42 @@ class DataPortClient:
             peer.connections.clear()
         await asyncio.sleep(0)  # lets the transports say goodbye before the loop ends
 
+    def tell(self, samples: Samples) -> None:
+        """How quick the other nodes are, and how they fail."""
+        for (node, operation), seconds in self._times.items():
+            samples.add("fluffy_peer_request_duration_seconds", seconds, self._label(node), operation)
+        for (node, code), count in self._errors.items():
+            samples.add("fluffy_peer_errors_total", count, self._label(node), code)
+
+    def _label(self, node: NodeNo) -> str:
+        try:
+            return str(node) if self._names is None else self._names(node)
+        except FluffyError:
+            return str(node)  # it was forgotten
+
     # --- one request
 
-    async def _call(self, node: NodeNo, make: Callable[[int], Asked], deadline: Deadline, *,
+    async def _call(self, node: NodeNo, operation: str, make: Callable[[int], Asked], deadline: Deadline, *,
                     payload: memoryview | None = None, out: memoryview | None = None) -> Answer:
+        """Ask and count. Who is cancelled (the slower one of two reads) counts for nothing."""
+        began_s = time.monotonic()
+        try:
+            answer = await self._ask(node, make, deadline, payload=payload, out=out)
+        except FluffyError as error:
+            self._errors[node, error.code()] += 1
+            self._note(node, operation, time.monotonic() - began_s)
+            raise
+        self._note(node, operation, time.monotonic() - began_s)
+        return answer
+
+    def _note(self, node: NodeNo, operation: str, seconds: float) -> None:
+        times = self._times.get((node, operation))
+        if times is None:
+            times = self._times[node, operation] = Histogram(SHORT_SECONDS)
+        times.observe(seconds)
+
+    async def _ask(self, node: NodeNo, make: Callable[[int], Asked], deadline: Deadline, *,
+                   payload: memoryview | None = None, out: memoryview | None = None) -> Answer:
         """Ask on a connection; once more on a new one when an old one turns out to be broken (the peer restarted)."""
         peer = self._peers.setdefault(node, _Peer())
         try:

@@ -17,12 +17,14 @@ from types import TracebackType
 from typing import Any
 
 from fluffy.base.errors import StartRefused
+from fluffy.base.histogram import SHORT_SECONDS, Histogram
 from fluffy.base.units import MIB
 from fluffy.drivers.data_port import limits
 from fluffy.drivers.data_port.server_connection import ServerConnection
 from fluffy.ports import BackgroundGate, Buffers, ChunkStore
 from fluffy.wire.chunk_messages import AboutFacts
 from fluffy.wire.handshake import Handshake, PeerIdentity, derive_key
+from fluffy.wire.metric_samples import Samples
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +63,7 @@ class DataPortServer:
         self._group = asyncio.TaskGroup()
         self._sweeper: asyncio.TimerHandle | None = None
         self._closing = False
+        self._times: dict[str, Histogram] = {}
 
     async def __aenter__(self) -> DataPortServer:
         self._loop = asyncio.get_running_loop()
@@ -107,6 +110,18 @@ class DataPortServer:
             return False
         self._known.add(connection)
         return True
+
+    def note(self, operation: str, seconds: float) -> None:
+        times = self._times.get(operation)
+        if times is None:
+            times = self._times[operation] = Histogram(SHORT_SECONDS)
+        times.observe(seconds)
+
+    def tell(self, samples: Samples) -> None:
+        """What other nodes asked for, and how long it took."""
+        samples.add("fluffy_data_port_connections", self.connections)
+        for operation, times in self._times.items():
+            samples.add("fluffy_data_port_request_duration_seconds", times, operation)
 
     def forget(self, connection: ServerConnection) -> None:
         self._strangers.discard(connection)

@@ -7,6 +7,7 @@ has as many requests in work as it may have. So no peer can make this node hold 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -36,6 +37,8 @@ from fluffy.wire.chunk_messages import (
 from fluffy.wire.frames import CHUNK_PAYLOAD_BYTES_MAX
 from fluffy.wire.handshake import Handshake
 
+_OPERATIONS = {GetChunk: "get", HasChunk: "has", Ping: "ping", About: "about", PutChunk: "put"}
+
 
 class ServedBy(Protocol):
     """What a connection needs from its server."""
@@ -51,6 +54,7 @@ class ServedBy(Protocol):
         """May this now known peer stay? False when there are too many, or it is of another cluster."""
 
     def forget(self, connection: ServerConnection) -> None: ...
+    def note(self, operation: str, seconds: float) -> None: ...
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]: ...
 
 
@@ -148,6 +152,7 @@ class ServerConnection(FrameProtocol):
             self.go_on()
 
     async def _put(self, request: PutChunk, buffer: Buffer, length: int) -> None:
+        began_s = time.monotonic()
         try:
             with buffer:
                 await in_thread(self._server.threads, self._server.store.put,
@@ -157,9 +162,15 @@ class ServerConnection(FrameProtocol):
             answer = Answer(request.number, error=error)
         finally:
             self._payloads -= 1
+        self._server.note("put", time.monotonic() - began_s)
         await self._say(answer)
 
     async def _answer_other(self, request: Request) -> None:
+        began_s = time.monotonic()
+        await self._answer_in_kind(request)
+        self._server.note(_OPERATIONS[type(request)], time.monotonic() - began_s)
+
+    async def _answer_in_kind(self, request: Request) -> None:
         try:
             match request:
                 case GetChunk():

@@ -13,12 +13,14 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, Protocol
 
 from fluffy.base.checks import EXIT_DISK_FAILED
 from fluffy.base.errors import StartRefused
+from fluffy.base.histogram import SHORT_SECONDS, Histogram
 
 log = logging.getLogger(__name__)
 
@@ -78,11 +80,12 @@ def exit_disk_failed(what: str, error: OSError) -> NoReturn:
 class _RealFile:
     """A file descriptor in append mode; every OSError is fatal."""
 
-    def __init__(self, name: str, fd: int, *, fsync: bool, fatal: Fatal) -> None:
+    def __init__(self, name: str, fd: int, *, fsync: bool, fatal: Fatal, times: Histogram) -> None:
         self.name = name
         self._fd = fd
         self._fsync = fsync
         self._fatal = fatal
+        self._times = times
 
     def size(self) -> int:
         return os.fstat(self._fd).st_size
@@ -99,10 +102,12 @@ class _RealFile:
     def fdatasync(self) -> None:
         if not self._fsync:
             return
+        began_s = time.monotonic()
         try:
             os.fdatasync(self._fd)
         except OSError as error:
             self._fatal(f"fdatasync {self.name}", error)
+        self._times.observe(time.monotonic() - began_s)
 
     def pread(self, length: int, offset: int) -> bytes:
         parts = []
@@ -139,6 +144,7 @@ class RealDisk:
         self._folder = folder
         self._fsync = fsync
         self._fatal = fatal
+        self.fsync_times = Histogram(SHORT_SECONDS)
         try:
             self._folder_fd = self._open_folder()
         except OSError as error:
@@ -176,7 +182,7 @@ class RealDisk:
             fd = os.open(name, os.O_RDWR | os.O_APPEND | flags, 0o600, dir_fd=self._folder_fd)
         except OSError as error:
             self._fatal(f"open {name}", error)
-        return _RealFile(name, fd, fsync=self._fsync, fatal=self._fatal)
+        return _RealFile(name, fd, fsync=self._fsync, fatal=self._fatal, times=self.fsync_times)
 
     def rename(self, old: str, new: str) -> None:
         try:

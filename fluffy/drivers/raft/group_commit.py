@@ -15,6 +15,7 @@ from typing import Any
 from pysyncobj.config import FAIL_REASON
 
 from fluffy.base.errors import NoLeader, Overloaded, ProposalLost
+from fluffy.base.histogram import NUMBERS, SHORT_SECONDS, Histogram
 from fluffy.base.units import MIB
 from fluffy.drivers.raft.library import HardenedSyncObj
 from fluffy.wire.log_entries import GROUP_BYTES_MAX, encode_group, encode_outcome
@@ -46,6 +47,7 @@ Reply = Callable[[Answered], None]
 @dataclass(slots=True)
 class _Group:
     replies: list[Reply]
+    began_s: float
     deadline_s: float
     done: bool = False
 
@@ -61,6 +63,8 @@ class GroupCommit:
         self._flying: list[_Group] = []
         self.is_held = False  # while leadership is handed over nothing new is submitted
         self.counters: Counter[str] = raft.counters
+        self.sizes = Histogram(NUMBERS)
+        self.times = Histogram(SHORT_SECONDS)
 
     def offer(self, command: bytes, reply: Reply) -> None:
         """Take an encoded command, or answer Overloaded at once."""
@@ -97,10 +101,11 @@ class GroupCommit:
             commands.append(command)
             replies.append(reply)
             size += len(command) + 8
-        group = _Group(replies, now_s + GROUP_DEADLINE_S)
+        group = _Group(replies, now_s, now_s + GROUP_DEADLINE_S)
         self._flying.append(group)
         self.counters["groups"] += 1
         self.counters["commands"] += len(commands)
+        self.sizes.observe(len(commands))
         self._raft.submit(encode_group(commands), lambda outcomes, reason: self._finish(group, outcomes, reason))
 
     def _finish(self, group: _Group, outcomes: Any, reason: int) -> None:
@@ -108,6 +113,7 @@ class GroupCommit:
             return
         group.done = True
         if reason == FAIL_REASON.SUCCESS:
+            self.times.observe(self._clock() - group.began_s)
             for reply, outcome in zip(group.replies, outcomes, strict=True):
                 reply(Answered(encode_outcome(outcome), None))
             return

@@ -12,6 +12,7 @@ class}`.
     change_voters  term, add or remove (a name)        -> {}; only a leader of that term, one change at a time
     hand_over                                          -> {}; another node leads
     digest                                             -> index, digest (of the whole state, made beside the loop)
+    metrics                                            -> payload: packed samples (wire/metric_samples.py)
 
 File permissions guard it: the folder is 0700. What arrives is still checked; garbage closes the connection.
 """
@@ -20,7 +21,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +44,7 @@ from fluffy.core.metadata.commands_members import SetVoters
 from fluffy.drivers.raft.group_commit import Answered
 from fluffy.drivers.raft.node import RaftNode
 from fluffy.drivers.raft.poller import ERROR, READ, WRITE, EpollPoller
+from fluffy.drivers.unix_sockets import listen_unix
 from fluffy.wire.frames import LOG_PAYLOAD_BYTES_MAX, Frame, FrameReader, encode_frame
 from fluffy.wire.log_entries import COMMAND_BYTES_MAX, level_of
 
@@ -120,7 +121,7 @@ class LogServer:
     """Serves one `RaftNode`; answers leave in each turn before the loop waits for the disk and for messages."""
 
     def __init__(self, node: RaftNode, poller: EpollPoller, path: Path, *, status: Callable[[], dict[str, Any]],
-                 digest: Callable[[Callable[[int, str], None]], None]) -> None:
+                 digest: Callable[[Callable[[int, str], None]], None], metrics: Callable[[], bytes]) -> None:
         self.node = node
         self.poller = poller
         self.to_flush: set[_Client] = set()
@@ -130,7 +131,7 @@ class LogServer:
         self._clients: set[_Client] = set()
         self._waiting_seq: list[tuple[int, float, Callable[[dict[str, Any]], None]]] = []
         self._path = path
-        self._listener = _listen(path)
+        self._listener = listen_unix(path)
         poller.subscribe(self._listener.fileno(), self._on_accept, READ)
         node.raft.before_sync = self._send_answers
         self._operations: dict[str, Callable[[Frame, _Reply], None]] = {
@@ -139,6 +140,7 @@ class LogServer:
             "status": lambda _frame, reply: reply(self._status()), "checkpoint": self._checkpoint,
             "digest": lambda _frame, reply: self._digest(
                 lambda index, text: reply({"index": index, "digest": text})),
+            "metrics": lambda _frame, reply: reply({}, metrics()),
         }
 
     def _send_answers(self) -> None:
@@ -308,18 +310,3 @@ def _answer_proposal(reply: _Reply, answered: Answered) -> None:
         reply({}, answered.outcome)
     else:
         reply.refuse_code(str(answered.error))
-
-
-def _listen(path: Path) -> socket.socket:
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.setblocking(False)
-    # Bound under a short relative name: the address of a unix socket has room for 107 bytes only.
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        listener.bind(f"/proc/self/fd/{folder}/{path.name}")
-    finally:
-        os.close(folder)
-    path.chmod(0o600)
-    listener.listen(64)
-    return listener

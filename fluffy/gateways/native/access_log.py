@@ -42,6 +42,7 @@ class AccessLog:
         self._visits: list[Visit] = []
         self._failures: list[Visit] = []
         self._left_out = 0
+        self.left_out_ever = 0
 
     def note(self, visit: Visit) -> None:
         if visit.status >= 500 or visit.duration_ms >= SLOW_MS:
@@ -74,6 +75,7 @@ class AccessLog:
     def flush(self) -> None:
         visits, self._visits = self._failures + self._visits, []
         self._failures, left_out, self._left_out = [], self._left_out, 0
+        self.left_out_ever += left_out
         for visit in visits:
             log.info("request", extra={
                 "method": visit.method, "path": visit.path, "status": visit.status,

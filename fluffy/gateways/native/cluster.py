@@ -76,7 +76,7 @@ async def get_nodes(desk: Desk, call: Call) -> Answer:
 
 async def get_metrics(desk: Desk, call: Call) -> Answer:
     """GET /metrics"""
-    return Answer(200, [("Content-Type", METRICS_TYPE)], desk.metrics.text())
+    return Answer(200, [("Content-Type", METRICS_TYPE)], await desk.metrics.text())
 
 
 async def make_checkpoint(desk: Desk, call: Call) -> Answer:

@@ -36,7 +36,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/federation/clusters", state.join, "Join a cluster: {name, peers, token}.", Act.OPERATE,
           body="json", success=201),
     Route("DELETE", "/v1/federation/clusters/{name}", state.leave, "Leave a cluster that was joined so.", Act.OPERATE),
-    Route("GET", "/metrics", state.get_metrics, "Counters for Prometheus.", Act.SEE_CLUSTER),
+    Route("GET", "/metrics", state.get_metrics, "What the supernode counts, for Prometheus.", Act.SEE_CLUSTER),
     Route("GET", "/v1/openapi.json", state.get_openapi, "This description.", Act.SEE_CLUSTER),
     Route("GET", "/healthz", state.healthz, "200 while this process is alive.", None),
     Route("GET", "/readyz", state.readyz, "200 when the catalog is open.", None),

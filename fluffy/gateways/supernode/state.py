@@ -60,7 +60,7 @@ async def get_status(desk: SupernodeDesk, call: Call) -> Answer:
 
 async def get_metrics(desk: SupernodeDesk, call: Call) -> Answer:
     """GET /metrics"""
-    return Answer(200, [("Content-Type", METRICS_TYPE)], desk.metrics.text())
+    return Answer(200, [("Content-Type", METRICS_TYPE)], await desk.metrics.text())
 
 
 async def get_openapi(desk: SupernodeDesk, call: Call) -> Answer:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from fluffy.base.ids import NodeNo
 from fluffy.base.units import MINUTE_MS
@@ -37,6 +38,7 @@ from fluffy.services.keeper.members import MemberKeeper
 from fluffy.services.keeper.planner import JobPlanner
 from fluffy.services.keeper.rounds import run_rounds
 from fluffy.services.keeper.scrub import ScheduledScrub, Scrubber, ScrubMemory
+from fluffy.services.keeper.tallies import KeeperTallies
 from fluffy.services.keeper.tidy import Tidier
 from fluffy.services.keeper.tuning import AskUsers, Tell, Tuner
 from fluffy.services.keeper.watch import NodeWatch
@@ -101,6 +103,7 @@ class KeeperWorld:
     inventory_memory: InventoryMemory
     users: AskUsers
     tell: Tell
+    tallies: KeeperTallies = field(default_factory=KeeperTallies)
 
 
 async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
@@ -122,31 +125,33 @@ async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
                     rules.job_delay_s)
     worker = Worker(world.own_no, world.log, world.reader, world.clock,
                     JobWork(world.reader, world.store, world.clock, world.disk, copier, scrubber),
-                    lambda: tuner.pace.copies_max, steals=rules.steals)
+                    lambda: tuner.pace.copies_max, steals=rules.steals, tallies=world.tallies)
     inventory = Inventory(world.own_no, world.log, world.reader, world.store, reports, world.clock, world.disk,
                           world.buffers, world.inventory_memory, rules.orphans, rules.inventory_rest_s)
-    tuner = Tuner(rules.repair_mode, world.reader, world.clock, throttle, world.users, world.tell,
-                  {"scrub": scrub.word, "jobs": worker.word, "inventory": inventory.word, "watch": watch.word})
+    words = {"scrub": scrub.word, "jobs": worker.word, "inventory": inventory.word, "watch": watch.word}
+    tuner = Tuner(rules.repair_mode, world.reader, world.clock, throttle, world.users,
+                  world.tallies.hearing(world.tell), words)
     lifter = Lifter(world.own_no, leadership, world.log, world.reader, world.peers, world.clock)
     members = MemberKeeper(world.own_no, leadership, world.log, world.voters, world.reader, world.clock)
     lifecycle = LifecycleKeeper(world.own_no, leadership, world.log, world.reader, world.clock)
     search = SearchFollower(world.reader, world.search, world.clock, world.disk)
     manifests = ManifestKeeper(world.reader, world.manifests, world.clock, world.disk)
+    rounds = partial(run_rounds, tallies=world.tallies)
     async with asyncio.TaskGroup() as group:
         group.create_task(reports.run(), name="replica reports")
-        group.create_task(run_rounds("watch over the nodes", WATCH_EVERY_S, watch.one_round), name="watch")
-        group.create_task(run_rounds("tidying", rules.tidy_every_s, tidier.one_round), name="tidy")
-        group.create_task(run_rounds("making missing copies", HEAL_EVERY_S, healer.one_round), name="heal")
-        group.create_task(run_rounds("inventory", INVENTORY_EVERY_S, inventory.one_round), name="inventory")
-        group.create_task(run_rounds("lifting the feature level", LIFT_EVERY_S, lifter.one_round), name="lift")
-        group.create_task(run_rounds("lifecycles", LIFECYCLE_EVERY_S, lifecycle.one_round), name="lifecycles")
-        group.create_task(run_rounds("the members", MEMBERS_EVERY_S, members.one_round), name="members")
-        group.create_task(run_rounds("planning", PLAN_EVERY_S, planner.one_round), name="plan")
+        group.create_task(rounds("watch over the nodes", WATCH_EVERY_S, watch.one_round), name="watch")
+        group.create_task(rounds("tidying", rules.tidy_every_s, tidier.one_round), name="tidy")
+        group.create_task(rounds("making missing copies", HEAL_EVERY_S, healer.one_round), name="heal")
+        group.create_task(rounds("inventory", INVENTORY_EVERY_S, inventory.one_round), name="inventory")
+        group.create_task(rounds("lifting the feature level", LIFT_EVERY_S, lifter.one_round), name="lift")
+        group.create_task(rounds("lifecycles", LIFECYCLE_EVERY_S, lifecycle.one_round), name="lifecycles")
+        group.create_task(rounds("the members", MEMBERS_EVERY_S, members.one_round), name="members")
+        group.create_task(rounds("planning", PLAN_EVERY_S, planner.one_round), name="plan")
         group.create_task(worker.run(), name="jobs")
-        group.create_task(run_rounds("scrub", SCRUB_EVERY_S, scrub.one_round), name="scrub")
-        group.create_task(run_rounds("the pace", TUNE_EVERY_S, tuner.one_round), name="tune")
-        group.create_task(run_rounds("the search index", FOLLOW_EVERY_S, search.one_round), name="search")
-        group.create_task(run_rounds("the manifests", MANIFEST_EVERY_S, manifests.one_round), name="manifests")
+        group.create_task(rounds("scrub", SCRUB_EVERY_S, scrub.one_round), name="scrub")
+        group.create_task(rounds("the pace", TUNE_EVERY_S, tuner.one_round), name="tune")
+        group.create_task(rounds("the search index", FOLLOW_EVERY_S, search.one_round), name="search")
+        group.create_task(rounds("the manifests", MANIFEST_EVERY_S, manifests.one_round), name="manifests")
 
 
 def _stored_bytes(world: KeeperWorld) -> int:

@@ -9,12 +9,14 @@ from collections.abc import Awaitable, Callable
 
 from fluffy.base.errors import FluffyError
 from fluffy.services.condition import Condition
+from fluffy.services.keeper.tallies import KeeperTallies
 
 # After a failed round a loop rests at least this long, so that a fast loop does not hammer a sick world.
 FAILED_REST_S = 1.0
 
 
-async def run_rounds(name: str, every_s: float, one_round: Callable[[], Awaitable[bool | None]]) -> None:
+async def run_rounds(name: str, every_s: float, one_round: Callable[[], Awaitable[bool | None]],
+                     tallies: KeeperTallies) -> None:
     """Call `one_round` every `every_s` seconds (start to start), for ever.
 
     A round that returns True has more to do at once and is called again after one turn of the event loop. Failures of
@@ -24,6 +26,7 @@ async def run_rounds(name: str, every_s: float, one_round: Callable[[], Awaitabl
     while True:
         started_s = time.monotonic()
         rest_s = every_s
+        failed = True
         try:
             if await one_round():
                 rest_s = 0.0
@@ -32,4 +35,6 @@ async def run_rounds(name: str, every_s: float, one_round: Callable[[], Awaitabl
             rest_s = max(every_s, FAILED_REST_S)
         else:
             condition.fine()
+            failed = False
+        tallies.round_ended(name, time.monotonic() - started_s, failed=failed)
         await asyncio.sleep(max(0.0, started_s + rest_s - time.monotonic()))

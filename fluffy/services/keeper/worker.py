@@ -30,6 +30,7 @@ from fluffy.core.repair.stealing import is_worth_waiting, others_end_within, sho
 from fluffy.ports import Clock, MetadataLog, MetadataReader
 from fluffy.services.condition import Condition
 from fluffy.services.keeper.job_work import Ended, JobWork
+from fluffy.services.keeper.tallies import KeeperTallies
 
 log = logging.getLogger("fluffy.keeper")
 
@@ -61,7 +62,7 @@ class Worker:
     """`run` for ever. `slots()`: copies at a time now. `steals`: a test may forbid it."""
 
     def __init__(self, own_no: NodeNo, log_: MetadataLog, reader: MetadataReader, clock: Clock, work: JobWork,
-                 slots: Callable[[], int], *, steals: bool = True) -> None:
+                 slots: Callable[[], int], *, steals: bool = True, tallies: KeeperTallies | None = None) -> None:
         self._own_no = own_no
         self._log = log_
         self._reader = reader
@@ -69,6 +70,7 @@ class Worker:
         self._work = work
         self._slots = slots
         self._steals = steals
+        self._tallies = tallies or KeeperTallies()
         self._held: dict[int, _Held] = {}
         self._results: list[JobResult] = []
         self._results_since_s = 0.0
@@ -143,6 +145,7 @@ class Worker:
             self._done_s.append(time.monotonic())
             if held.job.kind in COPYING_KINDS:
                 self._took_s.append(time.monotonic() - held.since_s)
+            self._tallies.job_ended(held.job.kind, time.monotonic() - held.since_s)
             if not self._results:
                 self._results_since_s = time.monotonic()
             self._moved_bytes += ended.moved_bytes
