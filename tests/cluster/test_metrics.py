@@ -36,16 +36,19 @@ def up(cluster: Cluster, name: str) -> dict[str, float]:
 
 def test_one_scrape_tells_what_all_processes_count_and_no_dead_one_fails_it(make_cluster: MakeCluster) -> None:
     cluster = make_cluster(nodes=1, workers=2)
+
+    def puts(number: int) -> bool:
+        return cluster.request("one", "PUT", f"/v1/files/admin/f{number}", b"x" * 100_000)[0] == 201
+
     for number in range(20):
-        status, _, answer = cluster.request("one", "PUT", f"/v1/files/admin/f{number}", b"x" * 100_000)
-        assert status == 201, answer
+        cluster.wait_until(lambda number=number: puts(number), 20.0, "a file is stored")
     everybody = {"log": 1.0, "keeper": 1.0, "gateway-0": 1.0, "gateway-1": 1.0}
     cluster.wait_until(lambda: up(cluster, "one") == everybody, 20.0, "all processes tell")
 
     told = scrape(cluster, "one")
-    puts = sum(value for labels, value in told["fluffy_http_request_duration_seconds_count"].items()
-               if 'method="PUT"' in labels)
-    assert puts == 20, "whichever gateway answered the PUT, and whichever the scrape"
+    stored = sum(value for labels, value in told["fluffy_http_request_duration_seconds_count"].items()
+                 if 'method="PUT"' in labels and 'status="201"' in labels)
+    assert stored == 20, "whichever gateway answered the PUT, and whichever the scrape"
     assert sum(told["fluffy_log_commands_total"].values()) >= 20
     assert sum(told["fluffy_log_fsync_duration_seconds_count"].values()) >= 1
     assert set(told["fluffy_cluster_files"].values()) == {20.0}
