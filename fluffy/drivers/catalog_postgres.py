@@ -19,19 +19,23 @@ import asyncpg
 
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import CatalogFailed, DeadlineExceeded
+from fluffy.core.federation.marks import marks_of_query, marks_of_row
 from fluffy.core.federation.paging import CatalogPage, PageMaker
 from fluffy.core.federation.ranking import LAST_CHARACTER, Cursor, Step, no_of, parse_cursor, plain_word, row_no_of
 from fluffy.core.federation.tree import FolderId, Placed, Scope
 from fluffy.core.metadata.queries_federation import CatalogRow, FeedPiece, Place
 from fluffy.core.metadata.schema import ROOT_NO
-from fluffy.core.search.plan import tag_range, tag_text, tag_texts
 from fluffy.core.search.query import SearchQuery, fold
 from fluffy.drivers.catalog_postgres_schema import COLUMNS, FORMAT_VERSION, LOCK_KEY, PUT, SCHEMA, STATEMENTS
 from fluffy.ports_federation import CatalogCluster, DeadLetter
 
 CONNECTIONS_MAX = 8
 CALL_S = 60.0
+VACUUM_S = 600.0
+# Candidates of the first question for a page; when they are not enough, of each next one so many times more.
 BATCH = 256
+BATCH_GROWS = 4
+BATCH_MAX = 4_096
 DEAD_LETTERS_MAX = 10_000
 # Half of the numbers that a row number has room for.
 NUMBER_BITS = 21
@@ -122,9 +126,11 @@ class PostgresCatalog:
             await _put(db, number, rows)
             parent, key = (None, None) if after is None else after
             await db.execute("UPDATE clusters SET parent = $2, key = $3 WHERE number = $1", number, parent, key)
-            if after is None:  # a tree was read: what the planner knows of the table is not true any more
-                await db.execute("ANALYZE entries")
-                await db.fetchval("SELECT gin_clean_pending_list('entries_grams'::regclass)")
+        if after is None:
+            # A tree was read: what the planner knows of the table is not true any more, and rows of pages that were
+            # never looked through cannot be judged by an index alone.
+            async with self._opened() as db:
+                await db.execute("VACUUM (ANALYZE) entries", timeout=VACUUM_S)
 
     async def load_folder(self, number: int, folder_no: int, rows: Sequence[CatalogRow], after: str | None) -> None:
         async with self._changing(number) as db:
@@ -165,7 +171,6 @@ class PostgresCatalog:
             gone = [row[0] for row in await db.fetch(
                 "DELETE FROM entries WHERE row_no IN (SELECT row_no FROM entries e WHERE NOT EXISTS"
                 " (SELECT 1 FROM clusters c WHERE c.number = e.cluster_no) LIMIT $1) RETURNING row_no", limit)]
-            await db.execute("DELETE FROM tags WHERE row_no = ANY($1::bigint[])", gone)
             return len(gone)
 
     async def set_aside(self, letters: Sequence[DeadLetter]) -> None:
@@ -242,50 +247,59 @@ async def _check_numbers(db: Any, numbers: Iterable[int]) -> None:
 
 async def _fill(db: Any, maker: PageMaker, query: SearchQuery, scope: Scope, begin: Cursor) -> bool:
     """Take the candidates of one step; True: the page is full."""
-    text, values = _candidates(query, scope, begin)
-    found = await db.cursor(text, *values)
-    while batch := [Placed(row[0], _row(row)) for row in await found.fetch(BATCH)]:
+    limit = BATCH
+    while True:
+        text, values = _candidates(query, scope, begin, limit)
+        batch = [Placed(row[0], _row(row)) for row in await db.fetch(text, *values)]
         while missing := maker.missing(begin.step, batch):
             maker.folders.learn(missing, await _folders(db, missing))
         maker.take(begin.step, batch)
         if maker.is_full:
             return True
-    return False
+        if len(batch) < limit:
+            return False
+        last = batch[-1]
+        begin = Cursor(begin.step, last.row_no, fold(last.row.name))
+        limit = min(limit * BATCH_GROWS, BATCH_MAX)
 
 
-def _candidates(query: SearchQuery, scope: Scope, after: Cursor) -> tuple[str, list[Any]]:
-    """Rows that may fit, in the order of the step, behind the cursor."""
-    low = max(after.row_no, row_no_of(min(scope), 0) - 1) if after.step is not Step.BEGINS else 0
-    values: list[Any] = [low, row_no_of(max(scope) + 1, 0)]
-    conditions = ["e.row_no > $1", "e.row_no < $2"]
+def _candidates(query: SearchQuery, scope: Scope, after: Cursor, limit: int) -> tuple[str, list[Any]]:
+    """Rows that may fit, in the order of the step, behind the cursor.
+
+    The limit tells the planner that the first rows are wanted soon, and only what an index has is asked of each row
+    before the few that are wanted are fetched. No condition is said twice, so that it can count.
+    """
+    values: list[Any] = []
+    conditions: list[str] = []
 
     def given(value: Any) -> str:
         values.append(value)
         return f"${len(values)}"
 
-    word, order = plain_word(query) or "", "e.row_no"
+    low = max(after.row_no, row_no_of(min(scope), 0) - 1) if after.step is not Step.BEGINS else 0
+    conditions += [f"e.row_no > {given(low)}"] if low else []
+    conditions.append(f"e.row_no < {given(row_no_of(max(scope) + 1, 0))}")
+    word, order = plain_word(query) or "", "row_no"
     if after.step is Step.EXACT:
         conditions.append(f"e.folded = {given(word)}")
     elif after.step is Step.BEGINS:
-        conditions += [f"e.folded > {given(word)}", f"e.folded < {given(word + LAST_CHARACTER)}",
-                       f"(e.folded, e.row_no) > ({given(after.folded or word)}, {given(after.row_no)})"]
-        order = "e.folded, e.row_no"
+        order = "folded, row_no"
+        behind = f"(e.folded, e.row_no) > ({given(after.folded)}, {given(after.row_no)})" if after.folded else (
+            f"e.folded > {given(word)}")
+        conditions += [behind, f"e.folded < {given(word + LAST_CHARACTER)}"]
     else:
         conditions += [f"e.folded LIKE {given('%' + _escaped(literal) + '%')}"
                        for term in query.terms for literal in term.literals]
-    for tag in query.tags:
-        test = (f"x.tag = {given(tag_text(tag.key, tag.value))}" if tag.value is not None else
-                "x.tag >= {} AND x.tag < {}".format(*map(given, tag_range(tag.key))))
-        conditions.append(f"e.row_no IN (SELECT x.row_no FROM tags x WHERE {test})")
-    for column, least, most in (("size", query.min_size, query.max_size),
+    if marks := marks_of_query(query):
+        conditions.append(f"e.marks @> {given(list(marks))}::bigint[]")
+    least_size = max(query.min_size or 0, 0) if query.only_files else query.min_size
+    for column, least, most in (("size", least_size, query.max_size),
                                 ("modified_ms", query.since_ms, query.until_ms)):
         conditions += [f"e.{column} >= {given(least)}"] if least is not None else []
         conditions += [f"e.{column} <= {given(most)}"] if most is not None else []
-    conditions += ["e.size >= 0"] if query.only_files else []
-    conditions += [f"e.owner = {given(query.owner)}"] if query.owner is not None else []
-    if query.content_type is not None:
-        conditions.append(f"starts_with(lower(e.content_type), {given(query.content_type)})")
-    return f"SELECT {COLUMNS} FROM entries e WHERE {' AND '.join(conditions)} ORDER BY {order}", values
+    return (f"SELECT {COLUMNS} FROM (SELECT row_no, folded FROM entries e WHERE {' AND '.join(conditions)}"
+            f" ORDER BY {order} LIMIT {given(limit)}) k JOIN entries e ON e.row_no = k.row_no"
+            f" ORDER BY {', '.join('k.' + column for column in order.split(', '))}", values)
 
 
 def _escaped(text: str) -> str:
@@ -324,18 +338,20 @@ async def _put(db: Any, number: int, rows: Sequence[CatalogRow]) -> None:
     old = await db.fetchval("SELECT count(*) FROM entries WHERE row_no = ANY($1::bigint[])", numbers)
     lines = [(row_no, number, row.parent, row.key, fold(row.name), row.size, row.generation, row.etag,
               row.content_type, row.owner, row.modified_ms,
-              json.dumps(dict(row.tags), ensure_ascii=False) if row.tags else None) for row_no, row in latest.items()]
+              json.dumps(dict(row.tags), ensure_ascii=False) if row.tags else None, _array(marks_of_row(row)))
+             for row_no, row in latest.items()]
     await db.execute(PUT, *(list(column) for column in zip(*lines, strict=True)))
-    await db.execute("DELETE FROM tags WHERE row_no = ANY($1::bigint[])", numbers)
-    await db.executemany("INSERT INTO tags VALUES ($1, $2) ON CONFLICT DO NOTHING",
-                         [(tag, row_no) for row_no, row in latest.items() for tag in tag_texts(row.tags)])
     await db.execute("UPDATE clusters SET rows = rows + $2 WHERE number = $1", number, len(latest) - old)
 
 
 async def _count_gone(db: Any, number: int, gone: Sequence[int]) -> None:
     if gone:
-        await db.execute("DELETE FROM tags WHERE row_no = ANY($1::bigint[])", gone)
         await db.execute("UPDATE clusters SET rows = rows - $2 WHERE number = $1", number, len(gone))
+
+
+def _array(marks: Sequence[int]) -> str:
+    """In PostgreSQL's words, because arrays of arrays must all be of one length."""
+    return "{" + ",".join(map(str, marks)) + "}"
 
 
 def _row(row: Any) -> CatalogRow:

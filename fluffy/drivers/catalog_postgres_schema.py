@@ -6,7 +6,7 @@ Texts are compared byte by byte (COLLATE "C"), as everywhere in Fluffy.
 from __future__ import annotations
 
 SCHEMA = "fluffy_catalog"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 # "Flfc", for the advisory lock that one supernode holds.
 LOCK_KEY = 0x466C6663
 
@@ -39,15 +39,16 @@ CREATE TABLE {SCHEMA}.entries (
     content_type text NOT NULL,
     owner       text NOT NULL,
     modified_ms bigint NOT NULL,
-    tags        text
+    tags        text,
+    marks       bigint[] NOT NULL
 )""",
     f"CREATE INDEX entries_at ON {SCHEMA}.entries (cluster_no, parent, key)",
-    f"CREATE INDEX entries_folded ON {SCHEMA}.entries (folded)",
-    # New rows wait in a list until it has so many KiB; searches look through all of it, so it is short.
-    f"CREATE INDEX entries_grams ON {SCHEMA}.entries USING gin (folded public.gin_trgm_ops)"
+    # In the order in which names that begin with a word are shown; filters are tried without a look at the row.
+    f"CREATE INDEX entries_folded ON {SCHEMA}.entries (folded, row_no) INCLUDE (marks, size, modified_ms)",
+    # Words and marks meet in one index. New rows wait in a list until it has so many KiB; searches look through all of
+    # it, so it is short.
+    f"CREATE INDEX entries_grams ON {SCHEMA}.entries USING gin (folded public.gin_trgm_ops, marks)"
     " WITH (gin_pending_list_limit = 256)",
-    f'CREATE TABLE {SCHEMA}.tags (tag text COLLATE "C" NOT NULL, row_no bigint NOT NULL, PRIMARY KEY (tag, row_no))',
-    f"CREATE INDEX tags_of ON {SCHEMA}.tags (row_no)",
     f"""
 CREATE TABLE {SCHEMA}.walks (
     cluster_no  bigint NOT NULL,
@@ -67,11 +68,14 @@ CREATE TABLE {SCHEMA}.dead_letters (
 )
 
 PUT = """
-INSERT INTO entries SELECT * FROM unnest(
+INSERT INTO entries SELECT row_no, cluster_no, parent, key, folded, size, generation, etag, content_type, owner,
+    modified_ms, tags, marks::bigint[] FROM unnest(
     $1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::text[],
-    $9::text[], $10::text[], $11::bigint[], $12::text[])
+    $9::text[], $10::text[], $11::bigint[], $12::text[], $13::text[])
+    AS r(row_no, cluster_no, parent, key, folded, size, generation, etag, content_type, owner, modified_ms, tags, marks)
 ON CONFLICT (row_no) DO UPDATE SET
     parent = excluded.parent, key = excluded.key, folded = excluded.folded, size = excluded.size,
     generation = excluded.generation, etag = excluded.etag, content_type = excluded.content_type,
-    owner = excluded.owner, modified_ms = excluded.modified_ms, tags = excluded.tags
+    owner = excluded.owner, modified_ms = excluded.modified_ms, tags = excluded.tags,
+    marks = excluded.marks
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 from fluffy.base.units import MIB
 
 FILE_NAME = "catalog.db"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 # "Flfc"
 APPLICATION_ID = 0x466C6663
 WRITER_CACHE_KIB = 64 * 1024
@@ -54,20 +54,17 @@ CREATE TABLE entries (
     content_type    TEXT NOT NULL,
     owner           TEXT NOT NULL,
     modified_ms     INTEGER NOT NULL,
-    tags            TEXT                 -- JSON; NULL: none
+    tags            TEXT,                -- JSON; NULL: none
+    bits            INTEGER NOT NULL     -- of its marks (core/federation/marks.py)
 )""",
     "CREATE INDEX entries_at ON entries (cluster_no, parent, key)",
-    "CREATE INDEX entries_folded ON entries (folded)",
-    # Only which names have which three characters; whether they stand side by side is looked at in the name.
-    "CREATE VIRTUAL TABLE grams USING fts5(name, content='', detail=none, columnsize=0,"
+    # In the order in which names that begin with a word are shown; filters are tried without a look at the row.
+    "CREATE INDEX entries_folded ON entries (folded, row_no, bits, size, modified_ms)",
+    # Only which names have which three characters; whether they stand side by side is looked at in the name. A mark is
+    # three characters in a column of its own (only those of tags share one), so it makes one such three and no others.
+    "CREATE VIRTUAL TABLE grams USING fts5(name, owner, major, type, tags, content='', detail=none, columnsize=0,"
     " tokenize='trigram case_sensitive 1')",
     f"INSERT INTO grams (grams, rank) VALUES ('hashsize', {GRAMS_BYTES})",
-    """
-CREATE TABLE tags (
-    tag             TEXT NOT NULL,       -- key, unit separator, value
-    row_no          INTEGER NOT NULL,
-    PRIMARY KEY (tag, row_no)
-) WITHOUT ROWID""",
     """
 CREATE TABLE walks (                     -- folders to be listed anew: they came back from the trash
     cluster_no      INTEGER NOT NULL,

@@ -1,4 +1,4 @@
-"""Changes of the SQLite catalog, each in the transaction of its caller: rows, trigrams, tags, cursor."""
+"""Changes of the SQLite catalog, each in the transaction of its caller: rows, trigrams, cursor."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
+from fluffy.core.federation.marks import bits_of, grams_of_marks, marks_of_row
 from fluffy.core.federation.ranking import row_no_of
 from fluffy.core.metadata.queries_federation import CatalogRow, FeedPiece, Place
 from fluffy.core.metadata.queries_search import KEY_MARKS, lookups
-from fluffy.core.search.plan import tag_texts
 from fluffy.core.search.query import fold
-from fluffy.drivers.catalog_sqlite_reading import check_numbers, cluster, rows_between
+from fluffy.drivers.catalog_sqlite_reading import COLUMNS, check_numbers, cluster, row_of, rows_between
 from fluffy.ports_federation import CatalogCluster, DeadLetter
 
 # The newest are kept.
@@ -98,31 +98,26 @@ def set_aside(db: sqlite3.Connection, letters: Sequence[DeadLetter]) -> None:
 
 def _put(db: sqlite3.Connection, number: int, rows: Sequence[CatalogRow]) -> None:
     """Insert or change rows. An entry keeps its number when it moves."""
-    fresh: list[tuple[int, str]] = []
+    fresh: list[tuple[int | str, ...]] = []
     lines = []
-    tagged: list[tuple[str, int]] = []
     added = 0
     for row in {row.no: row for row in rows}.values():
         row_no = row_no_of(number, row.no)
-        folded = fold(row.name)
-        tags = json.dumps(dict(row.tags), ensure_ascii=False) if row.tags else None
-        old = db.execute("SELECT folded, tags FROM entries WHERE row_no = ?", (row_no,)).fetchone()
+        folded, marks = fold(row.name), marks_of_row(row)
+        grams = _grams(folded, marks)
+        old = _grams_of(db, row_no)
         if old is None:
             added += 1
-        else:
-            if old[0] != folded:
-                _forget_name(db, row_no, old[0])
-            if old[1] != tags:
-                _forget_tags(db, row_no, old[1])
-        if old is None or old[0] != folded:
-            fresh.append((row_no, folded))
-        if old is None or old[1] != tags:
-            tagged += [(tag, row_no) for tag in tag_texts(row.tags)]
+        elif old != grams:
+            _forget_grams(db, row_no, old)
+        if old != grams:
+            fresh.append((row_no, *grams))
         lines.append((row_no, number, row.parent, row.key, folded, row.size, row.generation, row.etag,
-                      row.content_type, row.owner, row.modified_ms, tags))
-    db.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", lines)
-    db.executemany("INSERT INTO grams (rowid, name) VALUES (?, ?)", fresh)
-    db.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", tagged)
+                      row.content_type, row.owner, row.modified_ms,
+                      json.dumps(dict(row.tags), ensure_ascii=False) if row.tags else None,
+                      bits_of(marks, is_file=not row.is_folder)))
+    db.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", lines)
+    db.executemany("INSERT INTO grams (rowid, name, owner, major, type, tags) VALUES (?, ?, ?, ?, ?, ?)", fresh)
     if added:
         db.execute("UPDATE clusters SET rows = rows + ? WHERE number = ?", (added, number))
 
@@ -130,21 +125,31 @@ def _put(db: sqlite3.Connection, number: int, rows: Sequence[CatalogRow]) -> Non
 def _remove(db: sqlite3.Connection, number: int, row_nos: Sequence[int]) -> None:
     removed = 0
     for row_no in row_nos:
-        row = db.execute("SELECT folded, tags FROM entries WHERE row_no = ?", (row_no,)).fetchone()
-        if row is None:
+        grams = _grams_of(db, row_no)
+        if grams is None:
             continue
-        _forget_name(db, row_no, row[0])
-        _forget_tags(db, row_no, row[1])
+        _forget_grams(db, row_no, grams)
         db.execute("DELETE FROM entries WHERE row_no = ?", (row_no,))
         removed += 1
     if removed:
         db.execute("UPDATE clusters SET rows = rows - ? WHERE number = ?", (removed, number))
 
 
-def _forget_name(db: sqlite3.Connection, row_no: int, folded: str) -> None:
-    db.execute("INSERT INTO grams (grams, rowid, name) VALUES ('delete', ?, ?)", (row_no, folded))
+def _grams(folded: str, marks: Sequence[int]) -> tuple[str, ...]:
+    """What stands in the columns of `grams`."""
+    owner, major, whole, *tags = (*grams_of_marks(marks), "", "")
+    return folded, owner, major, whole, "".join(tags)
 
 
-def _forget_tags(db: sqlite3.Connection, row_no: int, text: str | None) -> None:
-    for tag in tag_texts(json.loads(text)) if text else ():
-        db.execute("DELETE FROM tags WHERE tag = ? AND row_no = ?", (tag, row_no))
+def _grams_of(db: sqlite3.Connection, row_no: int) -> tuple[str, ...] | None:
+    """What stands in `grams` for an entry, made again out of its row: the index itself does not know."""
+    row = db.execute(f"SELECT {COLUMNS} FROM entries e WHERE row_no = ?", (row_no,)).fetchone()
+    if row is None:
+        return None
+    known = row_of(row)
+    return _grams(fold(known.name), marks_of_row(known))
+
+
+def _forget_grams(db: sqlite3.Connection, row_no: int, grams: Sequence[str]) -> None:
+    db.execute("INSERT INTO grams (grams, rowid, name, owner, major, type, tags) VALUES ('delete', ?, ?, ?, ?, ?, ?)",
+               (row_no, *grams))

@@ -17,6 +17,8 @@ from fluffy.core.federation.tree import Sight
 from fluffy.core.metadata.commands_tree import DeleteFolder, Move, Undelete
 from fluffy.core.metadata.queries_federation import CatalogRow, FeedPiece
 from fluffy.core.search.query import SearchQuery, parse_query
+from fluffy.drivers.catalog_sqlite_files import open_for_reading
+from fluffy.drivers.catalog_sqlite_reading import search
 from fluffy.ports_federation import Catalog, DeadLetter
 from tests.support.catalog_world import EVERYTHING, Town, paths, postgres_catalog, sqlite_catalog
 from tests.support.local_log import header
@@ -258,3 +260,31 @@ async def test_a_damaged_file_is_replaced(tmp_path: Path) -> None:
             assert await catalog.clusters() == ()
             await town.build(catalog)
             assert await found(catalog, parse_query("a"), town) == ["alpha:admin/a", "alpha:admin/"]
+
+
+@pytest.mark.parametrize(("filters", "hits"), [
+    ({"tag": "rare=yes"}, 1), ({"tag": "rare"}, 1), ({"content_type": "image/"}, 1), ({"owner": "nobody"}, 0),
+    ({"tag": "year=2026"}, 40)])
+async def test_a_common_word_with_a_filter_looks_at_few_rows(tmp_path: Path, filters: dict[str, str], hits: int,
+                                                             ) -> None:
+    """Counted in steps of SQLite: a look at every name that has the word would be ten times as many."""
+    with closing(Town("alpha")) as town:
+        async with sqlite_catalog(tmp_path) as catalog:
+            number = (await town.build(catalog)).number
+            rows = [CatalogRow(100 + n, 0, f"report-{n}" if n % 2 else f"my-report-{n}", 1, 1, "",
+                               "image/png" if n == 7 else "text/plain", "admin", 5,
+                               {"rare": "yes"} if n == 7 else {"year": "2026"} if n % 100 == 0 else {})
+                    for n in range(4_000)]
+            await catalog.apply(number, FeedPiece(town.seq, town.seq, (), tuple(rows)), 0)
+        db = open_for_reading(tmp_path / "catalog" / "catalog.db")
+        steps = 0
+
+        def step() -> None:
+            nonlocal steps
+            steps += 100
+
+        db.set_progress_handler(step, 100)
+        page = search(db, parse_query("report", **filters), {number: EVERYTHING}, None, 100)
+        db.close()
+        assert len(page.hits) == hits
+        assert steps < 4_000
