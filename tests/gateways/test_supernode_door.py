@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from fluffy.base.deadline import Deadline
 from fluffy.gateways.supernode import names as naming
 from fluffy.gateways.supernode.routes import ROUTES
+from fluffy.ports_federation import SightAnswer
+from fluffy.services.federation import askers
 from fluffy.services.federation import follower as following
 from fluffy.services.federation import owed as owing
 from tests.support.asking import Asker, grant, user_of
@@ -140,6 +144,35 @@ async def test_two_copies_survive_the_loss_of_a_cluster(door: SupernodeDoor) -> 
         await door.switch_on(off)
     info = await door.clusters["beta"].admin.must("GET", "/v1/info/admin/twice")
     assert info["tags"] == {"k": "v", "fluffy-copies": "alpha beta"}
+
+
+async def test_a_search_does_not_wait_for_a_cluster_that_is_known_to_be_away(
+        door: SupernodeDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frozen machine takes connections and says nothing; its last word about rights is older than is waited for."""
+    await door.must("PUT", "/v1/files/alpha/admin/zq?proxy=1", ADMIN_TOKEN, b"x")
+    await door.level()
+    assert len((await door.must("GET", "/v1/search?q=zq", ADMIN_TOKEN))["coverage"]) == 2
+    await door.switch_off("beta")
+    asked: list[str] = []
+
+    async def silence(asker: str, deadline: Deadline) -> SightAnswer:
+        asked.append(asker)
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    monkeypatch.setattr(door.clusters["beta"].client, "sight", silence)
+    monkeypatch.setattr(askers, "KEPT_S", 0.0)
+    monkeypatch.setattr(askers, "USABLE_S", 0.0)
+    monkeypatch.setattr(askers.Askers, "_is_usable", lambda self, name, known: True)
+    await asyncio.sleep(1.0)  # its breaker's rest is over now and then
+    for token in (ADMIN_TOKEN, "somebody-who-was-never-here") * 3:
+        await asyncio.sleep(0.2)
+        told = await door.ask("GET", "/v1/search?q=zq", token)
+        if token == ADMIN_TOKEN:
+            found = json.loads(told.body)
+            assert [hit["cluster"] for hit in found["hits"]] == ["alpha"]
+            assert [line["cluster"] for line in found["coverage"]] == ["alpha", "beta"]
+    assert not asked
 
 
 async def test_updates_and_deletions_reach_a_cluster_that_was_away(door: SupernodeDoor) -> None:

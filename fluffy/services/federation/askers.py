@@ -103,8 +103,8 @@ class Askers:
         if known is not None and now_s - known.at_s <= kept_s:
             return None
         follower = self._followers[name]
-        if not follower.breaker.may_try(now_s) or self._group is None:
-            return None
+        if not follower.breaker.is_closed or self._group is None:
+            return None  # its follower finds out when it is back; who asked before is believed until then
         task = self._asking.get((name, token))
         if task is None:
             task = self._asking[name, token] = self._group.create_task(self._ask(follower, token))
