@@ -15,6 +15,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from fluffy.apps.environment import is_complete
 from fluffy.apps.local_cluster import down_command, up_command
 from fluffy.apps.local_clusters import local_settings, operators, other_clusters
 from fluffy.apps.offline_acts import OFFLINE_ACTS
@@ -91,7 +92,7 @@ def _same_host(peer: str) -> str:
 
 def _settings(path: Path | None, *, needed: bool) -> Settings | None:
     """The configuration; None when there is none, or one that nobody needs and nobody can read."""
-    if path is None and find_config() is None:
+    if path is None and find_config() is None and not is_complete(os.environ):
         return None
     try:
         return load(path)
@@ -109,3 +110,7 @@ def _iptable_peers() -> tuple[str, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigIllegal(f"{IPTABLE_NAME} cannot be read: {error}") from error
     return tuple(address.url for address in parse_iptable(text))
+
+
+if __name__ == "__main__":
+    main()

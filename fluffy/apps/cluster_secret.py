@@ -14,9 +14,23 @@ from pathlib import Path
 from fluffy.base.errors import ConfigIllegal
 
 SECRET_ENV = "FLUFFY_CLUSTER_SECRET"
+# The token that the admin of a cluster gets at its birth, for those who keep it elsewhere than in its file.
+ADMIN_TOKEN_ENV = "FLUFFY_ADMIN_TOKEN"
+ADMIN_TOKEN_CHARS_MIN = 24
+ADMIN_TOKEN_CHARS_MAX = 512
 SECRET_BYTES = 32
 # The hex text, with room for a line end and a slip of the editor.
 _SECRET_FILE_BYTES_MAX = 200
+
+
+def given_admin_token() -> str | None:
+    """The admin's token as the environment says it; None: it is in its file. Raises ConfigIllegal for a weak one."""
+    token = os.environ.get(ADMIN_TOKEN_ENV, "").strip()
+    if token and not (ADMIN_TOKEN_CHARS_MIN <= len(token) <= ADMIN_TOKEN_CHARS_MAX and token.isascii()
+                      and token.isprintable() and " " not in token):
+        raise ConfigIllegal(f"{ADMIN_TOKEN_ENV} is a token of {ADMIN_TOKEN_CHARS_MIN} to {ADMIN_TOKEN_CHARS_MAX} "
+                            "characters without spaces, as made by: openssl rand -hex 32")
+    return token or None
 
 
 def read_secret(path: Path, *, create: bool) -> bytes:

@@ -30,7 +30,7 @@ class Section:
         self.source = source
         self.path = path
         self.line = node.start_mark.line + 1
-        self._children: dict[str, tuple[int, yaml.Node]] = {}
+        self._children: dict[str, tuple[str, yaml.Node]] = {}
         for key_node, value_node in node.value:
             self._add(key_node, value_node, known)
 
@@ -44,8 +44,8 @@ class Section:
 
     def where(self, key: str | None = None) -> str:
         """`config.yaml line 7, cluster.replication`: how every complaint begins."""
-        line = self._children[key][0] if key in self._children else self.line
-        return f"{self.source.name} line {line}, {self._said(key)}"
+        place = self._children[key][0] if key in self._children else f"{self.source.name} line {self.line}"
+        return f"{place}, {self._said(key)}"
 
     def fail(self, key: str | None, problem: str) -> NoReturn:
         raise ConfigIllegal(f"{self.where(key)}: {problem}")
@@ -53,7 +53,7 @@ class Section:
     def section(self, key: str, known: tuple[str, ...] | None) -> Section:
         """The map under `key`; an absent one is an empty one, so that its keys take their defaults."""
         if not self.has(key):
-            return Section(self.source, self._said(key), _empty_map(self.line), known)
+            return Section(self.source, self._said(key), empty_map(self.line), known)
         node = self._children[key][1]
         if not isinstance(node, yaml.MappingNode):
             self.fail(key, "here belongs a map of keys and values")
@@ -125,17 +125,16 @@ class Section:
         return choices[choices.index(value)]
 
     def _add(self, key_node: yaml.Node, value_node: yaml.Node, known: tuple[str, ...] | None) -> None:
-        line = key_node.start_mark.line + 1
-        at = f"{self.source.name} line {line}"
+        at = _place(key_node, self.source)
         if not isinstance(key_node, yaml.ScalarNode):
             raise ConfigIllegal(f"{at}: a key must be a plain word")
         key = str(key_node.value)
         said = self._said(key)
         if key in self._children:
-            raise ConfigIllegal(f"{at}: {said} stands twice (first in line {self._children[key][0]}); remove one")
+            raise ConfigIllegal(f"{at}: {said} stands twice (first in {self._children[key][0].removeprefix(self.source.name).strip()}); remove one")
         if known is not None and key not in known:
             raise ConfigIllegal(f"{at}: unknown key {said}{nearest(key, known)}", key=key)
-        self._children[key] = (line, value_node)
+        self._children[key] = (at, value_node)
 
     def _said(self, key: str | None) -> str:
         if key is None:
@@ -157,8 +156,8 @@ class Section:
             raise ConfigIllegal(f"{self.where(key)}: {node.value!r} is not understood") from error
 
 
-def read_config(source: Path, known: tuple[str, ...]) -> Section:
-    """The top level of the file. Raises ConfigIllegal when it cannot be read or is not a YAML map."""
+def read_config(source: Path) -> yaml.MappingNode:
+    """The tree of the file. Raises ConfigIllegal when it cannot be read or is not a YAML map."""
     try:
         with source.open("rb") as file:
             data = file.read(CONFIG_BYTES_MAX + 1)
@@ -166,7 +165,7 @@ def read_config(source: Path, known: tuple[str, ...]) -> Section:
         raise ConfigIllegal(f"the configuration {source} cannot be read: {error.strerror}") from error
     if len(data) > CONFIG_BYTES_MAX:
         raise ConfigIllegal(f"{source} is larger than {format_size(CONFIG_BYTES_MAX)}. Is it the right file?")
-    return Section(source, "", _compose(source, data), known)
+    return _compose(source, data)
 
 
 def nearest(word: str, known: tuple[str, ...]) -> str:
@@ -186,7 +185,7 @@ def _compose(source: Path, data: bytes) -> yaml.MappingNode:
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigIllegal(f"{source.name}: this is not YAML: {error}") from error
     if root is None:
-        return _empty_map(1)
+        return empty_map(1)
     if not isinstance(root, yaml.MappingNode):
         raise ConfigIllegal(f"{source.name} line 1: the file must be a map of keys and values")
     return root
@@ -206,7 +205,13 @@ def _is_null(node: yaml.Node) -> bool:
     return isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"
 
 
-def _empty_map(line: int) -> yaml.MappingNode:
+def _place(key: yaml.Node, source: Path) -> str:
+    """Where a key stands: a line of the file, or a variable of the environment (environment.py)."""
+    mark = key.start_mark
+    return mark.name if mark.name.startswith("FLUFFY_") else f"{source.name} line {mark.line + 1}"
+
+
+def empty_map(line: int) -> yaml.MappingNode:
     mark = yaml.Mark("", 0, line - 1, 0, None, 0)
     return yaml.MappingNode("tag:yaml.org,2002:map", [], mark, mark)
 

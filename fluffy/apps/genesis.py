@@ -14,7 +14,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from fluffy.apps.cluster_secret import write_private_once
+from fluffy.apps.cluster_secret import given_admin_token, write_private_once
 from fluffy.apps.identity import Identity
 from fluffy.apps.settings import Settings
 from fluffy.base.ids import NodeNo, RequestId, UserNo, new_cluster_uuid
@@ -83,7 +83,10 @@ class Birth:
 
 
 def admin_token(path: Path) -> str:
-    """The admin's token from its file, which is made if it does not exist."""
+    """The admin's token: from the environment, else from its file, which is made if it does not exist."""
+    given = given_admin_token()
+    if given is not None:
+        return given
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         if write_private_once(path, secrets.token_urlsafe(TOKEN_BYTES) + "\n"):

@@ -50,7 +50,8 @@ def child_specs(settings: Settings, node: NodeSettings) -> tuple[ChildSpec, ...]
     """The processes of this node, the log first because the others wait for it."""
 
     def spec(name: str, module: str, *extra: str, stage: int, drain_s: float) -> ChildSpec:
-        argv = (sys.executable, "-m", module, node.name, "--config", str(settings.path), *extra)
+        config = ("--config", str(settings.path)) if settings.from_file else ()
+        argv = (sys.executable, "-m", module, node.name, *config, *extra)
         return ChildSpec(name, argv, stage, drain_s)
 
     gateways = (
@@ -91,7 +92,7 @@ def run_node(name: str, config: Path | None, join: str | None = None) -> int:
 
 
 @click.command(help="Run the node NAME of the configuration in the foreground. SIGTERM drains and ends it.")
-@click.argument("name")
+@click.argument("name", envvar="FLUFFY_NODE")
 @click.option("--config", type=click.Path(path_type=Path), help="default: FLUFFY_CONFIG, then config.yaml")
 @click.option("--join", metavar="HOST:PORT", help="add this machine to the cluster of the node with this HTTP address")
 def main(name: str, config: Path | None, join: str | None) -> None:

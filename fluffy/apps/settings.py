@@ -1,8 +1,9 @@
 """What an operator may choose, read once from `config.yaml`, checked, and frozen.
 
-The file beside it, `iptable.txt`, wins for hosts and HTTP ports. Two environment variables count: `FLUFFY_CONFIG`
-(where the file is) and `FLUFFY_CLUSTER_SECRET` (the secret, for those who keep it elsewhere). Nothing below `apps` sees
-these values as a whole: services are given the few they need. docs/OPERATIONS.md tells every key; a test compares.
+The file beside it, `iptable.txt`, wins for hosts and HTTP ports. `FLUFFY_CONFIG` says where the file is; every key may
+be said by the environment instead (environment.py), and so may the secret (`FLUFFY_CLUSTER_SECRET`). Nothing below
+`apps` sees these values as a whole: services are given the few they need. docs/OPERATIONS.md tells every key; a test
+compares.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from fluffy.apps.cluster_secret import read_secret
-from fluffy.apps.config_tree import Consistency, RepairMode, Section, nearest, read_config
+from fluffy.apps.cluster_secret import given_admin_token, read_secret
+from fluffy.apps.config_tree import Consistency, RepairMode, Section, empty_map, nearest, read_config
+from fluffy.apps.environment import is_complete, with_environment
 from fluffy.base.errors import ConfigIllegal
 from fluffy.base.ids import NodeName
 from fluffy.base.units import KIB, MIB, MINUTE_MS, SECOND_MS, TIB
@@ -43,6 +45,11 @@ NODE_KEYS = ("host", "http", "raft", "data", "s3", "dir", "zone")
 SUPERNODE_KEYS = ("host", "http", "dir", "catalog", "cache_size", "clusters")
 SUPERNODE_CLUSTER_KEYS = ("peers", "token_file")
 TLS_KEYS = ("cert", "key", "ca")
+# All that have a variable of the environment by rule; nodes and a supernode's clusters have one for all.
+ENVIRONMENT_KEYS = (
+    *(f"cluster.{key}" for key in CLUSTER_KEYS if key not in ("repair", "checkpoint")),
+    *(f"cluster.repair.{key}" for key in REPAIR_KEYS), *(f"cluster.checkpoint.{key}" for key in CHECKPOINT_KEYS),
+    *(f"supernode.{key}" for key in SUPERNODE_KEYS if key != "clusters"), *(f"tls.{key}" for key in TLS_KEYS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +125,12 @@ class TlsSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    path: Path  # the file they were read from, absolute
+    path: Path  # the file they were read from, absolute; relative names are relative to its folder
     cluster: ClusterSettings
     nodes: Mapping[NodeName, NodeSettings]  # in the order of the file; empty in a supernode's own config
     supernode: SupernodeSettings | None  # None: this config names no supernode
     tls: TlsSettings
+    from_file: bool = True  # False: there is no file, and the environment says all
 
     def node(self, name: str) -> NodeSettings:
         """The node's part. Raises ConfigIllegal naming the nodes there are."""
@@ -137,13 +145,18 @@ class Settings:
 
 
 def find_config() -> Path | None:
-    """Where the configuration is when nobody says: FLUFFY_CONFIG, ./config.yaml, the source tree's own; else None."""
+    """Where the configuration is when nobody says: FLUFFY_CONFIG, ./config.yaml, the source tree's own; else None.
+
+    None, too, when the environment says all that a configuration must say.
+    """
     named = os.environ.get(CONFIG_ENV)
     if named:
         return Path(named)
     here = Path(CONFIG_NAME)
     if here.is_file():
         return here
+    if is_complete(os.environ):
+        return None
     source_tree = Path(__file__).resolve().parents[2] / CONFIG_NAME
     return source_tree if source_tree.is_file() else None
 
@@ -151,17 +164,21 @@ def find_config() -> Path | None:
 def load(path: Path | None = None) -> Settings:
     """Read and check everything. Raises ConfigIllegal: one sentence, with file and line."""
     path = path or find_config()
+    from_file = path is not None
     if path is None:
-        raise ConfigIllegal("there is no config.yaml here; name one with --config FILE or FLUFFY_CONFIG, or make a "
-                            "cluster with: fluffy up --dir DIR")
+        if not is_complete(os.environ):
+            raise ConfigIllegal("there is no config.yaml here; name one with --config FILE or FLUFFY_CONFIG, or make a "
+                                "cluster with: fluffy up --dir DIR")
+        path = Path("the environment")
     path = Path(os.path.abspath(path))
-    top = read_config(path, TOP_KEYS)
+    tree = read_config(path) if from_file else empty_map(1)
+    top = Section(path, "", with_environment(tree, os.environ, ENVIRONMENT_KEYS), TOP_KEYS)
     if not top.has("cluster"):
         raise ConfigIllegal(f"{path.name}: the section cluster is missing")
     tls = _tls(top, path.parent)
     nodes = _apply_iptable(path.with_name(IPTABLE_NAME), _nodes(top, path.parent, "https" if tls.cert else "http"))
     supernode = _supernode(top, path.parent)
-    settings = Settings(path, _cluster(top, path.parent), MappingProxyType(nodes), supernode, tls)
+    settings = Settings(path, _cluster(top, path.parent), MappingProxyType(nodes), supernode, tls, from_file)
     _check_relations(settings, top)
     return settings
 
@@ -170,6 +187,7 @@ def check_for_birth(settings: Settings) -> None:
     """Whether a cluster may be born with these nodes. Afterwards a configuration may name fewer or more: members come
     and go, and a machine that joins need know only itself. Raises ConfigIllegal.
     """
+    given_admin_token()
     count, wanted, file = len(settings.nodes), settings.cluster.replication, settings.path.name
     if wanted > count:
         raise ConfigIllegal(f"{file}: cluster.replication: {wanted} copies need as many nodes, but there are {count}; "

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fluffy.apps.cluster_secret import write_private_once
+from fluffy.apps.cluster_secret import given_admin_token, write_private_once
 from fluffy.apps.settings import Settings, SupernodeSettings
 from fluffy.base.errors import ClusterNotFound, ClusterUnreachable, ConfigIllegal, Conflict, FluffyError
 from fluffy.client.api import AsyncFluffy
@@ -161,7 +161,7 @@ class Clusters:
         while not file.path.exists():
             admin_file = self._settings.cluster.admin_token_file
             try:
-                token = admin_file.read_text(encoding="ascii").strip()
+                token = given_admin_token() or admin_file.read_text(encoding="ascii").strip()
                 async with AsyncFluffy(peers, token, patience_s=BOOTSTRAP_PATIENCE_S, ca_file=self._settings.tls.ca
                                        ) as admin:
                     write_private_once(file.path, await admin.supernode_token(TOKEN_LABEL) + "\n")
