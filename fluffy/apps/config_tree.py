@@ -131,7 +131,8 @@ class Section:
         key = str(key_node.value)
         said = self._said(key)
         if key in self._children:
-            raise ConfigIllegal(f"{at}: {said} stands twice (first in {self._children[key][0].removeprefix(self.source.name).strip()}); remove one")
+            first = self._children[key][0].removeprefix(self.source.name).strip()
+            raise ConfigIllegal(f"{at}: {said} stands twice (first in {first}); remove one")
         if known is not None and key not in known:
             raise ConfigIllegal(f"{at}: unknown key {said}{nearest(key, known)}", key=key)
         self._children[key] = (at, value_node)
