@@ -13,7 +13,7 @@ MINUTES ?=
 SEED ?=
 DRILLS ?= leader_kills all_kills minority killed_client bad_chunks linearizable big_moves whole_files two_dead membership
 
-.PHONY: help run stop test lint bench sim faults s3 schemathesis clean
+.PHONY: help run stop test lint bench sim faults s3 schemathesis deploycheck clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -77,6 +77,10 @@ s3: $(VENV)/.installed-dev ## S3 conformance against all nodes of a real cluster
 schemathesis: $(VENV)/.installed-dev ## made-up requests from the API's own description against a real node; MINUTES=20 [SEED=n]
 	@$(BIN)/python -c 'import schemathesis' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	@$(BIN)/python -m tests.faults.api_fuzz --minutes $(or $(MINUTES),20) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+deploycheck: $(VENV)/.installed-dev ## the validators of what is in deploy/, as many as are on this machine
+	@$(BIN)/python -c 'import check_jsonschema, kubernetes_validate' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[deploy]'
+	@$(BIN)/python -m tests.deploy.check
 
 clean: ## remove what was made here (not the data of clusters)
 	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
