@@ -17,7 +17,7 @@ from fluffy.apps.client import make_cli
 from fluffy.base.errors import ERRORS_BY_CODE, StartRefused
 from fluffy.client.shell.help import command_pages, command_table
 from fluffy.client.shell.table import ShellGroup
-from fluffy.gateways.native.routes import BUILT, LATER
+from fluffy.gateways.native.routes import ROUTES
 from fluffy.gateways.native.table import Route
 from fluffy.gateways.s3.operation import Operation
 from fluffy.gateways.s3.operations import OPERATIONS
@@ -92,7 +92,7 @@ def errors_table() -> list[str]:
             *(f"| {status} | `{code}` | {sentence} |" for status, code, sentence in sorted(leaves))]
 
 
-def routes_table(routes: Sequence[Route] = BUILT) -> list[str]:
+def routes_table(routes: Sequence[Route] = ROUTES) -> list[str]:
     lines = ["| method and path | parameters | meaning |", "|---|---|---|"]
     for route in routes:
         parameters = ", ".join(f"`{parameter.name}`" for parameter in route.query)
@@ -100,17 +100,12 @@ def routes_table(routes: Sequence[Route] = BUILT) -> list[str]:
     return lines
 
 
-def later_table() -> list[str]:
-    return ["| method and path | meaning |", "|---|---|",
-            *(f"| `{route.method} {route.pattern}` | {route.doc} |" for route in LATER)]
-
-
 def test_the_supernode_s_table_is_that_of_its_routes() -> None:
     check_part(ROOT / "docs/FEDERATION.md", "supernode", routes_table(SUPERNODE_ROUTES))
 
 
-@pytest.mark.parametrize("name, make", [("errors", errors_table), ("routes", routes_table), ("later", later_table)],
-                         ids=["errors", "routes", "later"])
+@pytest.mark.parametrize("name, make", [("errors", errors_table), ("routes", routes_table)],
+                         ids=["errors", "routes"])
 def test_the_tables_of_the_api_are_those_of_the_code(name: str, make: Callable[[], list[str]]) -> None:
     check_part(ROOT / "docs/API.md", name, make())
 

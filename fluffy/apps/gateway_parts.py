@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from fluffy.apps.gateway_metrics import LivingCopies, NodeMetrics, tell_slots
-from fluffy.apps.gateway_words import GatewayWords
+from fluffy.apps.gateway_words import GatewayWords, traffic_of
 from fluffy.apps.identity import load_or_create_identity
 from fluffy.apps.known_nodes import NodeAddresses, wait_for_birth
 from fluffy.apps.settings import NodeSettings, Settings
@@ -168,7 +168,8 @@ async def data_path(settings: Settings, node: NodeSettings, front: Front, *, own
     reporter = ReplicaReporter(front.log, front.clock, own_no)
     placement = PlacementView(front.reader, front.clock)
     about = AboutNode(front.log, front.reader, front.desk.names, store, front.clock, store.total_bytes,
-                      lambda: len(store.quarantined()), front.desk.keeper_word)
+                      lambda: len(store.quarantined()), front.desk.keeper_word,
+                      lambda: traffic_of(node.dir / "run"))
     doctor = Doctor(node.name, front.reader, AskingNodes(own_no, about.facts, peers, front.clock))
     cluster = state.settings
     background = Throttle(front.clock, PACES[settings.cluster.repair_mode].bytes_per_s, BACKGROUND_READS_MAX)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ class GatewayWords:
         while True:
             times = self._tally.turn()
             self._word.say({
-                "requests": times.requests, "p99_ms": times.p99_ms, "background_bytes": throttle.moved_bytes})
+                "requests": times.requests, "p99_ms": times.p99_ms, "background_bytes": throttle.moved_bytes,
+                "traffic": asdict(self._tally.traffic)})
             self.last = read_word(self._run_dir, KEEPER_FILE)
             if self.last is not None and type(self.last.get("bytes_per_s")) is int and self.last["bytes_per_s"] > 0:
                 throttle.set_rate(self.last["bytes_per_s"])
@@ -44,6 +46,16 @@ def users_of(run_dir: Path) -> tuple[UserTimes | None, int]:
     words = [word for word in read_users(run_dir) if type(word.get("requests")) is int]
     times = [UserTimes(word["requests"], float(word["p99_ms"])) for word in words]
     return worst_of(times, REQUESTS_MIN), sum(int(word["background_bytes"]) for word in words)
+
+
+def traffic_of(run_dir: Path) -> dict[str, int]:
+    """What all gateways of the node have answered since each one's start, together."""
+    sums = {"requests": 0, "sent_bytes": 0, "received_bytes": 0}
+    for word in read_users(run_dir):
+        told = word.get("traffic")
+        if isinstance(told, dict):
+            sums = {name: number + int(told.get(name, 0)) for name, number in sums.items()}
+    return sums
 
 
 def teller(run_dir: Path) -> Callable[[dict[str, Any]], None]:

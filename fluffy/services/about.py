@@ -7,6 +7,7 @@ know. Clocks are compared as NTP does it: the answer's time against the middle o
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,8 @@ Facts = Mapping[str, int | str]
 class AboutNode:
     """This node's own answer. `keeper_word`: the newest word of its keeper, None while that is silent.
 
-    `total_bytes`: size of the file system of the chunks; `quarantined`: files set aside.
+    `total_bytes`: size of the file system of the chunks; `quarantined`: files set aside; `traffic`: requests and bytes
+    of this node's users since the start of its gateways.
     """
 
     log: MetadataLog
@@ -45,16 +47,18 @@ class AboutNode:
     total_bytes: Callable[[], int]
     quarantined: Callable[[], int]
     keeper_word: Callable[[], Mapping[str, Any] | None]
+    traffic: Callable[[], Mapping[str, int]] = dict
 
     async def facts(self) -> dict[str, int | str]:
         """Never raises for a silent log process: then its facts are absent."""
-        free_bytes, total_bytes, quarantined = await asyncio.to_thread(
-            lambda: (self.store.free_bytes(), self.total_bytes(), self.quarantined()))
+        free_bytes, total_bytes, quarantined, traffic = await asyncio.to_thread(
+            lambda: (self.store.free_bytes(), self.total_bytes(), self.quarantined(), self.traffic()))
         search = self.reader.read(lambda db: self.names.status(db, self.clock.now_ms()))
         facts: dict[str, int | str] = {
             "version": __version__, "level": FEATURE_LEVEL, "free_bytes": free_bytes, "total_bytes": total_bytes,
             "quarantined": quarantined, "search_state": search.state, "search_behind": search.behind,
-            "search_lag_ms": search.lag_ms, **_keeper_facts(self.keeper_word())}
+            "search_lag_ms": search.lag_ms, "load_permille": int(1000 * os.getloadavg()[0] / (os.cpu_count() or 1)),
+            **{f"users_{name}": value for name, value in traffic.items()}, **_keeper_facts(self.keeper_word())}
         try:
             status = await self.log.status(Deadline.after(STATUS_TIMEOUT_S))
         except FluffyError:
@@ -121,6 +125,8 @@ def about_of(facts: Facts, asked_ms: int, took_ms: int) -> About:
         quarantined=number("quarantined"), search_state=text("search_state", "ready"),
         search_behind=number("search_behind"), search_lag_ms=number("search_lag_ms"),
         keeper_works=bool(number("keeper", 1)), flaps=_flaps_of(text("flaps")),
+        load_permille=number("load_permille", -1), users_requests=number("users_requests"),
+        users_sent_bytes=number("users_sent_bytes"), users_received_bytes=number("users_received_bytes"),
         skew_ms=now_ms - (asked_ms + took_ms // 2), skew_error_ms=took_ms // 2 + 1)
 
 

@@ -93,6 +93,10 @@ class Doctor:
         facts = self._put_together(status, state, nodes, copies, work)
         return Examined(facts, diagnose(facts), _stop(facts, copies, stop))
 
+    async def ask_all(self, nodes: Sequence[NodeNo]) -> dict[NodeNo, About | None]:
+        """What each node says of itself; None: it does not answer."""
+        return await self._asking.ask_all(nodes)
+
     def _put_together(self, status: LogStatus | None, state: ClusterState, nodes: tuple[NodeFacts, ...],
                       copies: Copies | None, work: JobFacts) -> ClusterFacts:
         alive = 0

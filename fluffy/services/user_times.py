@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
+from dataclasses import dataclass
 
 from fluffy.base.units import MIB
 from fluffy.core.health.pacing import UserTimes
@@ -18,11 +19,26 @@ BYTES_MAX = MIB
 BOUNDS_MS = tuple(1.1**step for step in range(120))
 
 
+@dataclass(slots=True)
+class Traffic:
+    """Answered requests and the bytes of their bodies, since the gateway's start."""
+
+    requests: int = 0
+    sent_bytes: int = 0
+    received_bytes: int = 0
+
+    def note(self, sent_bytes: int, received_bytes: int) -> None:
+        self.requests += 1
+        self.sent_bytes += sent_bytes
+        self.received_bytes += received_bytes
+
+
 class UserTimesTally:
     """`note` each request, `turn` once a second. One thread."""
 
     def __init__(self) -> None:
         self._seconds: deque[list[int]] = deque([_empty()], maxlen=WINDOW_SECONDS)
+        self.traffic = Traffic()
 
     def note(self, seconds: float, moved_bytes: int) -> None:
         if moved_bytes <= BYTES_MAX:

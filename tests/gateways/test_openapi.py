@@ -12,7 +12,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from fluffy.gateways.native.openapi import openapi_document, refusals_of
-from fluffy.gateways.native.routes import BUILT, ROUTES
+from fluffy.gateways.native.routes import ROUTES
 from fluffy.gateways.native.table import Route
 from tests.support.asking import admin_of
 from tests.support.described import document, faults
@@ -23,7 +23,7 @@ def test_the_description_is_valid_openapi() -> None:
     assert list(OpenAPIV31SpecValidator(document()).iter_errors()) == []
 
 
-@pytest.mark.parametrize("route", BUILT, ids=lambda route: f"{route.method} {route.pattern}")
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.pattern}")
 def test_every_route_says_what_it_takes_and_gives(route: Route) -> None:
     """If this fails for a new route: give its row `answer` or `gives`, and `sent` for a JSON body (table.py)."""
     assert (route.answer is None) is (bool(route.gives) or route.success == 204)
@@ -31,7 +31,7 @@ def test_every_route_says_what_it_takes_and_gives(route: Route) -> None:
 
 
 def test_every_operation_has_its_parameters_statuses_and_errors() -> None:
-    for route in BUILT:
+    for route in ROUTES:
         operation = document()["paths"][route.pattern][route.method.lower()]
         names = [parameter["name"] for parameter in operation["parameters"]]
         assert len(set(names)) == len(names)

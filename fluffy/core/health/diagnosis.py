@@ -36,7 +36,8 @@ class Finding:
 class About:
     """What a node told of itself. `skew_ms`: its wall clock minus the asker's, certain to within `skew_error_ms`.
 
-    `flaps`: of the leader, which nodes (by number) came and went lately, and how often.
+    `flaps`: of the leader, which nodes (by number) came and went lately, and how often. `load_permille`: of its cores,
+    -1: unknown. `users_…`: what its doors have answered since they opened.
     """
 
     version: str
@@ -54,6 +55,10 @@ class About:
     skew_error_ms: int
     keeper_works: bool = True
     flaps: tuple[tuple[int, int], ...] = ()
+    load_permille: int = -1
+    users_requests: int = 0
+    users_sent_bytes: int = 0
+    users_received_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ from typing import Any
 
 from fluffy import __version__
 from fluffy.base.deadline import Deadline
-from fluffy.base.errors import NotReady, NotSupported
+from fluffy.base.errors import NotReady
+from fluffy.base.ids import NodeNo
+from fluffy.core.health.diagnosis import About
 from fluffy.core.metadata import queries
 from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.desk import Desk
@@ -68,9 +70,13 @@ async def get_status(desk: Desk, call: Call) -> Answer:
 
 
 async def get_nodes(desk: Desk, call: Call) -> Answer:
-    """GET /v1/nodes"""
+    """GET /v1/nodes; ?ask=1: each is asked for what only it knows."""
     status = await desk.pulse.recent()
-    return json_answer({"nodes": _members_json(desk, status),
+    lines = _members_json(desk, status)
+    if call.flag("ask"):
+        told = await desk.data_path().doctor.ask_all([NodeNo(line["no"]) for line in lines])
+        lines = [{**line, "told": _told_json(told[line["no"]])} for line in lines]
+    return json_answer({"nodes": lines,
                         "leader": status.leader if status is not None else None, "age_s": call.point.age_s or 0})
 
 
@@ -90,10 +96,15 @@ async def get_openapi(desk: Desk, call: Call) -> Answer:
     return json_answer(openapi_document(desk.table.routes, __version__))
 
 
-async def not_built(desk: Desk, call: Call) -> Answer:
-    """Every route of the contract that a later version brings."""
-    raise NotSupported("this part of the API is described but not built yet in this version of Fluffy",
-                       version=__version__)
+def _told_json(about: About | None) -> dict[str, Any] | None:
+    """What a node said of itself a moment ago; null: it did not answer."""
+    if about is None:
+        return None
+    return {"version": about.version, "free_bytes": about.free_bytes, "total_bytes": about.total_bytes or None,
+            "seq": None if about.seq < 0 else about.seq, "clock_ms": about.skew_ms, "keeper": about.keeper_works,
+            "load": None if about.load_permille < 0 else about.load_permille / 1000,
+            "requests": about.users_requests, "sent_bytes": about.users_sent_bytes,
+            "received_bytes": about.users_received_bytes}
 
 
 def _log_json(status: LogStatus | None) -> dict[str, Any]:

@@ -38,6 +38,7 @@ from fluffy.drivers.supernode_http import Supernodes
 from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.access_log import AccessLog, Visit
 from fluffy.gateways.native.auth import Tokens, asker_hash, token_hash_of
+from fluffy.gateways.native.cookies import check_browser
 from fluffy.gateways.native.errors import answer_of, answer_of_bug
 from fluffy.gateways.native.exchange import Call, Point, parse_query, shown_path, split_target
 from fluffy.gateways.native.limits import (
@@ -48,6 +49,7 @@ from fluffy.gateways.native.limits import (
     STREAMS_MAX,
     UPLOADS_MAX,
     WAITERS_MAX,
+    WATCHERS_MAX,
     Slots,
 )
 from fluffy.gateways.native.metrics import Metrics
@@ -176,6 +178,7 @@ class Desk:
     user_times: UserTimesTally = field(default_factory=UserTimesTally)
     keeper_word: Callable[[], dict[str, Any] | None] = lambda: None
     streaming: Slots = field(default_factory=lambda: Slots(STREAMS_MAX, "streams of changes"))
+    watching: Slots = field(default_factory=lambda: Slots(WATCHERS_MAX, "open dashboards"))
     keepsakes: Keepsakes | None = None
     nodes: NodesDoor | None = None
     started_ms: int = 0
@@ -247,14 +250,19 @@ class Desk:
 
     async def _admit(self, call: Call, *, is_read: bool) -> None:
         """Set the call's point and user. Raises Unauthenticated."""
-        token_hash = token_hash_of(call.headers)
+        check_browser(call.method, call.headers)
+        user = await self.user_behind(call, token_hash_of(call.headers), is_read=is_read)
+        call.user = await self._asker(call, user)
+
+    async def user_behind(self, call: Call, token_hash: bytes, *, is_read: bool) -> User:
+        """The user of a token, at the call's point, which is set. Raises Unauthenticated."""
         if self.tokens.user_of(token_hash, 0) is None:
             await self._look_again(call)
         await self._set_point(call, is_read=is_read)
         user = self.tokens.user_of(token_hash, call.point.seq)
         if user is None:
             raise Unauthenticated(UNKNOWN_TOKEN)
-        call.user = await self._asker(call, user)
+        return user
 
     async def _asker(self, call: Call, user: User) -> User:
         """For whom this is: of a supernode's request whoever showed it the token whose hash it sends along."""
@@ -390,6 +398,7 @@ class Desk:
         """Count a request whose answer has been sent (or cut)."""
         self.metrics.count(call.method, call.pattern, status, seconds=seconds, sent_bytes=sent_bytes,
                            received_bytes=received_bytes)
+        self.user_times.traffic.note(sent_bytes, received_bytes)
         if call.pattern.startswith(FILES_PATTERNS):
             self.user_times.note(seconds, sent_bytes + received_bytes)
         if status < 500 and seconds < 1.0 and not self.access_log.wants_visit:

@@ -24,6 +24,8 @@ WAITERS_MAX = 128
 BACKUPS_MAX = 1
 # Streams of changes that are followed, for as long as their clients like.
 STREAMS_MAX = 64
+# Dashboards that are looked at. Each asks for the state of everything once a second: a few milliseconds.
+WATCHERS_MAX = 16
 invariant(REQUESTS_MAX < CONNECTIONS_MAX, "a connection can always be told that the house is full")
 invariant(REQUESTS_MAX + LOGINS_MAX + STREAMS_MAX < CONNECTIONS_MAX, "strangers and followers shut out nobody")
 invariant(UPLOADS_MAX + DOWNLOADS_MAX + WAITERS_MAX < REQUESTS_MAX, "transfers and waiting leave room for the rest")

@@ -100,10 +100,6 @@ def _operation(route: Route) -> dict[str, Any]:
                                     "content": {"application/json": {"schema": route.sent}}}
     if route.act is None:
         operation["security"] = []
-    if not route.is_built:
-        operation["responses"] = {
-            str(status): {"$ref": f"#/components/responses/{_refusal_name(status)}"}
-            for status in (*ALWAYS, *ASKED, 501)}
     return operation
 
 

@@ -1,7 +1,6 @@
 """The one list of the native API's routes: dispatch, the OpenAPI document and the tests over all routes read it.
 
-Order does not matter. What the contract (docs/API.md) names and this version does not build stands at the end: it
-answers 501 with a sentence, behind the same credential as everything else.
+Order does not matter.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 from fluffy.core.access.policy import Act
 from fluffy.gateways.native import changes, cluster, schemas, schemas_cluster, schemas_tree, search
 from fluffy.gateways.native.parameters import AFTER, LIMIT
+from fluffy.gateways.native.routes_dashboard import DASHBOARD
 from fluffy.gateways.native.routes_disaster import DISASTER
 from fluffy.gateways.native.routes_federation import FEDERATION
 from fluffy.gateways.native.routes_health import HEALTH
@@ -19,7 +19,7 @@ from fluffy.gateways.native.routes_tree import TREE
 from fluffy.gateways.native.routes_uploads import UPLOADS
 from fluffy.gateways.native.table import Parameter, Route
 
-BUILT: tuple[Route, ...] = (
+ROUTES: tuple[Route, ...] = (
     *TREE,
     *PEOPLE,
     *UPLOADS,
@@ -28,6 +28,7 @@ BUILT: tuple[Route, ...] = (
     *KEEPER,
     *FEDERATION,
     *DISASTER,
+    *DASHBOARD,
     Route("GET", "/v1/search", search.search_names, "Files and folders by name, type, tag, size, time.", Act.READ,
           is_read=True, query=(
               Parameter("q", "text", "words and patterns like *.pdf that the name must fit; either case"),
@@ -48,7 +49,9 @@ BUILT: tuple[Route, ...] = (
     Route("GET", "/v1/status", cluster.get_status, "The cluster as this node sees it.", Act.SEE_CLUSTER, is_read=True,
           answer=schemas_cluster.STATUS),
     Route("GET", "/v1/nodes", cluster.get_nodes, "The nodes, their state, links and load.", Act.SEE_CLUSTER,
-          is_read=True, answer=schemas_cluster.NODES),
+          is_read=True, query=(
+              Parameter("ask", "flag", "1: also what each says of itself: disk, load, requests and bytes of users"),),
+          answer=schemas_cluster.NODES),
     Route("GET", "/metrics", cluster.get_metrics, "What all processes of the node count, for Prometheus.",
           Act.SEE_CLUSTER, gives="text/plain"),
     Route("GET", "/healthz", cluster.healthz, "200 while this process is alive.", None, answer=schemas_cluster.HEALTH),
@@ -58,15 +61,3 @@ BUILT: tuple[Route, ...] = (
           Act.OPERATE, answer=schemas_cluster.CHECKPOINT),
     Route("GET", "/v1/openapi.json", cluster.get_openapi, "This description.", Act.SEE_CLUSTER, answer=schemas.OBJECT),
 )
-
-
-def _later(method: str, pattern: str, doc: str, act: Act = Act.SEE_CLUSTER,
-           query: tuple[Parameter, ...] = ()) -> Route:
-    return Route(method, pattern, cluster.not_built, doc, act, query=query, is_built=False)
-
-
-LATER: tuple[Route, ...] = (
-    _later("GET", "/", "The dashboard."),
-)
-
-ROUTES: tuple[Route, ...] = BUILT + LATER

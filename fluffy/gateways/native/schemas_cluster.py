@@ -7,6 +7,7 @@ from fluffy.gateways.native.schemas import (
     FLAG,
     NUMBER,
     OBJECT,
+    SECONDS,
     TEXT,
     TEXTS,
     TIME,
@@ -30,7 +31,10 @@ NODE = thing(name=TEXT, no=NUMBER, zone=TEXT, host=TEXT, http=NUMBER, raft=NUMBE
              bytes=COUNT)
 LOG = thing(term=NUMBER, commit_index=NUMBER, applied_index=NUMBER, caught_up=FLAG, bytes=COUNT,
             checkpoint_index=NUMBER, fsync=FLAG, waiting_for=or_null(TEXT))
-NODES = thing(nodes=listed(NODE), leader=or_null(TEXT), age_s=COUNT)
+# What it says of itself; null: it did not answer.
+TOLD = or_null(thing(version=TEXT, free_bytes=COUNT, total_bytes=or_null(COUNT), seq=or_null(NUMBER), clock_ms=NUMBER,
+                     keeper=FLAG, load=or_null(SECONDS), requests=COUNT, sent_bytes=COUNT, received_bytes=COUNT))
+NODES = thing(nodes=listed(with_optional(NODE, told=TOLD)), leader=or_null(TEXT), age_s=COUNT)
 STATUS = thing(
     cluster=thing(name=TEXT, uuid=TEXT), user=thing(name=TEXT, role=TEXT), node=TEXT, version=TEXT, seq=NUMBER,
     feature_level=NUMBER, consistency=one_of("strong", "local"), supernodes=listed(TEXT),

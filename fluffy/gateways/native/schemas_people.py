@@ -11,6 +11,7 @@ from fluffy.gateways.native.schemas import (
     TEXTS,
     TIME,
     body,
+    either,
     listed,
     one_of,
     or_null,
@@ -78,3 +79,8 @@ LOCKS_BROKEN = thing(path=TEXT, released=COUNT)
 
 SIGN = body({"path": PATH}, method=one_of("GET", "HEAD", "PUT"), ttl_s=SECONDS, generation=COUNT, download=FLAG)
 SIGNED = thing(url=TEXT, target=TEXT, method=TEXT, path=TEXT, expires=TIME)
+
+SESSION_WANTED = body(None, user=TEXT, password=TEXT, token=TEXT)
+SESSION = thing(user=TEXT, role=ROLE, csrf=TEXT, expires=or_null(TIME), node=TEXT, cluster=TEXT, part_size=COUNT)
+SESSION_OR_NOBODY = either(SESSION, thing(user={"type": "null"}))
+SESSION_ENDED = thing(user=TEXT, revoked=FLAG)

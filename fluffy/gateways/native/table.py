@@ -52,7 +52,6 @@ class Route:
     query: tuple[Parameter, ...] = ()
     body: BodyKind = "none"
     success: int = 200
-    is_built: bool = True
     answer: Mapping[str, Any] | None = None
     sent: Mapping[str, Any] | None = None
     gives: str = ""

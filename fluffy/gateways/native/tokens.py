@@ -19,7 +19,7 @@ from fluffy.gateways.native.auth import token_hash_of
 from fluffy.gateways.native.desk import Desk, People
 from fluffy.gateways.native.exchange import Call, Point, json_answer
 from fluffy.gateways.native.json_body import Fields, read_json
-from fluffy.gateways.native.shapes_people import quota_json, time_json, token_json
+from fluffy.gateways.native.shapes_people import Json, quota_json, time_json, token_json
 from fluffy.services.passwords import check_password
 
 # Nobody keeps a browser or a laptop longer without typing the password again; programs get tokens.
@@ -40,11 +40,11 @@ async def login(desk: Desk, call: Call) -> Answer:
         expires_ms = _expiry(desk, fields) or desk.clock.now_ms() + LOGIN_TTL_MS
         label = fields.text_or_none("label") or "login"
         call.point = await desk.gate.point("strong", None, call.deadline)
-        call.user = await _log_in(desk, people, call, name, password)
+        call.user = await log_in(desk, people, call, name, password)
     return await _new_token(desk, call, call.user, label, expires_ms)
 
 
-async def _log_in(desk: Desk, people: People, call: Call, name: str, password: str) -> User:
+async def log_in(desk: Desk, people: People, call: Call, name: str, password: str) -> User:
     try:
         return await people.passwords.log_in(name, password)
     except (Unauthenticated, TooManyAttempts):
@@ -66,20 +66,26 @@ def _expiry(desk: Desk, fields: Fields) -> int:
 
 async def _new_token(desk: Desk, call: Call, user: User, label: str, expires_ms: int) -> Answer:
     """Make the token and tell it. A repeated request gets the same one, with the end that it had at first."""
+    text, facts = await make_token(desk, call, user, label, expires_ms)
+    return json_answer({"token": text, **facts}, 201, NOT_KEPT)
+
+
+async def make_token(desk: Desk, call: Call, user: User, label: str, expires_ms: int) -> tuple[str, Json]:
+    """The token itself, and what may be shown of it."""
     header = desk.header(call)
     token = desk.data_path().people.tokens.api_token(header.request_id)
     outcome = await desk.propose(AddToken(header, user.name, token.hash, label, expires_ms))
     call.point = Point(outcome.seq)
     kept = desk.reader.read(lambda db: queries.credential_by_token_hash(db, token.hash, 0))
-    return json_answer(
-        {"token": token.text, "token_id": outcome.facts["token_id"], "user": user.name, "role": user.role,
-         "label": label, "expires": time_json(expires_ms if kept is None else kept.expires_ms)}, 201, NOT_KEPT)
+    return token.text, {
+        "token_id": outcome.facts["token_id"], "user": user.name, "role": user.role, "label": label,
+        "expires": time_json(expires_ms if kept is None else kept.expires_ms)}
 
 
 async def logout(desk: Desk, call: Call) -> Answer:
     """POST /v1/logout: end the token that asks."""
     token_id = token_hash_of(call.headers)[:TOKEN_ID_BYTES]
-    return await _revoke(desk, call, call.user.name, token_id)
+    return await revoke(desk, call, call.user.name, token_id)
 
 
 async def whoami(desk: Desk, call: Call) -> Answer:
@@ -153,10 +159,10 @@ async def revoke_token(desk: Desk, call: Call) -> Answer:
         raise QuerySyntax("a token's id has 16 hex digits, as the list of tokens shows it; or all") from error
     if text != "all" and len(token_id) != TOKEN_ID_BYTES:
         raise QuerySyntax("a token's id has 16 hex digits, as the list of tokens shows it; or all")
-    return await _revoke(desk, call, account(desk, call, call.query.get("user")).name, token_id)
+    return await revoke(desk, call, account(desk, call, call.query.get("user")).name, token_id)
 
 
-async def _revoke(desk: Desk, call: Call, name: str, token_id: bytes) -> Answer:
+async def revoke(desk: Desk, call: Call, name: str, token_id: bytes) -> Answer:
     user = desk.reader.read(lambda db: queries.user_by_name(db, name))
     if user is not None and user.role == "admin" and desk.reader.read(lambda db: queries.is_last_way_in(
             db, user.user_no, token_id.hex() or None, desk.clock.now_ms())):

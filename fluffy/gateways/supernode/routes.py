@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fluffy.core.access.policy import Act
 from fluffy.gateways.native.parameters import AFTER, GENERATION, LIMIT
-from fluffy.gateways.native.routes import BUILT
+from fluffy.gateways.native.routes import ROUTES as NATIVE_ROUTES
 from fluffy.gateways.native.table import Parameter, Route
 from fluffy.gateways.supernode import files, names, state
 
-_SEARCH = next(route for route in BUILT if route.pattern == "/v1/search")
+_SEARCH = next(route for route in NATIVE_ROUTES if route.pattern == "/v1/search")
 PROXY = Parameter("proxy", "flag", "1: the bytes go through the supernode")
 
 ROUTES: tuple[Route, ...] = (
