@@ -14,6 +14,12 @@ async function verdictOfStop(node) {
   h("ul", { class: "plain-list" }, stop.lines.map((line) => h("li", {}, line)))];
 }
 
+/** The same, and how far it is from being empty. */
+async function verdictOfDrain(node) {
+  const [lines, drained] = await Promise.all([verdictOfStop(node), get(`/v1/admin/nodes/${encodeURIComponent(node)}/drain`)]);
+  return [...lines, h("p", {}, `To take it away for good now would be ${drained.verdict}.`)];
+}
+
 async function verdictNow() {
   const told = await get("/v1/doctor");
   const worst = told.findings.filter((finding) => finding.severity !== "note");
@@ -40,7 +46,7 @@ export async function scrub(node) {
 export async function drain(node) {
   const sure = await confirm(`Empty ${node}?`, [h("p", {}, "All copies on ", name(node),
     " are moved to other nodes, and nothing new is put there. Reading and writing go on. You can stop this at any time.")],
-  { verb: `Empty ${node}`, kind: "danger", wait: verdictOfStop(node) });
+  { verb: `Empty ${node}`, kind: "danger", wait: verdictOfDrain(node) });
   if (sure) await attempt(() => post(`/v1/admin/nodes/${encodeURIComponent(node)}/drain`), (told) => `${node}: ${told.verdict}.`);
 }
 

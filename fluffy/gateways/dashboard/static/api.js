@@ -59,6 +59,12 @@ export async function api(method, url, body, options = {}) {
   }
 }
 
+/** Something was refused for want of a credential: is it ours that has ended? */
+async function askAgain() {
+  const session = await once("GET", "/v1/session", undefined, {}).catch(() => null);
+  if (session && !session.user) dispatchEvent(new Event("fluffy:logged-out"));
+}
+
 async function once(method, url, body, headers, signal) {
   let answer;
   try {
@@ -71,7 +77,7 @@ async function once(method, url, body, headers, signal) {
   let value = null;
   try { value = text ? JSON.parse(text) : null; } catch { value = null; }
   if (!answer.ok) {
-    if (answer.status === 401 && !url.startsWith("/v1/session")) dispatchEvent(new Event("fluffy:logged-out"));
+    if (answer.status === 401 && !url.startsWith("/v1/session")) askAgain();
     throw new Refused(answer.status, value?.error);
   }
   return value;

@@ -8,7 +8,13 @@ import { attempt, iconButton } from "./ui.js";
 
 const PAGES = [
   ["overview", "Overview", "home", () => import("./overview.js")],
+  ["files", "Files", "folder", () => import("./files.js")],
   ["nodes", "Nodes", "server", () => import("./nodes.js")],
+  ["jobs", "Jobs", "jobs", () => import("./jobs.js")],
+  ["topology", "Topology", "topology", () => import("./topology.js")],
+  ["federation", "Federation", "globe", () => import("./federation.js")],
+  ["people", "People", "people", () => import("./people.js")],
+  ["audit", "Audit", "shield", () => import("./audit.js"), "admin"],
 ];
 
 const app = document.getElementById("app");
