@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from fluffy.base.ids import ChunkId, NodeNo
+from fluffy.core.health.log_time import LogTime
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands import Command, PutFile
 from fluffy.core.metadata.commands_jobs import CancelJobs, FinishJobs, LeaseJobs, StealJobs
@@ -37,6 +38,7 @@ class Node:
     slowness: int = 1
     is_full: bool = False
     skew_ms: int = 0
+    log_time: LogTime = field(default_factory=LogTime)
     leads_in: int | None = None  # the term in which it believes to lead, having applied all before it
 
 

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from fluffy.base.ids import NodeNo
+from fluffy.core.health.log_time import LogTime
 from fluffy.core.metadata.commands_jobs import RequestScrub
 from fluffy.core.metadata.commands_members import DrainNode
 from fluffy.core.metadata.digest import digest_of
@@ -33,11 +34,14 @@ CALM_S = 900.0
 ELECTION_S = 1.5
 # No message is later.
 LATE_S = 25.0
+# Of so many seeds each rare path is taken at least once, or the simulation does not prove what it is for.
+SEEDS_FOR_ONE = 100
+JUMP_MAX_MS = 3_600_000
 PROGRESS_EVERY = 100
 # The answers that seldom come; each must come often enough in many seeds.
 RARE_PATHS = ("late_completions", "stolen_while_dying", "lease_end_over_leader_change", "drop_against_reupload",
-              "claims_newer_than_drops", "kept", "granted_again", "obsolete", "cancelled", "given_up", "duplicates",
-              "sent_again", "end failed", "refused TermStale", "steals", "disks_lost")
+              "claims_newer_than_drops", "kept", "kept_as_needed", "granted_again", "obsolete", "cancelled", "given_up",
+              "duplicates", "sent_again", "end failed", "refused TermStale", "steals", "disks_lost", "clock_jumps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,7 @@ class Trouble:
         node.is_alive = True
         node.life += 1
         node.leads_in = None
+        node.log_time = LogTime()
         self._world.later(node, 0.1, lambda: _work(self._world, node))
 
     def _next(self) -> None:
@@ -111,8 +116,9 @@ class Trouble:
         node = world.nodes[self._any()]
         if not node.is_lost:
             happens = world.rng.choices(
-                [self._kill, self._pause, self._depose, self._fill, self._drain, self._lag, self._wish, self._lose],
-                [6, 8, 5, 2, 2, 3, 1, 1])[0]
+                [self._kill, self._pause, self._depose, self._fill, self._drain, self._lag, self._wish, self._lose,
+                 self._jump],
+                [6, 8, 5, 2, 2, 3, 1, 1, 1])[0]
             happens(node)
         world.at(world.now_s + world.rng.expovariate(1 / 1.5), self._next)
 
@@ -153,6 +159,16 @@ class Trouble:
     def _wish(self, node: Node) -> None:
         self._world.propose(node, RequestScrub(self._world.header(node), (node.no,)), lambda _: None)
 
+    def _jump(self, node: Node) -> None:
+        """Somebody sets the node's wall clock wrong, up to an hour ahead, and soon after right."""
+        world = self._world
+        world.counters["clock_jumps"] += 1
+        node.skew_ms = round(world.rng.choice((20_000, 300_000, JUMP_MAX_MS)) * world.rng.random())
+        world.at(world.now_s + world.rng.uniform(0.5, 8.0), lambda: self._set_right(node))
+
+    def _set_right(self, node: Node) -> None:
+        node.skew_ms = self._world.rng.randrange(-1_000, 1_000)
+
     def _lose(self, node: Node) -> None:
         """At most one disk, and only when every chunk that a file needs is on another one too."""
         world = self._world
@@ -188,6 +204,7 @@ class Trouble:
         for node in world.nodes.values():
             node.paused_until_s = min(node.paused_until_s, world.now_s)
             node.slowness, node.is_full = 1, False
+            self._set_right(node)
             self._revive(node)
         # An old wish to empty a node may still be on its way: the last word comes after it.
         for node in world.nodes.values():
@@ -230,18 +247,19 @@ def main(arguments: list[str] | None = None) -> int:
             broken = _report(simulate(seed, Trace(file)) for seed in seeds)
     else:
         broken = _report(results(seeds, options.processes))
-    print(f"{len(seeds)} seeds, {broken} of them with violations, {time.monotonic() - began_s:.0f} s")
+    print(f"{len(seeds)} seeds, {broken} violations or paths not taken, {time.monotonic() - began_s:.0f} s")
     return 1 if broken else 0
 
 
 def _report(found: Iterator[JobsResult]) -> int:
-    broken = entries = 0
+    broken = entries = seeds = 0
     counters: Counter[str] = Counter()
     simulated_s = 0.0
     for done, result in enumerate(found, start=1):
         for violation in result.violations:
             print(f"seed {result.seed}: {violation}", flush=True)
         broken += bool(result.violations)
+        seeds = done
         counters += result.counters
         entries += result.entries
         simulated_s += result.simulated_s
@@ -250,7 +268,10 @@ def _report(found: Iterator[JobsResult]) -> int:
     print(f"{counters['acknowledged']} acknowledged writes, {counters['leased']} leases,"
           f" {counters['deleted']} deletions, {entries} entries in {simulated_s:.0f} simulated seconds")
     print("rare paths: " + ", ".join(f"{name} {counters[name]}" for name in RARE_PATHS))
-    return broken
+    seldom = [name for name in RARE_PATHS if counters[name] < seeds // SEEDS_FOR_ONE]
+    if seldom:
+        print(f"taken fewer than {seeds // SEEDS_FOR_ONE} times: {', '.join(seldom)}")
+    return broken + len(seldom)
 
 
 if __name__ == "__main__":

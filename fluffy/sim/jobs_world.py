@@ -57,8 +57,14 @@ class JobsWorld(clock.World):
     def wall_ms(self, node: Node) -> int:
         return START_MS + round(self.now_s * 1000) + node.skew_ms
 
+    def log_ms(self, node: Node) -> int:
+        """Log time as the node's keeper expects it."""
+        (log_ms,) = self.db_of(node).execute("SELECT clock_ms FROM state").fetchone()
+        return node.log_time.now_ms(log_ms=log_ms, wall_ms=self.wall_ms(node), monotonic_ms=round(self.now_s * 1000))
+
     def header(self, node: Node, user: UserNo = CLUSTER, request_id: RequestId = NO_REQUEST) -> Header:
-        return Header(request_id, self.wall_ms(node), node.no, user)
+        """Of the node's keeper; or of a client, which goes by the wall clock."""
+        return Header(request_id, self.log_ms(node) if user == CLUSTER else self.wall_ms(node), node.no, user)
 
     def db_of(self, node: Node) -> sqlite3.Connection:
         """The state that a node reads: its own, which only the leader knows to be the newest."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from fluffy.base.ids import ChunkId, NodeNo
+from fluffy.core.health.log_time import LogTime
 from fluffy.core.metadata import apply_finish, apply_leases, drop_table, job_table
 from fluffy.core.metadata.job_table import JobRow
 from fluffy.core.metadata.working import Working
@@ -78,6 +79,14 @@ def test_leases_that_a_new_leader_ends_at_once_are_caught(monkeypatch: pytest.Mo
 def test_leases_that_never_end_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_table, "end_leases", lambda work, limit: 0)
     assert "not finished" in caught().violations[0]
+
+
+def test_log_time_that_stands_still_after_a_wrong_clock_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock was ahead for a moment: pauses must end before all clocks have caught up."""
+    def still(time: LogTime, *, log_ms: int, wall_ms: int, monotonic_ms: int) -> int:
+        return max(log_ms, wall_ms)
+    monkeypatch.setattr(LogTime, "now_ms", still)
+    assert "not finished" in simulate(17).violations[0]
 
 
 def test_believing_writers_about_dropped_copies_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

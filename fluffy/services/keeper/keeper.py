@@ -32,6 +32,7 @@ from fluffy.services.keeper.job_work import JobWork
 from fluffy.services.keeper.leadership import Leadership
 from fluffy.services.keeper.lifecycle import LifecycleKeeper
 from fluffy.services.keeper.lift import Lifter
+from fluffy.services.keeper.log_clock import LogClock
 from fluffy.services.keeper.manifests import FOLLOW_EVERY_S as MANIFEST_EVERY_S
 from fluffy.services.keeper.manifests import ManifestKeeper
 from fluffy.services.keeper.members import MemberKeeper
@@ -108,22 +109,23 @@ class KeeperWorld:
 
 async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
     """Run for ever; cancel to stop. Nothing needs draining: every round can be cut anywhere."""
-    reports = ReplicaReporter(world.log, world.clock, world.own_no)
+    log_clock = LogClock(world.clock, world.reader)
+    reports = ReplicaReporter(world.log, log_clock, world.own_no)
     leadership = Leadership(world.log, world.own_name)
     watch = NodeWatch(
-        world.own_no, leadership, world.log, world.reader, world.peers, world.clock, rules.patience)
-    tidier = Tidier(world.own_no, leadership, world.log, world.reader, world.clock, rules.forget_grace_ms)
+        world.own_no, leadership, world.log, world.reader, world.peers, log_clock, rules.patience)
+    tidier = Tidier(world.own_no, leadership, world.log, world.reader, log_clock, rules.forget_grace_ms)
     throttle = Throttle(world.clock, PACES[rules.repair_mode].bytes_per_s, COPIES_AT_ONCE_MAX)
     healer = Healer(world.own_no, world.reader, world.store, world.peers, reports, world.candidates, throttle,
                     world.disk, world.buffers)
     scrubber = Scrubber(world.own_no, world.store, reports, world.disk, world.buffers, throttle)
     scrub = ScheduledScrub(scrubber, world.clock, rules.scrub_days, world.scrub_memory, world.disk,
                            lambda: _stored_bytes(world))
-    planner = JobPlanner(world.own_no, leadership, world.log, world.reader, world.clock, world.candidates,
+    planner = JobPlanner(world.own_no, leadership, world.log, world.reader, log_clock, world.candidates,
                          Rules(rules.grace_ms, rules.forget_grace_ms))
     copier = Copier(world.own_no, world.reader, world.store, world.peers, reports, throttle, world.disk, world.buffers,
                     rules.job_delay_s)
-    worker = Worker(world.own_no, world.log, world.reader, world.clock,
+    worker = Worker(world.own_no, world.log, world.reader, log_clock,
                     JobWork(world.reader, world.store, world.clock, world.disk, copier, scrubber),
                     lambda: tuner.pace.copies_max, steals=rules.steals, tallies=world.tallies)
     inventory = Inventory(world.own_no, world.log, world.reader, world.store, reports, world.clock, world.disk,
@@ -131,8 +133,8 @@ async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
     words = {"scrub": scrub.word, "jobs": worker.word, "inventory": inventory.word, "watch": watch.word}
     tuner = Tuner(rules.repair_mode, world.reader, world.clock, throttle, world.users,
                   world.tallies.hearing(world.tell), words)
-    lifter = Lifter(world.own_no, leadership, world.log, world.reader, world.peers, world.clock)
-    members = MemberKeeper(world.own_no, leadership, world.log, world.voters, world.reader, world.clock)
+    lifter = Lifter(world.own_no, leadership, world.log, world.reader, world.peers, log_clock)
+    members = MemberKeeper(world.own_no, leadership, world.log, world.voters, world.reader, log_clock)
     lifecycle = LifecycleKeeper(world.own_no, leadership, world.log, world.reader, world.clock)
     search = SearchFollower(world.reader, world.search, world.clock, world.disk)
     manifests = ManifestKeeper(world.reader, world.manifests, world.clock, world.disk)

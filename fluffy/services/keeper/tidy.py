@@ -1,7 +1,8 @@
 """The leader's tidying: what no rule keeps is expired, forgotten uploads are ended, unreferenced chunks are forgotten.
 
 All are small fenced commands. Expiry is proposed every round even when nothing may be due: whether it is depends on
-log time, and this command is also what moves log time on in an idle cluster (one small entry a minute). Files of
+log time, and this command is also what moves log time on in an idle cluster (one small entry a minute, by a clock that
+goes on even when log time is ahead of all wall clocks: log_clock.py). Files of
 forgotten chunks are removed later by each node's own inventory, after a grace of their own.
 """
 
