@@ -10,7 +10,6 @@ import signal
 import sqlite3
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +27,7 @@ from fluffy.apps.log_metrics import log_samples
 from fluffy.apps.process import run_process
 from fluffy.apps.seed import Seed, read_seed
 from fluffy.apps.settings import NodeSettings, Settings
+from fluffy.base.boottime import boottime_s
 from fluffy.base.checks import EXIT_DISK_FAILED
 from fluffy.base.errors import StartRefused
 from fluffy.base.ids import ClusterUuid
@@ -60,11 +60,6 @@ LOOP_STALL_LOGGED_S = 0.5
 LOOK_FOR_DAMAGE_EVERY_S = 1.0
 
 
-def boottime() -> float:
-    """Seconds, monotonic, counting suspend: a machine that slept must not believe that it still leads."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
 def removed_sentence(name: str) -> str:
     return (f"node {name} was removed from this cluster, and its disk cannot come back; to let the machine join as a "
             f"new one, empty the folder of the node and start: server.py {name} --join HOST:PORT")
@@ -88,7 +83,7 @@ class LogProcess:
         self._seed = read_seed(node.dir) or Seed({}, ())
         self._poller = EpollPoller()
         self._rng = random.Random(secrets.randbits(64))
-        library.install(boottime, self._rng)
+        library.install(boottime_s, self._rng)  # a machine that slept must not believe that it still leads
         self._log_folder = node.dir / "log"
         self._disk = RealDisk(self._log_folder, fsync=settings.cluster.fsync)  # taken first: it is the lock
         self.store = StateStore(node.dir)
@@ -128,7 +123,7 @@ class LogProcess:
             raise StartRefused(reason)
 
     def _turn(self) -> None:
-        began = boottime()
+        began = boottime_s()
         try:
             self.raft.turn()
             self._wal.shorten(self.store.db)
@@ -144,7 +139,7 @@ class LogProcess:
         if not self.cluster_uuid:
             self.birth.step()
             self._adopt_cluster()
-        took = boottime() - began
+        took = boottime_s() - began
         if took > LOOP_STALL_LOGGED_S:
             self._slow_turns += 1
             log.warning("log.slow_turn", extra={"seconds": round(took, 3)})
@@ -161,9 +156,9 @@ class LogProcess:
         election.
         """
         self.server.draining = True
-        until = boottime() + HANDOVER_S
+        until = boottime_s() + HANDOVER_S
         asked = False
-        while boottime() < until and self.raft.raft.is_leader and self.raft.membership.other_voters:
+        while boottime_s() < until and self.raft.raft.is_leader and self.raft.membership.other_voters:
             asked = asked or self.raft.transfer_leadership()
             self._turn()
         for _ in range(5):
@@ -180,7 +175,7 @@ class LogProcess:
         return LinkSettings(
             me=lambda: PeerIdentity(self.node.name, self.identity.disk_uuid, self.cluster_uuid),
             key=derive_key(self.settings.secret(), "raft"), bind=(self.node.host, self.node.raft),
-            address_of=self._address_of, admit=self._admit, clock=boottime,
+            address_of=self._address_of, admit=self._admit, clock=boottime_s,
             is_gone=lambda peer: queries.is_retired_disk(self.store.db, peer.disk_uuid))
 
     def _address_of(self, name: str) -> tuple[str, int] | None:
@@ -208,12 +203,12 @@ class LogProcess:
         election_s = cluster.election_ms / 1000
 
         def checkpoints(counters: Counter[str]) -> Checkpoints:
-            return Checkpoints(files, self.store, journal, start_job=self._jobs.start, clock=boottime,
+            return Checkpoints(files, self.store, journal, start_job=self._jobs.start, clock=boottime_s,
                                counters=counters, policy=policy)
 
         return RaftNode(NodeParts(
             me=self.node.name, disk=self.identity.disk_uuid, members=members, links=self.links, poller=self._poller,
-            journal=journal, store=self.store, checkpoints=checkpoints, clock=boottime, rng=self._rng,
+            journal=journal, store=self.store, checkpoints=checkpoints, clock=boottime_s, rng=self._rng,
             times=RaftTimes(heartbeat=min(0.05, election_s / 5), election_min=election_s, election_max=2 * election_s,
                             fallback=1.5 * election_s)))
 

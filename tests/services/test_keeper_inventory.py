@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,6 +65,25 @@ async def test_a_clock_that_jumps_forward_removes_nothing(tmp_path: Path) -> Non
         chunk_id, inventory = orphan(world, age_ms=0), world.inventory(1)
         world.clock.wall_ms += 30 * DAY_MS
         await passes(inventory, 3)
+        assert world.holds(1, chunk_id)
+
+
+async def test_a_put_saves_the_orphan_though_the_clock_jumps_ahead_of_it(tmp_path: Path) -> None:
+    """The pass has judged the file; before it is removed somebody puts the same bytes, and the clock is set."""
+    async with keeper_world(tmp_path) as world:
+        chunk_id, inventory = orphan(world), world.inventory(1)
+        await passes(inventory, 1)
+        world.clock.advance(7 * HOUR_S)
+
+        def put_and_jump(deadline: Deadline) -> Awaitable[int]:
+            put_bytes(world.stores.stores[ONE], DATA)
+            touch(world, chunk_id, 0)
+            world.clock.wall_ms += 30 * DAY_MS
+            return barrier(deadline)
+
+        barrier = world.cluster.log.barrier
+        world.cluster.log.barrier = put_and_jump  # type: ignore[method-assign, assignment]
+        await passes(inventory, 1)
         assert world.holds(1, chunk_id)
 
 

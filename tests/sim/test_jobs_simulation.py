@@ -90,7 +90,7 @@ def test_log_time_that_stands_still_after_a_wrong_clock_is_caught(monkeypatch: p
 
 
 def test_believing_writers_about_dropped_copies_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def gullible(work: Working, chunk_id: ChunkId, nodes: Sequence[NodeNo], *, since_seq: int = 0,
+    def gullible(work: Working, chunk_id: ChunkId, nodes: Sequence[NodeNo], *, since_seq: int | None = None,
                  ) -> tuple[NodeNo, ...]:
         return tuple(nodes)
     monkeypatch.setattr(drop_table, "believed", gullible)
@@ -99,7 +99,7 @@ def test_believing_writers_about_dropped_copies_is_caught(monkeypatch: pytest.Mo
 
 def test_a_bar_that_ends_with_the_deletion_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """The file was deleted between the writer's put and its commit."""
-    def forgetful(work: Working, chunk_id: ChunkId, nodes: Sequence[NodeNo], *, since_seq: int = 0,
+    def forgetful(work: Working, chunk_id: ChunkId, nodes: Sequence[NodeNo], *, since_seq: int | None = None,
                   ) -> tuple[NodeNo, ...]:
         return tuple(no for no in nodes if not drop_table.is_granted(work, chunk_id, no))
     monkeypatch.setattr(drop_table, "believed", forgetful)

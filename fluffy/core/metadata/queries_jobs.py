@@ -102,7 +102,10 @@ def is_dropping(db: sqlite3.Connection, chunk_id: ChunkId, node_no: NodeNo) -> b
 
 
 def drops_since(db: sqlite3.Connection) -> int:
-    """What a writer that now begins to send chunks may say of that (`since_seq` of PutFile); 0: nothing is dropped."""
+    """What a writer that now begins to send chunks may say of that (`since_seq` of PutFile).
+
+    0: nothing was ever dropped.
+    """
     row = db.execute("SELECT seq FROM state WHERE EXISTS (SELECT 1 FROM drops)").fetchone()
     return 0 if row is None else int(row[0])
 

@@ -54,7 +54,7 @@ CREATE TABLE job_queues (                -- sums of `jobs`, and how a node works
 )""",
     """
 CREATE TABLE drops (                     -- copies that do not count although the file may be there (drop_table.py)
-    chunk_id        BLOB NOT NULL,
+    chunk_id        BLOB NOT NULL,       -- empty, of node 0: the row that holds the floor of all that were cleared away
     node_no         INTEGER NOT NULL,
     granted_ms      INTEGER NOT NULL,    -- log time
     done_seq        INTEGER NOT NULL,    -- state.seq at which the node had deleted the file; 0: not yet

@@ -256,11 +256,12 @@ class Inventory:
         await self._log.barrier(Deadline.after(BARRIER_TIMEOUT_S))
         ids = [chunk.chunk_id for chunk in condemned]
         unwanted = self._uncounted(ids)
-        before_ms = self._clock.now_ms() - self._rules.grace_ms
-        doomed = [chunk_id for chunk_id, line in unwanted.items()
-                  if line is None or len(line.replicas) >= max(line.wanted, 1)]
+        doomed = {chunk_id for chunk_id, line in unwanted.items()
+                  if line is None or len(line.replicas) >= max(line.wanted, 1)}
+        # Not by an age, which a clock that jumps meanwhile would change: its time must be the one that was judged.
         removed = await self._in_disk_thread(
-            lambda: sum(self._store.delete(chunk_id, unless_touched_since_ms=before_ms) for chunk_id in doomed))
+            lambda: sum(self._store.delete(chunk.chunk_id, unless_touched_since_ms=chunk.modified_ms + 1)
+                        for chunk in condemned if chunk.chunk_id in doomed))
         for chunk_id in ids:
             self._suspects.pop(chunk_id, None)
         self.removed += removed

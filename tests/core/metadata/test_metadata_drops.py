@@ -11,6 +11,7 @@ from fluffy.base.ids import NodeNo
 from fluffy.core.metadata import drop_table, queries
 from fluffy.core.metadata.commands_jobs import LEASE_MS
 from fluffy.core.metadata.model_jobs import Job
+from fluffy.core.metadata.working import CLOCK_MS_MAX
 from fluffy.core.repair.retention import UPLOAD_LIFETIME_MAX_MS
 from tests.support.jobs_commands import assign, cancel, ended, finish, lease, order, placement
 from tests.support.local_log import genesis_command
@@ -88,7 +89,25 @@ def test_a_claim_older_than_the_deletion_is_not_believed_when_the_deletion_was_t
     assert not queries.has_ended_leases(state.db, later_ms - 1) and queries.has_ended_leases(state.db, later_ms)
     state.accept(cancel(at_ms=later_ms))
     assert not queries.has_ended_leases(state.db, later_ms)
-    state.accept(put_chunks("admin/b", 1, on=(1, 2, 3), at_ms=later_ms))
+    since_seq = queries.drops_since(state.db)
+    state.accept(put_chunks("admin/b", 1, on=(1, 2, 3), at_ms=later_ms, since_seq=since_seq))
+    assert copies(state) == (1, 2, 3)
+
+
+def test_a_claim_older_than_the_deletion_is_not_believed_though_log_time_has_jumped(state: MemoryState) -> None:
+    """A wrong clock ends the bar while the upload is under way: what was dropped is forgotten, that it was is not."""
+    state.accept(delete("admin/a", purge=True))
+    jobs = [grant(state, node) for node in (1, 2, 3)]
+    early = queries.drops_since(state.db)
+    for node, job in zip((1, 2, 3), jobs, strict=True):
+        state.accept(finish(node, ended(job)))
+    state.accept(cancel(at_ms=AT_MS + drop_table.DROP_BAR_MS))
+    assert queries.open_drops(state.db, 10) == ()
+    assert not queries.has_ended_leases(state.db, CLOCK_MS_MAX)
+    for since_seq in (0, early):
+        assert state.reject(put_chunks("admin/b", 1, on=(1, 2, 3), since_seq=since_seq)).code == "ChunksMissing"
+    assert state.accept(replicas(added=((1, 3),))).facts["added"] == 1, "a node that looks at its disk is believed"
+    state.accept(put_chunks("admin/b", 1, on=(1, 2), since_seq=queries.drops_since(state.db)))
     assert copies(state) == (1, 2, 3)
 
 
