@@ -13,7 +13,7 @@ import pytest
 from fluffy.base.deadline import Deadline
 from fluffy.gateways.supernode import names as naming
 from fluffy.gateways.supernode.routes import ROUTES
-from fluffy.ports_federation import SightAnswer
+from fluffy.ports_federation import FeedAnswer, SightAnswer
 from fluffy.services.federation import askers
 from fluffy.services.federation import follower as following
 from fluffy.services.federation import owed as owing
@@ -160,7 +160,12 @@ async def test_a_search_does_not_wait_for_a_cluster_that_is_known_to_be_away(
         await asyncio.sleep(60)
         raise AssertionError
 
+    async def still(since: int, epoch: str, wait_s: int, deadline: Deadline) -> FeedAnswer:
+        await asyncio.sleep(60)
+        raise AssertionError
+
     monkeypatch.setattr(door.clusters["beta"].client, "sight", silence)
+    monkeypatch.setattr(door.clusters["beta"].client, "feed", still)  # the follower's one look, when it rested enough
     monkeypatch.setattr(askers, "KEPT_S", 0.0)
     monkeypatch.setattr(askers, "USABLE_S", 0.0)
     monkeypatch.setattr(askers.Askers, "_is_usable", lambda self, name, known: True)

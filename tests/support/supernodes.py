@@ -34,11 +34,12 @@ READY_S = 30.0
 
 
 class Supernode:
-    """One supernode process: started, killed, started again. `extra`: other keys of its section."""
+    """One supernode process: started, killed, started again. `host`: its address; None: any that is free."""
 
-    def __init__(self, folder: Path, clusters: dict[str, Cluster], tokens: dict[str, str], **extra: Any) -> None:
+    def __init__(self, folder: Path, clusters: dict[str, Cluster], tokens: dict[str, str], host: str | None = None,
+                 ) -> None:
         self.folder = folder
-        self.host = free_address()
+        self.host = host or free_address()
         self.url = f"http://{self.host}:{PORT}"
         self.state = folder / "state"
         self._process: subprocess.Popen[bytes] | None = None
@@ -51,7 +52,7 @@ class Supernode:
         (folder / "config.yaml").write_text(yaml.safe_dump({
             "cluster": {"name": "nobody", "replication": 1},
             "nodes": {"none": {"host": self.host, "http": PORT + 1, "raft": PORT + 2, "data": PORT + 3, "dir": "none"}},
-            "supernode": {"host": self.host, "http": PORT, "dir": "state", "clusters": lines, **extra}}))
+            "supernode": {"host": self.host, "http": PORT, "dir": "state", "clusters": lines}}))
 
     @property
     def pid(self) -> int:
@@ -130,8 +131,8 @@ class Land:
     joiners: dict[str, str] = field(default_factory=dict)  # the supernodes' token of each
     supernodes: list[Supernode] = field(default_factory=list)
 
-    def add_supernode(self, **extra: Any) -> Supernode:
-        made = Supernode(self.folder / f"supernode-{len(self.supernodes)}", self.clusters, self.joiners, **extra)
+    def add_supernode(self, host: str | None = None) -> Supernode:
+        made = Supernode(self.folder / f"supernode-{len(self.supernodes)}", self.clusters, self.joiners, host)
         self.supernodes.append(made)
         return made
 
