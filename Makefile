@@ -13,7 +13,7 @@ MINUTES ?=
 SEED ?=
 DRILLS ?= leader_kills all_kills minority killed_client bad_chunks linearizable big_moves whole_files two_dead membership
 
-.PHONY: help run stop test lint bench sim faults s3 schemathesis deploycheck clean
+.PHONY: browser help run stop test lint bench sim faults s3 schemathesis deploycheck clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -81,6 +81,12 @@ schemathesis: $(VENV)/.installed-dev ## made-up requests from the API's own desc
 deploycheck: $(VENV)/.installed-dev ## the validators of what is in deploy/, as many as are on this machine
 	@$(BIN)/python -c 'import check_jsonschema, kubernetes_validate' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[deploy]'
 	@$(BIN)/python -m tests.deploy.check
+
+browser: $(VENV)/.installed-dev build/axe/package/axe.min.js ## every page and button of the dashboard in a real Chromium, and axe-core (needs chromium and npm)
+	@FLUFFY_BROWSER=1 $(BIN)/python -m pytest tests/browser -q -s $(ARGS)
+
+build/axe/package/axe.min.js:
+	@mkdir -p build/axe && cd build/axe && npm pack --silent axe-core@4.14.1 >/dev/null && tar xzf axe-core-4.14.1.tgz
 
 clean: ## remove what was made here (not the data of clusters)
 	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

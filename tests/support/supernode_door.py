@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -63,9 +63,10 @@ class SupernodeDoor:
     clusters: dict[str, Joined]
 
     async def ask(self, method: str, target: str, token: str | None = None, body: bytes | None = None, *,
-                  redirects: bool = False, range: str | None = None, **more: str) -> Told:
+                  redirects: bool = False, range: str | None = None, sent: Mapping[str, str] | None = None,
+                  **more: str) -> Told:
         """`more`: tokens by cluster (`beta="…"`), and headers whose names have an underscore."""
-        headers = {name.replace("_", "-"): value for name, value in more.items() if "_" in name}
+        headers = {name.replace("_", "-"): value for name, value in more.items() if "_" in name} | dict(sent or {})
         named = ", ".join(f"{name}={value}" for name, value in more.items() if "_" not in name)
         if named:
             headers["Fluffy-Tokens"] = named
@@ -79,8 +80,8 @@ class SupernodeDoor:
                         await answer.read())
 
     async def must(self, method: str, target: str, token: str | None = None, body: bytes | None = None,
-                   **more: str) -> Any:
-        told = await self.ask(method, target, token, body, **more)
+                   sent: Mapping[str, str] | None = None, **more: str) -> Any:
+        told = await self.ask(method, target, token, body, sent=sent, **more)
         assert told.status < 300, (method, target, told.status, told.body)
         return json.loads(told.body)
 

@@ -20,6 +20,7 @@ from fluffy.base.errors import AccessDenied, ClusterUnreachable, FluffyError, No
 from fluffy.core.access.policy import Act
 from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.auth import TOKEN_BYTES_MAX
+from fluffy.gateways.native.cookies import SUPERNODE_COOKIE, check_browser, cookie_of
 from fluffy.gateways.native.errors import answer_of, answer_of_bug
 from fluffy.gateways.native.exchange import Call, parse_query, split_target
 from fluffy.gateways.native.limits import Slots
@@ -101,6 +102,7 @@ class SupernodeDesk:
             miss = error
         if match is not None and match.route.act is None:
             return await self._handle(call, match, query)
+        _take_cookie(call)
         with self.requests:
             is_operator = self._is_operator(call)
             if match is not None and match.route.act is Act.OPERATE:
@@ -145,6 +147,14 @@ class SupernodeDesk:
     def _is_operator(self, call: Call) -> bool:
         token = _bearer(call.headers.get("authorization", ""))
         return token is not None and hmac.compare_digest(token.encode(), self.joining.operator_token.encode())
+
+
+def _take_cookie(call: Call) -> None:
+    """Of a browser, the token in its cookie is the credential. Raises AccessDenied for what other pages ask."""
+    token = cookie_of(call.headers, SUPERNODE_COOKIE)
+    if token is not None and "authorization" not in call.headers:
+        check_browser(call.method, call.headers, SUPERNODE_COOKIE)
+        call.headers = {**call.headers, "authorization": f"Bearer {token}"}
 
 
 def credentials_of(call: Call) -> Credentials:

@@ -6,12 +6,19 @@ from fluffy.core.access.policy import Act
 from fluffy.gateways.native.parameters import AFTER, GENERATION, LIMIT
 from fluffy.gateways.native.routes import ROUTES as NATIVE_ROUTES
 from fluffy.gateways.native.table import Parameter, Route
-from fluffy.gateways.supernode import files, names, state
+from fluffy.gateways.supernode import files, names, sessions, state
 
 _SEARCH = next(route for route in NATIVE_ROUTES if route.pattern == "/v1/search")
 PROXY = Parameter("proxy", "flag", "1: the bytes go through the supernode")
 
 ROUTES: tuple[Route, ...] = (
+    Route("GET", "/", sessions.get_page, "The dashboard of all clusters.", None, gives="text/html", also=(304,)),
+    Route("GET", "/dashboard/{version}/{name}", sessions.get_asset, "A file of the dashboard itself.", None,
+          gives="*/*", also=(304,)),
+    Route("POST", "/v1/session", sessions.open_session, "Log a browser in by a cookie: {token}.", None, body="json",
+          success=201),
+    Route("GET", "/v1/session", sessions.get_session, "Who is logged in in this browser, and the CSRF token.", None),
+    Route("DELETE", "/v1/session", sessions.close_session, "Log the browser out.", Act.OWN_ACCOUNT),
     Route("GET", "/v1/clusters", state.list_clusters, "The joined clusters: state, leader, room, load, peers.",
           Act.SEE_CLUSTER),
     Route("GET", "/v1/status", state.get_status, "The supernode and its clusters.", Act.SEE_CLUSTER),

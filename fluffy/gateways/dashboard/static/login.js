@@ -3,8 +3,9 @@ import { post } from "./api.js";
 import { fill, h } from "./dom.js";
 import { button, field, textInput } from "./ui.js";
 
-export function loginPage(problem, done) {
-  let byToken = false;
+/** `onlyToken`: of a supernode, which knows nobody's password. */
+export function loginPage(problem, done, { onlyToken } = {}) {
+  let byToken = Boolean(onlyToken);
   const said = h("p", { class: "problem", role: "alert", hidden: !problem }, problem);
   const user = textInput({ name: "user", autocomplete: "username", autocapitalize: "none", required: true });
   const password = textInput({ type: "password", name: "password", autocomplete: "current-password", required: true });
@@ -13,7 +14,7 @@ export function loginPage(problem, done) {
   const go = button("Log in", null, { kind: "primary", type: "submit" });
   const other = button("Use a token", () => { byToken = !byToken; lay(); });
   const lay = () => {
-    fill(fields, byToken ? field("Token", token, "The admin's first token lies in admin.token (or CLUSTER.admin.token) in the cluster's folder.")
+    fill(fields, byToken ? field("Token", token, onlyToken ? "One that a cluster of this supernode knows." : "The admin's first token lies in admin.token (or CLUSTER.admin.token) in the cluster's folder.")
       : [field("Name", user), field("Password", password)]);
     other.lastElementChild.textContent = byToken ? "Use name and password" : "Use a token";
     (byToken ? token : user).focus();
@@ -32,8 +33,8 @@ export function loginPage(problem, done) {
     }
   } } },
   h("div", { class: "login-head" }, h("span", { class: "brand-mark large", "aria-hidden": "true" }), h("h1", {}, "Fluffy")),
-  said, fields, h("div", { class: "actions" }, go, other));
+  said, fields, h("div", { class: "actions" }, go, onlyToken ? null : other));
   lay();
-  queueMicrotask(() => user.focus());
+  queueMicrotask(() => (byToken ? token : user).focus());
   return h("main", { class: "login", id: "main" }, form);
 }

@@ -10,7 +10,7 @@ const NODE = { width: 184, height: 118 };
 const DOTS = 10;
 
 export function show(place) {
-  const stage = h("div", { class: "stage" }), words = h("ul", { class: "plain-list" });
+  const stage = h("div", { class: "stage", tabindex: "0", role: "region", "aria-label": "Picture of the nodes" }), words = h("ul", { class: "plain-list" });
   place.append(h("div", { class: "page-head" }, h("h1", {}, "Topology"), h("p", { class: "muted small legend" },
     h("span", {}, h("i", { class: "key key-lead" }), "log, from the leader"), h("span", {}, h("i", { class: "key key-lease" }), "job that runs"), h("span", {}, h("i", { class: "key key-wait" }), "job that waits"))),
   h("section", { class: "card-box" }, stage), card("In words", words));

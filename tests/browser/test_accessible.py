@@ -1,0 +1,72 @@
+"""No serious fault of accessibility on any page, light and dark, wide and narrow; nothing runs off a phone's screen."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import go
+from tests.browser.test_pages import PAGES, put, row_of
+from tests.support.cluster import Cluster
+
+AXE = Path(os.environ.get("FLUFFY_AXE", "build/axe/package/axe.min.js"))
+LOOKS = {"light": (1280, 820), "dark": (390, 780)}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_axe_finds_nothing_serious_on_any_page(page: Any, cluster: Cluster, look: str) -> None:
+    put(cluster, "admin/seen.txt", b"words")
+    width, height = LOOKS[look]
+    page.set_viewport_size({"width": width, "height": height})
+    page.emulate_media(color_scheme=look, reduced_motion="reduce")
+    for where in PAGES:
+        go(page, where)
+        expect(page.get_by_role("heading", level=1, name=PAGES[where])).to_be_visible()
+        page.wait_for_timeout(1200)
+        check(page, f"{where} {look}")
+        wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wider <= 0, f"{where} is {wider} px wider than the screen"
+    go(page, "files/admin")
+    row_of(page, "seen.txt").locator(".list-name").click()
+    page.get_by_role("dialog").get_by_text("Versions").first.wait_for()
+    check(page, f"a file's panel {look}")
+    page.keyboard.press("Escape")
+    go(page, "nodes")
+    page.get_by_role("article", name="Node two").get_by_role("button", name="Empty").click()
+    expect(page.get_by_role("dialog")).to_contain_text("voting nodes", timeout=15_000)
+    check(page, f"a question {look}")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Log out").click()
+    page.get_by_role("button", name="Log in").wait_for()
+    check(page, f"login {look}")
+
+
+def check(page: Any, where: str) -> None:
+    page.evaluate(f"() => {{ if (!window.axe) {{ {AXE.read_text()} }} }}")
+    found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+    serious = [f"{one['id']}: {one['help']}: {[node['html'][:160] for node in one['nodes'][:3]]}"
+               for one in found["violations"] if one["impact"] in ("serious", "critical")]
+    assert serious == [], f"{where}: " + "\n".join(serious)
+
+
+def test_the_whole_way_by_keyboard(page: Any, cluster: Cluster) -> None:
+    put(cluster, "admin/by-keys.txt", b"words")
+    go(page, "files/admin")
+    row_of(page, "by-keys.txt").wait_for()
+    page.keyboard.press("/")
+    page.keyboard.type("by-keys")
+    expect(page.get_by_role("option")).to_have_count(1, timeout=15_000)
+    page.get_by_role("listbox").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog").get_by_label("Preview")).to_have_text("words")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.keyboard.press("Delete")
+    page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#toasts")).to_contain_text(re.compile("in the trash"), timeout=10_000)
