@@ -73,7 +73,7 @@ class ChunkWriter:
         try:
             chunk_id, xxh3 = await in_thread(self._pool, _hashes, data)
             since_seq = self._since()
-            candidates = self._late_last(place(chunk_id, self._placement(), self._replication, self._own_no))
+            candidates = self._late_last(place(chunk_id, self._placement(), self._write_quorum, self._own_no))
             replicas = await _Spread(self, chunk_id, xxh3, data, deadline).run(candidates)
             return WrittenChunk(chunk_id, len(data), replicas, since_seq)
         finally:

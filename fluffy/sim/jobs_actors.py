@@ -30,7 +30,7 @@ from fluffy.core.placement import place
 from fluffy.core.repair.round import Memory, Rules, plan_round
 from fluffy.core.repair.stealing import should_steal
 from fluffy.sim.jobs_checks import Node
-from fluffy.sim.jobs_world import ADMIN, JobsWorld
+from fluffy.sim.jobs_world import ADMIN, WRITE_QUORUM, JobsWorld
 
 LEASE_MS = 6_000
 SLOTS = 3
@@ -328,7 +328,7 @@ class Writer:
         chunk_id = chunk_of(content)
         db = world.db_of(node)
         since_seq = queries.drops_since(db)
-        targets = place(chunk_id, queries.placement_map(db), 3, node.no)[:3]
+        targets = place(chunk_id, queries.placement_map(db), WRITE_QUORUM, node.no)[:3]
         acked: list[NodeNo] = []
         committed: list[bool] = []
 

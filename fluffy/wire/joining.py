@@ -80,8 +80,8 @@ def encode_question(question: JoinQuestion, key: bytes) -> bytes:
 
 
 def decode_question(value: Mapping[str, Any], key: bytes, now_ms: int) -> JoinQuestion:
-    """Raises Unauthenticated without a good proof, FrameCorrupt or RequestMalformed for what is not a question,
-    PreconditionFailed for one that is too old or from the future.
+    """Raises Unauthenticated without a good proof, RequestMalformed for what is not a question, PreconditionFailed for
+    one that is too old or from the future.
     """
     try:
         found = _opened(value, key, b"question")
@@ -90,7 +90,7 @@ def decode_question(value: Mapping[str, Any], key: bytes, now_ms: int) -> JoinQu
     except RecursionError as error:  # of a stranger: no proof has been looked at
         raise RequestMalformed("the question of a machine that wants to join is nested too deeply") from error
     except (KeyError, TypeError, ValueError) as error:
-        raise FrameCorrupt("the question of a machine that wants to join is not readable") from error
+        raise RequestMalformed("the question of a machine that wants to join is not readable") from error
     if abs(now_ms - question.at_ms) > AGE_MAX_MS:
         raise PreconditionFailed("the clock of the machine that wants to join differs by more than ten minutes; set it "
                                  "right first")

@@ -93,7 +93,15 @@ class _Drill:
     def put_files(self, count: int, size: int) -> None:
         for number in range(count):
             body = random.Random(number).randbytes(size)
-            self.cluster.request(self.cluster.running[0], "PUT", f"/v1/files/admin/share/{number}", body, 30.0)
+            self.cluster.wait_until(lambda number=number, body=body: self._put(number, body), 60.0,  # type: ignore[misc]
+                                    f"file {number} is stored")
+
+    def _put(self, number: int, body: bytes) -> bool:
+        try:
+            return self.cluster.request(self.cluster.running[0], "PUT", f"/v1/files/admin/share/{number}", body,
+                                        30.0)[0] < 300
+        except OSError:
+            return False
 
     def join(self, name: str) -> None:
         began_s = time.monotonic()
@@ -140,6 +148,8 @@ class _Drill:
         self._asked_now(tuple(other for other in self.cluster.running if other != name))
         removed = self.ask("DELETE", path)
         while not removed["removed"]:
+            if time.monotonic() - began_s > EMPTY_WAIT_S + VOTE_WAIT_S:
+                raise self.cluster.failed(f"{name} is not removed: {removed}")
             time.sleep(0.5)
             removed = self.ask("DELETE", path)
         self.report.exit_codes.append(self.cluster.exit_code(name))

@@ -38,6 +38,8 @@ SPAN_S = 20.0
 # From the kill on: an election, and readers that learn who is dead.
 OUTAGE_S = 5.0
 WHOLE_S = 1_800.0
+# A busy machine says "later" now and then.
+FILL_RESTS_S = (0.2, 1.0, 5.0, 15.0)
 P99_TIMES_MAX = 2.0
 COMPARED = 400
 
@@ -111,10 +113,12 @@ async def run(cluster: Cluster, rounds: int, seed: int, scale: float = 1.0, lead
             killed_s = time.monotonic()
             await asyncio.to_thread(cluster.kill, *victims)
             report.killed = victims
-            hunt = group.create_task(_kill_leaders(cluster, living, leaders, report))
+            is_whole = asyncio.Event()
+            hunt = group.create_task(_kill_leaders(cluster, living, leaders, report, is_whole))
             await _until_whole(cluster, living, killed_s, report)
-            hunt.cancel()
             whole_s = time.monotonic()
+            is_whole.set()
+            await hunt  # whom it has killed it starts again
             await asyncio.sleep(span_s)
         finally:
             users.stop.set()
@@ -135,9 +139,14 @@ async def _fill(cluster: Cluster, rng: random.Random, count: int, report: Report
             while waiting:
                 path, size = waiting.pop()
                 url = cluster.urls()[number % len(cluster.names)]
-                async with session.put(f"{url}/v1/files/{path}", data=io.BytesIO(body_of(path, size))) as answer:
-                    if answer.status != 201:
-                        raise ClusterFailed(f"PUT {path}: {answer.status} {(await answer.text())[:200]}")
+                for rest_s in (*FILL_RESTS_S, None):
+                    async with session.put(f"{url}/v1/files/{path}", data=io.BytesIO(body_of(path, size)),
+                                           headers={"Fluffy-Request-Id": f"fill-{path}"}) as answer:
+                        if answer.status < 300:
+                            break
+                        if answer.status != 503 or rest_s is None:
+                            raise ClusterFailed(f"PUT {path}: {answer.status} {(await answer.text())[:200]}")
+                    await asyncio.sleep(rest_s)
         async with asyncio.TaskGroup() as group:
             for number in range(LOADERS):
                 group.create_task(put(number))
@@ -178,9 +187,10 @@ async def _until_whole(cluster: Cluster, living: Sequence[str], killed_s: float,
     report.problems.append(f"not whole within {WHOLE_S:.0f} s: {said}")
 
 
-async def _kill_leaders(cluster: Cluster, living: Sequence[str], count: int, report: Report) -> None:
-    """One after another, as soon as jobs run; each is started again at once."""
-    while len(report.leaders_killed) < count:
+async def _kill_leaders(cluster: Cluster, living: Sequence[str], count: int, report: Report,
+                        is_whole: asyncio.Event) -> None:
+    """One after another, as soon as jobs run; each is started again at once. Ends when all is whole."""
+    while len(report.leaders_killed) < count and not is_whole.is_set():
         await asyncio.sleep(2.0)
         said = await _repair_now(cluster, living)
         if said is None or not (said["running"] or said["queued"]):

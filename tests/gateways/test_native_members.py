@@ -22,6 +22,7 @@ from fluffy.wire.joining import (
     JoinQuestion,
     KnownNode,
     Newcomer,
+    _sealed,
     decode_answer,
     decode_question,
     encode_answer,
@@ -79,6 +80,17 @@ async def test_a_stranger_s_nested_question_is_malformed_and_no_bug(door: Door) 
         for body in (deep, deeper):
             async with stranger.post(door.url + "/v1/join", data=body) as answer:
                 assert answer.status in (400, 401), await answer.read()
+    assert not door.bugs
+
+
+async def test_a_question_with_a_good_proof_that_lacks_something_is_malformed(door: Door) -> None:
+    """Of another version, say: it is the asker's mistake, and asking again later changes nothing."""
+    good = json.loads(encode_question(question(door), KEY))
+    good.pop("proof")
+    for broken in ({**good, "node": {}}, {**good, "at_ms": "now"}, {"node": good["node"]}):
+        async with aiohttp.ClientSession() as stranger, stranger.post(
+                door.url + "/v1/join", data=_sealed(broken, KEY, b"question")) as answer:
+            assert (answer.status, code_of(await answer.read())) == (400, "RequestMalformed")
     assert not door.bugs
 
 

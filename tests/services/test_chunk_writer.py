@@ -79,6 +79,16 @@ async def test_too_few_nodes_is_an_error_that_names_the_reasons(world):
     assert caught.value.facts["failures"] == {str(no): "PeerUnreachable" for no in world.order[1:]}
 
 
+async def test_nodes_that_are_down_by_the_map_are_asked_when_there_are_too_few_others(tmp_path, threads):
+    """The map may be older than the truth; a write need not fail for that."""
+    world = World(tmp_path, threads, nodes=3)
+    world.map = PlacementMap(2, tuple(NodeState(no, "up" if no == OWN else "down", "", 1) for no in (1, 2, 3)))
+    assert len((await world.write()).replicas) >= 2
+    world.map = PlacementMap(3, tuple(NodeState(no, "down" if no == 3 else "up", "", 1) for no in (1, 2, 3)))
+    world.data = some_bytes(60_000)
+    assert set((await world.write()).replicas) == {1, 2}, "with a quorum nobody waits for who is down"
+
+
 async def test_full_disks_everywhere_are_a_full_disk(world):
     world.store._reserve_bytes = 1 << 60
     world.peers.behaviours = {no: Behaviour(error=DiskFull()) for no in world.order}

@@ -14,7 +14,7 @@ import pytest
 from fluffy.base.ids import ChunkId, NodeNo
 from fluffy.core.health.log_time import LogTime
 from fluffy.core.metadata import apply_finish, apply_leases, drop_table, job_table
-from fluffy.core.metadata.job_table import JobRow
+from fluffy.core.metadata.model_jobs import Job
 from fluffy.core.metadata.working import Working
 from fluffy.sim.jobs_run import RARE_PATHS, JobsResult, simulate
 
@@ -46,14 +46,14 @@ def caught(seeds: int = 40) -> JobsResult:
 
 
 def test_accepting_late_completions_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def careless(work: Working, row: JobRow, command: Any, result: Any) -> bool:
+    def careless(work: Working, row: Job, command: Any, result: Any) -> bool:
         return row.node_no == command.node_no
     monkeypatch.setattr(apply_finish, "_has_lease", careless)
     assert "which has no lease of it" in caught().violations[0]
 
 
 def test_stealing_what_is_leased_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def everything(work: Working, node_no: NodeNo, limit: int) -> Sequence[JobRow]:
+    def everything(work: Working, node_no: NodeNo, limit: int) -> Sequence[Job]:
         return [row for row in (job_table.job(work, no) for (no,) in work.db.execute(
             "SELECT job_no FROM jobs WHERE node_no = ? ORDER BY priority DESC, job_no DESC", (node_no,)).fetchall())
             if row is not None]
@@ -109,7 +109,7 @@ def test_a_bar_that_ends_with_the_deletion_is_caught(monkeypatch: pytest.MonkeyP
 def test_permissions_that_ask_nobody_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     right = apply_leases._is_wanted
 
-    def generous(work: Working, row: JobRow, where: Any) -> bool:
+    def generous(work: Working, row: Job, where: Any) -> bool:
         return row.kind == "drop" or right(work, row, where)
     monkeypatch.setattr(apply_leases, "_is_wanted", generous)
     found = caught().violations[0]

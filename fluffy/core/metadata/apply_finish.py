@@ -8,7 +8,8 @@ from fluffy.base.errors import NodeNotFound, RequestError
 from fluffy.core.metadata import chunk_table, drop_table, job_table
 from fluffy.core.metadata.commands_jobs import FinishJobs, JobResult
 from fluffy.core.metadata.job_rules import COPYING_KINDS, COST_MAX, ERROR_BYTES_MAX, POSITION_BYTES_MAX
-from fluffy.core.metadata.job_table import LEASED, QUEUED, JobRow
+from fluffy.core.metadata.job_table import LEASED, QUEUED
+from fluffy.core.metadata.model_jobs import Job
 from fluffy.core.metadata.names import is_name
 from fluffy.core.metadata.outcomes import Accepted, Outcome, Rejected
 from fluffy.core.metadata.refusals import refuse_operator, refused
@@ -55,12 +56,12 @@ def _refuse_values(work: Working, command: FinishJobs) -> Rejected | None:
     return None
 
 
-def _has_lease(work: Working, row: JobRow, command: FinishJobs, result: JobResult) -> bool:
+def _has_lease(work: Working, row: Job, command: FinishJobs, result: JobResult) -> bool:
     return (row.state == LEASED and row.lease_until_ms > work.clock_ms and row.node_no == command.node_no
             and (row.term, row.attempt) == (result.term, result.attempt))
 
 
-def _end(work: Working, row: JobRow, result: JobResult) -> str:
+def _end(work: Working, row: Job, result: JobResult) -> str:
     if result.end == "failed":
         job_table.fail(work, row, result.error or UNKNOWN_ERROR)
         return "failed"
@@ -82,7 +83,7 @@ def _end(work: Working, row: JobRow, result: JobResult) -> str:
     return "done"
 
 
-def _end_drop(work: Working, row: JobRow, result: JobResult) -> str:
+def _end_drop(work: Working, row: Job, result: JobResult) -> str:
     """done: the file is deleted. Otherwise it is certainly there, and a copy again."""
     if result.end == "done":
         drop_table.end(work, row.chunk_id, row.node_no)
@@ -93,7 +94,7 @@ def _end_drop(work: Working, row: JobRow, result: JobResult) -> str:
     return "done" if result.end == "done" else "returned"
 
 
-def _gain(work: Working, row: JobRow) -> None:
+def _gain(work: Working, row: Job) -> None:
     """The node has a good copy of the job's chunk. (A chunk that was forgotten meanwhile stays so.)"""
     drop_table.lift_bar(work, row.chunk_id, row.node_no)
     chunk = chunk_table.load(work, [row.chunk_id]).get(row.chunk_id)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fluffy.base.errors import NodeNotFound, RequestError
-from fluffy.base.ids import CHUNK_ID_BYTES
+from fluffy.base.ids import CHUNK_ID_BYTES, NodeNo
 from fluffy.core.metadata import apply_finish, apply_leases, chunk_table, drop_table, job_table
 from fluffy.core.metadata.commands_jobs import (
     AssignJobs,
@@ -28,7 +28,8 @@ from fluffy.core.metadata.job_rules import (
     REASON_BYTES_MAX,
     STUCK_JOBS_MAX,
 )
-from fluffy.core.metadata.job_table import LEASED, QUEUED, STUCK, JobRow
+from fluffy.core.metadata.job_table import LEASED, QUEUED, STUCK
+from fluffy.core.metadata.model_jobs import Job
 from fluffy.core.metadata.names import is_name
 from fluffy.core.metadata.outcomes import Accepted, Outcome, Rejected
 from fluffy.core.metadata.refusals import refuse_operator, refuse_term, refused
@@ -38,6 +39,7 @@ from fluffy.core.metadata.working import Working
 ASSIGN_MAX = 2_000
 CANCEL_MAX = 2_000
 RETRY_MAX = 2_000
+NO_NODE = NodeNo(0)
 # Ended leases are noticed by whichever command comes first, so many at a time.
 LEASES_ENDED_MAX = 500
 
@@ -82,9 +84,9 @@ def _assign_one(work: Working, order: JobOrder) -> str:
     is_closed = order.kind in COPYING_KINDS and job_table.stuck_jobs(work, order.node_no) >= STUCK_JOBS_MAX
     if is_closed or load.queued + load.leased >= QUEUE_JOBS_MAX:
         return "full"
-    job_table.insert(work, JobRow(
+    job_table.insert(work, Job(
         work.next_no(), order.kind, order.chunk_id, order.node_no, order.priority, order.cost, order.reason, QUEUED,
-        work.clock_ms, 0, 0, 0, 0, 0, "", 0, b"", 0, b""))
+        work.clock_ms, 0, 0, 0, 0, 0, "", NO_NODE, b"", 0, b""))
     return "assigned"
 
 

@@ -34,7 +34,8 @@ from fluffy.core.metadata.job_rules import (
     turns,
     victims,
 )
-from fluffy.core.metadata.job_table import LEASED, JobRow
+from fluffy.core.metadata.job_table import LEASED
+from fluffy.core.metadata.model_jobs import Job
 from fluffy.core.metadata.outcomes import Accepted, Outcome, Rejected
 from fluffy.core.metadata.refusals import refuse_operator, refused
 from fluffy.core.metadata.working import Working
@@ -107,10 +108,10 @@ def lease(work: Working, command: LeaseJobs) -> Outcome:
     return Accepted(work.seq, {"leased": leased, "obsolete": obsolete, "until_ms": until_ms})
 
 
-def _next_jobs(work: Working, node_no: NodeNo, count: int) -> list[JobRow]:
+def _next_jobs(work: Working, node_no: NodeNo, count: int) -> list[Job]:
     if count <= 0:
         return []
-    found: dict[int, JobRow] = {}
+    found: dict[int, Job] = {}
     classes = []
     for rank in range(len(JOB_KINDS)):
         low = rank * CLASS_WIDTH
@@ -121,7 +122,7 @@ def _next_jobs(work: Working, node_no: NodeNo, count: int) -> list[JobRow]:
     return [found[no] for no in turns(classes, turn, count)]
 
 
-def _is_wanted(work: Working, row: JobRow, where: Places) -> bool:
+def _is_wanted(work: Working, row: Job, where: Places) -> bool:
     """Whether the state of this moment still needs the job."""
     if row.kind == "scrub":
         return True
@@ -141,7 +142,7 @@ def _is_wanted(work: Working, row: JobRow, where: Places) -> bool:
     return row.kind == "rebalance" or where.live(chunk.nodes) < chunk.wanted
 
 
-def _grant(work: Working, row: JobRow) -> None:
+def _grant(work: Working, row: Job) -> None:
     """From here on the copy on that node does not count, whatever becomes of its file."""
     if drop_table.is_granted(work, row.chunk_id, row.node_no):
         return
@@ -210,7 +211,7 @@ def _move_tail(work: Working, victim: NodeNo, thief: NodeNo, loads: dict[NodeNo,
     return loot.jobs
 
 
-def _suits(work: Working, row: JobRow, thief: NodeNo, where: Places) -> bool:
+def _suits(work: Working, row: Job, thief: NodeNo, where: Places) -> bool:
     """Whether the thief can make this copy in the place of the victim, without joining two copies in one zone."""
     chunk = chunk_table.load(work, [row.chunk_id]).get(row.chunk_id)
     if chunk is None or thief in chunk.nodes or drop_table.is_granted(work, row.chunk_id, thief):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from fluffy.base.ids import ChunkId, NodeNo
 from fluffy.core.metadata import drop_table
 from fluffy.core.metadata.job_rules import STEALABLE_KINDS, STUCK_AFTER_FAILURES, QueueLoad, back_off_ms, next_rate
+from fluffy.core.metadata.model_jobs import Job
 from fluffy.core.metadata.working import Working
 
 QUEUED = "queued"
@@ -20,62 +21,37 @@ _COLUMNS = ("job_no, kind, chunk_id, node_no, priority, cost, reason, state, cre
 _SELECT = f"SELECT {_COLUMNS} FROM jobs"
 
 
-@dataclass(frozen=True, slots=True)
-class JobRow:
-    """One row of `jobs`."""
-
-    no: int
-    kind: str
-    chunk_id: ChunkId
-    node_no: NodeNo
-    priority: int
-    cost: int
-    reason: str
-    state: str
-    created_ms: int
-    term: int
-    attempt: int
-    failures: int
-    lease_until_ms: int
-    not_before_ms: int
-    error: str
-    stolen_from: int
-    seen: bytes
-    stuck_ms: int
-    position: bytes
-
-
-def job(work: Working, no: int) -> JobRow | None:
+def job(work: Working, no: int) -> Job | None:
     row = work.db.execute(f"{_SELECT} WHERE job_no = ?", (no,)).fetchone()
-    return None if row is None else JobRow(*row)
+    return None if row is None else Job(*row)
 
 
-def job_of(work: Working, chunk_id: ChunkId, node_no: NodeNo) -> JobRow | None:
+def job_of(work: Working, chunk_id: ChunkId, node_no: NodeNo) -> Job | None:
     """The job about that chunk on that node; there is one at most."""
     row = work.db.execute(f"{_SELECT} WHERE chunk_id = ? AND node_no = ?", (chunk_id, node_no)).fetchone()
-    return None if row is None else JobRow(*row)
+    return None if row is None else Job(*row)
 
 
-def jobs_of_chunk(work: Working, chunk_id: ChunkId) -> list[JobRow]:
+def jobs_of_chunk(work: Working, chunk_id: ChunkId) -> list[Job]:
     """All jobs about a chunk, by node."""
-    return [JobRow(*row) for row in work.db.execute(f"{_SELECT} WHERE chunk_id = ? ORDER BY node_no", (chunk_id,))]
+    return [Job(*row) for row in work.db.execute(f"{_SELECT} WHERE chunk_id = ? ORDER BY node_no", (chunk_id,))]
 
 
-def due(work: Working, node_no: NodeNo, *, priority_min: int, priority_max: int, limit: int) -> list[JobRow]:
+def due(work: Working, node_no: NodeNo, *, priority_min: int, priority_max: int, limit: int) -> list[Job]:
     """The first queued jobs of a class in a node's queue that may be leased now."""
-    return [JobRow(*row) for row in work.db.execute(
+    return [Job(*row) for row in work.db.execute(
         f"{_SELECT} WHERE node_no = ? AND state = 'queued' AND priority BETWEEN ? AND ? AND not_before_ms <= ?"
         " ORDER BY priority, job_no LIMIT ?", (node_no, priority_min, priority_max, work.clock_ms, limit))]
 
 
-def tail(work: Working, node_no: NodeNo, limit: int) -> Iterator[JobRow]:
+def tail(work: Working, node_no: NodeNo, limit: int) -> Iterator[Job]:
     """Queued jobs that others could do, from the end of a node's queue."""
     for row in work.db.execute(f"{_SELECT} WHERE node_no = ? AND state = 'queued' AND kind IN ('repair', 'drain')"
                                " ORDER BY priority DESC, job_no DESC LIMIT ?", (node_no, limit)).fetchall():
-        yield JobRow(*row)
+        yield Job(*row)
 
 
-def insert(work: Working, row: JobRow) -> None:
+def insert(work: Working, row: Job) -> None:
     """Add a job that is not there."""
     work.db.execute(f"INSERT INTO jobs ({_COLUMNS}) VALUES ({', '.join('?' * 19)})",
                     (row.no, row.kind, row.chunk_id, row.node_no, row.priority, row.cost, row.reason, row.state,
@@ -84,12 +60,12 @@ def insert(work: Working, row: JobRow) -> None:
     _count(work, row, 1)
 
 
-def delete(work: Working, row: JobRow) -> None:
+def delete(work: Working, row: Job) -> None:
     work.db.execute("DELETE FROM jobs WHERE job_no = ?", (row.no,))
     _count(work, row, -1)
 
 
-def save(work: Working, old: JobRow, new: JobRow) -> None:
+def save(work: Working, old: Job, new: Job) -> None:
     """Write what a command changes of a job, its queue included."""
     work.db.execute(
         "UPDATE jobs SET node_no = ?, priority = ?, state = ?, term = ?, attempt = ?, failures = ?,"
@@ -102,7 +78,7 @@ def save(work: Working, old: JobRow, new: JobRow) -> None:
         _count(work, new, 1)
 
 
-def fail(work: Working, row: JobRow, error: str) -> None:
+def fail(work: Working, row: Job, error: str) -> None:
     """The attempt came to nothing: back to the queue after a pause, or stuck."""
     failures = row.failures + 1
     failed = replace(row, failures=failures, error=error, lease_until_ms=0, state=QUEUED,
@@ -114,7 +90,7 @@ def fail(work: Working, row: JobRow, error: str) -> None:
     work.db.execute("UPDATE job_queues SET failed = failed + 1 WHERE node_no = ?", (row.node_no,))
 
 
-def retry(work: Working, row: JobRow) -> None:
+def retry(work: Working, row: Job) -> None:
     """Forget the failures of a job that nobody has a lease of."""
     save(work, row, replace(row, state=QUEUED, failures=0, not_before_ms=0, seen=b"", stuck_ms=0))
 
@@ -129,7 +105,7 @@ def end_leases(work: Working, limit: int) -> int:
     rows = work.db.execute(f"{_SELECT} WHERE state = 'leased' AND lease_until_ms <= ?"
                            " ORDER BY lease_until_ms, job_no LIMIT ?", (work.clock_ms, limit)).fetchall()
     for row in rows:
-        fail(work, JobRow(*row), LEASE_ENDED)
+        fail(work, Job(*row), LEASE_ENDED)
     return len(rows)
 
 
@@ -163,7 +139,7 @@ def tell_speed(work: Working, node_no: NodeNo, *, moved_bytes: int, busy_ms: int
     work.db.execute("UPDATE job_queues SET rate = ? WHERE node_no = ?", (rate, node_no))
 
 
-def tell_done(work: Working, row: JobRow) -> None:
+def tell_done(work: Working, row: Job) -> None:
     work.db.execute("UPDATE job_queues SET done = done + 1, done_bytes = done_bytes + ? WHERE node_no = ?",
                     (row.cost, row.node_no))
 
@@ -175,7 +151,7 @@ def forget_node(work: Working, node_no: NodeNo) -> None:
     drop_table.forget_node(work, node_no)
 
 
-def _count(work: Working, row: JobRow, sign: int) -> None:
+def _count(work: Working, row: Job, sign: int) -> None:
     open_queue(work, row.node_no)
     if row.state == STUCK:
         work.db.execute("UPDATE job_queues SET stuck = stuck + ? WHERE node_no = ?", (sign, row.node_no))

@@ -33,13 +33,18 @@ def place(chunk_id: ChunkId, placement: PlacementMap, count: int, own: NodeNo | 
 
     The own node comes first when it is up. Zones are kept apart: each zone is taken once before any is taken twice.
     Nodes that are suspect come last, in the same order among themselves, so that they are asked only when nobody
-    else is left; nodes that are down, draining or joining are not candidates. `count` only says how many the caller
-    will use: asking for more never changes the order.
+    else is left. Nodes that are draining or joining are not candidates; nodes that are down neither, unless without
+    them there are fewer than `count`: then they come after all others, since the map may be older than the truth, and
+    a node that takes the bytes is not down. `count`: how many the caller cannot do without; the order of the others
+    never depends on it.
     """
     invariant(count > 0, "a chunk is placed on at least one node")
     up = _ranked(chunk_id, placement.nodes, "up")
     suspect = _ranked(chunk_id, placement.nodes, "suspect")
-    return zones_apart(up, own) + zones_apart(suspect, None)
+    order = zones_apart(up, own) + zones_apart(suspect, None)
+    if len(order) < count:
+        order += zones_apart(_ranked(chunk_id, placement.nodes, "down"), None)
+    return order
 
 
 def zones_apart(ranked: Sequence[NodeState], first: NodeNo | None) -> list[NodeNo]:

@@ -75,16 +75,7 @@ class Copier:
             return await in_thread(self._disk, self._is_here, chunk, buffer.view[:chunk.length])
 
     def _is_here(self, chunk: ChunkLine, out: memoryview) -> bool:
-        """Whether a good copy is on this disk: a write acknowledged late, or a report that was lost. Blocking."""
-        try:
-            if self._store.length(chunk.chunk_id) != chunk.length:
-                self._store.quarantine(chunk.chunk_id, "its length is not the catalog's")
-                return False
-            self._store.read(chunk.chunk_id, 0, out)
-        except (ChunkNotFound, ChunkCorrupt):
-            return False
-        if chunk_id_of(out) != chunk.chunk_id:
-            self._store.quarantine(chunk.chunk_id, "its bytes do not match its name")
+        if not is_good_here(self._store, chunk.chunk_id, out):
             return False
         # What was never synced here is so now, and its time is fresh: an orphan's clock begins anew.
         self._store.put(chunk.chunk_id, xxh3_of(out), out)
@@ -133,3 +124,21 @@ class Copier:
         log.info("copy.refused", extra={"chunk": chunk_id.hex()[:16], "node_no": source, "error": error.code()})
         self._reports.lost(chunk_id, source)
         return error
+
+
+def is_good_here(store: ChunkStore, chunk_id: ChunkId, out: memoryview) -> bool:
+    """Whether a good copy is on this disk: of a write that was acknowledged late, or whose report was lost. Blocking.
+
+    Its bytes are then in `out`, which is as long as the catalog says. A bad copy is set aside.
+    """
+    try:
+        if store.length(chunk_id) != len(out):
+            store.quarantine(chunk_id, "its length is not the catalog's")
+            return False
+        store.read(chunk_id, 0, out)
+    except (ChunkNotFound, ChunkCorrupt):
+        return False
+    if chunk_id_of(out) != chunk_id:
+        store.quarantine(chunk_id, "its bytes do not match its name")
+        return False
+    return True

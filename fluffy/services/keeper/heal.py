@@ -24,6 +24,7 @@ from fluffy.core.metadata.model import MissingChunk, PlacementMap
 from fluffy.core.repair.heal import healers, most_endangered_first, sources
 from fluffy.ports import Buffer, Buffers, ChunkStore, MetadataReader, NodeClient
 from fluffy.services.condition import Condition
+from fluffy.services.keeper.copying import is_good_here
 from fluffy.services.replica_reports import ReplicaReporter
 from fluffy.services.throttle import Throttle
 from fluffy.wire.chunk_messages import Urgency
@@ -116,25 +117,11 @@ class Healer:
         """Take or fetch one chunk. Failures leave it missing: the next round tries again."""
         with buffer:
             out = buffer.view[:chunk.length]
-            if (await self._in_disk_thread(self._own_copy_is_good, chunk, out)
+            if (await self._in_disk_thread(is_good_here, self._store, chunk.chunk_id, out)
                     or await self._fetch(chunk, alive, out)):
                 self._reports.gained(chunk.chunk_id, self._own_no)
                 self.copied += 1
                 self.copied_bytes += chunk.length
-
-    def _own_copy_is_good(self, chunk: MissingChunk, out: memoryview) -> bool:
-        """The file may already be there: a write acknowledged late, or a report that was lost. Blocking."""
-        try:
-            if self._store.length(chunk.chunk_id) != chunk.length:
-                self._store.quarantine(chunk.chunk_id, "its length is not the catalog's")
-                return False
-            self._store.read(chunk.chunk_id, 0, out)
-        except (ChunkNotFound, ChunkCorrupt):
-            return False
-        if chunk_id_of(out) != chunk.chunk_id:
-            self._store.quarantine(chunk.chunk_id, "its bytes do not match its name")
-            return False
-        return True
 
     async def _fetch(self, chunk: MissingChunk, alive: frozenset[NodeNo], out: memoryview) -> bool:
         for source in sources(chunk, self._own_no, alive):

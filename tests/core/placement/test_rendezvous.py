@@ -56,12 +56,16 @@ def test_the_order_of_the_map_does_not_matter(chunk_id, placement, rng):
 
 
 @given(chunk_ids, maps(), st.integers(1, 1000))
-def test_only_live_nodes_are_candidates_the_suspect_last_and_the_own_first(chunk_id, placement, own):
+def test_the_suspect_come_last_and_the_own_first_and_the_down_only_when_there_are_too_few(chunk_id, placement, own):
     order = place(chunk_id, placement, 3, own)
     state = {node.node_no: node.state for node in placement.nodes}
-    assert sorted(order) == sorted(no for no, what in state.items() if what in ("up", "suspect"))
+    live = sorted(no for no, what in state.items() if what in ("up", "suspect"))
+    down = sorted(no for no, what in state.items() if what == "down")
+    assert sorted(order[:len(live)]) == live
+    assert sorted(order[len(live):]) == (down if len(live) < 3 else [])
+    assert place(chunk_id, placement, 1, own)[:len(live)] == order[:len(live)]
     kinds = [state[no] for no in order]
-    assert kinds == sorted(kinds, key=lambda kind: kind != "up")
+    assert kinds == sorted(kinds, key=["up", "suspect", "down"].index)
     if state.get(own) == "up":
         assert order[0] == own
 
