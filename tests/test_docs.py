@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fluffy.apps import settings
+from fluffy.apps import mirror_settings, settings
 from fluffy.apps.client import make_cli
 from fluffy.base.errors import ERRORS_BY_CODE, StartRefused
 from fluffy.client.shell.help import command_pages, command_table
@@ -52,8 +52,9 @@ def known_keys() -> set[str]:
     keys |= {f"cluster.repair.{key}" for key in settings.REPAIR_KEYS}
     keys |= {f"cluster.checkpoint.{key}" for key in settings.CHECKPOINT_KEYS}
     keys |= {f"nodes.NAME.{key}" for key in settings.NODE_KEYS}
-    keys |= {f"supernode.{key}" for key in settings.SUPERNODE_KEYS if key != "clusters"}
+    keys |= {f"supernode.{key}" for key in settings.SUPERNODE_KEYS if key not in ("clusters", "mirrors")}
     keys |= {f"supernode.clusters.NAME.{key}" for key in settings.SUPERNODE_CLUSTER_KEYS}
+    keys |= {f"supernode.mirrors.NAME.{key}" for key in mirror_settings.MIRROR_KEYS}
     return keys | {f"tls.{key}" for key in settings.TLS_KEYS}
 
 

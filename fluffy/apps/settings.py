@@ -18,6 +18,7 @@ from typing import Literal
 from fluffy.apps.cluster_secret import given_admin_token, read_secret
 from fluffy.apps.config_tree import Consistency, RepairMode, Section, empty_map, nearest, read_config
 from fluffy.apps.environment import is_complete, with_environment
+from fluffy.apps.mirror_settings import MirrorSettings, read_mirrors
 from fluffy.base.errors import ConfigIllegal
 from fluffy.base.ids import NodeName
 from fluffy.base.units import KIB, MIB, MINUTE_MS, SECOND_MS, TIB
@@ -42,14 +43,15 @@ CLUSTER_KEYS = (
 REPAIR_KEYS = ("mode", "down_after", "grace")
 CHECKPOINT_KEYS = ("entries", "every")
 NODE_KEYS = ("host", "http", "raft", "data", "s3", "dir", "zone")
-SUPERNODE_KEYS = ("host", "http", "dir", "catalog", "cache_size", "clusters")
+SUPERNODE_KEYS = ("host", "http", "dir", "catalog", "cache_size", "clusters", "mirrors")
 SUPERNODE_CLUSTER_KEYS = ("peers", "token_file")
 TLS_KEYS = ("cert", "key", "ca")
 # All that have a variable of the environment by rule; nodes and a supernode's clusters have one for all.
 ENVIRONMENT_KEYS = (
     *(f"cluster.{key}" for key in CLUSTER_KEYS if key not in ("repair", "checkpoint")),
     *(f"cluster.repair.{key}" for key in REPAIR_KEYS), *(f"cluster.checkpoint.{key}" for key in CHECKPOINT_KEYS),
-    *(f"supernode.{key}" for key in SUPERNODE_KEYS if key != "clusters"), *(f"tls.{key}" for key in TLS_KEYS))
+    *(f"supernode.{key}" for key in SUPERNODE_KEYS if key not in ("clusters", "mirrors")),
+    *(f"tls.{key}" for key in TLS_KEYS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ class SupernodeSettings:
     catalog: str  # "sqlite" or a postgresql:// URL
     cache_size: int  # bytes of files that passed through
     clusters: tuple[FederatedCluster, ...]
+    mirrors: tuple[MirrorSettings, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +281,8 @@ def _supernode(top: Section, folder: Path) -> SupernodeSettings | None:
             one.fail("peers", "name at least one peer of the cluster")
         clusters.append(FederatedCluster(name, peers, folder / one.text("token_file")))
     return SupernodeSettings(host, _port(part, "http"), folder / part.text("dir", "data/supernode"), catalog,
-                             part.size("cache_size", 128 * MIB, at_least=0, at_most=1 * TIB), tuple(clusters))
+                             part.size("cache_size", 128 * MIB, at_least=0, at_most=1 * TIB), tuple(clusters),
+                             read_mirrors(part, folder))
 
 
 def _tls(top: Section, folder: Path) -> TlsSettings:

@@ -23,11 +23,13 @@ from fluffy.apps.gateway_parts import authority_of, tls_context
 from fluffy.apps.node_lock import node_lock
 from fluffy.apps.settings import Settings, SupernodeSettings, load
 from fluffy.apps.supernode_clusters import Clusters, keep_folder
+from fluffy.apps.supernode_mirrors import mirrors_of
 from fluffy.base.checks import EXIT_BUG, EXIT_REFUSED_TO_START, InvariantBroken
 from fluffy.base.errors import CatalogFailed, ConfigIllegal, StartRefused
 from fluffy.drivers.catalog_sqlite import SqliteCatalog
 from fluffy.drivers.clock import SystemClock
 from fluffy.drivers.logs import setup_logging
+from fluffy.drivers.mirror_work import MirrorWork
 from fluffy.drivers.owed_orders import OwedOrders
 from fluffy.drivers.process_facts import ProcessFacts
 from fluffy.gateways.http.server import HttpServer
@@ -41,6 +43,7 @@ from fluffy.gateways.supernode.routes import ROUTES
 from fluffy.ports_federation import Catalog
 from fluffy.services.federation.askers import Askers
 from fluffy.services.federation.file_cache import FileCache
+from fluffy.services.federation.mirror import Mirror
 from fluffy.services.federation.owed import Copier
 from fluffy.services.federation.sweeper import sweep
 from fluffy.services.groups import first_failure
@@ -72,12 +75,15 @@ class Supernode:
             raise StartRefused(error.message) from error
         orders = OwedOrders(keep_folder(self._supernode))
         clusters = Clusters(self._settings, self._supernode, catalog, authority_of(self._settings))
-        desk = self._desk(catalog, orders, clusters)
+        mirror_work = MirrorWork(keep_folder(self._supernode))
+        mirrors = mirrors_of(self._supernode.mirrors, clusters.joined, mirror_work)
+        desk = self._desk(catalog, orders, clusters, mirrors)
         with ThreadPoolExecutor(1, thread_name_prefix="sendfile") as senders:
             server: HttpServer[Call] = HttpServer(desk, senders, self._on_bug)
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(job) for job in (
-                    clusters.run(), desk.askers.run(), desk.copier.run(), server.run(), sweep(catalog))]
+                    clusters.run(), desk.askers.run(), desk.copier.run(), server.run(), sweep(catalog),
+                    *(mirror.run() for mirror in mirrors))]
                 listener = await self._listen(server)
                 log.info("supernode.started", extra={"port": self._supernode.http})
                 await self._stop.wait()
@@ -88,11 +94,13 @@ class Supernode:
         await clusters.close()
         await catalog.close()
         orders.close()
+        mirror_work.close()
         log.info("supernode.stopped")
         if self._bug is not None:
             raise self._bug
 
-    def _desk(self, catalog: Catalog, orders: OwedOrders, clusters: Clusters) -> SupernodeDesk:
+    def _desk(self, catalog: Catalog, orders: OwedOrders, clusters: Clusters, mirrors: tuple[Mirror, ...],
+              ) -> SupernodeDesk:
         clock = SystemClock()
         desk: SupernodeDesk
         desk = SupernodeDesk(
@@ -101,7 +109,8 @@ class Supernode:
             copier=Copier(orders, clusters.joined, clock), cache=FileCache(self._supernode.cache_size),
             joining=clusters, metrics=Metrics("supernode", "supernode", [
                 lambda samples: tell_supernode(desk, samples), ProcessFacts().tell]),
-            requests=Slots(REQUESTS_MAX, "requests at once"), transfers=Slots(DOWNLOADS_MAX, "transfers at once"))
+            requests=Slots(REQUESTS_MAX, "requests at once"), transfers=Slots(DOWNLOADS_MAX, "transfers at once"),
+            mirrors=mirrors)
         return desk
 
     async def _listen(self, server: HttpServer[Call]) -> asyncio.AbstractServer:

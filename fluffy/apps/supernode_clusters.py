@@ -52,11 +52,11 @@ def operator_token(folder: Path) -> str:
 
 
 class TokenFile:
-    """The supernode's token for one cluster, read when it is needed and when it changed."""
+    """A token, read when it is needed and when it changed. `missing`: what to say while there is none."""
 
-    def __init__(self, path: Path, cluster: str) -> None:
+    def __init__(self, path: Path, missing: str) -> None:
         self.path = path
-        self._cluster = cluster
+        self._missing = missing
         self._read_at: tuple[int, int] | None = None
         self._text = ""
 
@@ -68,8 +68,7 @@ class TokenFile:
                 self._text = self.path.read_text(encoding="ascii", errors="replace").strip()
                 self._read_at = (stat.st_mtime_ns, stat.st_ino)
         except OSError as error:
-            raise ClusterUnreachable(f"there is no token for cluster {self._cluster} yet ({self.path}): make one with "
-                                     "'fluffy admin federate SUPERNODE_URL' at that cluster") from error
+            raise ClusterUnreachable(f"{self._missing} ({self.path})") from error
         if not (0 < len(self._text) <= TOKEN_CHARS_MAX and self._text.isascii() and self._text.isprintable()):
             raise ClusterUnreachable(f"{self.path} holds no token")
         return self._text
@@ -94,7 +93,8 @@ class Clusters:
         async with asyncio.TaskGroup() as group:
             self._group = group
             for cluster in self._supernode.clusters:
-                file = TokenFile(cluster.token_file, cluster.name)
+                file = TokenFile(cluster.token_file, f"there is no token for cluster {cluster.name} yet: make one "
+                                 "with 'fluffy admin federate SUPERNODE_URL' at that cluster")
                 self._add(cluster.name, "config", cluster.peers, file)
                 if cluster.name == self._settings.cluster.name and not file.path.exists():
                     group.create_task(self._bootstrap(file, cluster.peers))

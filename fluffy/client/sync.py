@@ -179,6 +179,7 @@ class Fluffy:
     # Many clusters
     supernodes = _waits(AsyncFluffy.supernodes)
     clusters = _waits(AsyncFluffy.clusters)
+    mirrors = _waits(AsyncFluffy.mirrors)
     catalog_page = _waits(AsyncFluffy.catalog_page)
     catalog = _lists(AsyncFluffy.catalog)
     search_everywhere_page = _waits(AsyncFluffy.search_everywhere_page)

@@ -177,6 +177,16 @@ SUPERNODE = (
     _supernode("supernode_cache_misses_total", "Blocks of files that were fetched."),
     _supernode("supernode_redirects_total", "Requests that were sent on to a peer."),
     _supernode("supernode_fallbacks_total", "Reads that another cluster's copy answered."),
+    _supernode("supernode_mirror_level", "1 when the target is as the source.", "mirror"),
+    _supernode("supernode_mirror_stopped", "1 when the mirror cannot go on now; /v1/mirrors says why.", "mirror"),
+    _supernode("supernode_mirror_lag_seconds", "How long ago the target was as the source.", "mirror"),
+    _supernode("supernode_mirror_lag_changes", "Changes of the source's cluster that are known and not followed yet.",
+               "mirror"),
+    _supernode("supernode_mirror_pending", "Files and folders that are still to be made alike.", "mirror"),
+    _supernode("supernode_mirror_copied_files_total", "Files whose bytes were copied.", "mirror"),
+    _supernode("supernode_mirror_copied_bytes_total", "Bytes that were copied.", "mirror"),
+    _supernode("supernode_mirror_deleted_files_total", "Files that were removed at the target.", "mirror"),
+    _supernode("supernode_mirror_kept_files", "Files of others at the target that were set aside or left.", "mirror"),
 )
 # By what tells them, for docs/METRICS.md.
 SECTIONS: Mapping[str, tuple[Family, ...]] = {

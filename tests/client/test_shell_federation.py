@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from fluffy.client.shell.session import Connection, OtherCluster
+from fluffy.drivers.mirror_work import MirrorWork
 from fluffy.drivers.supernode_http import Supernodes
+from fluffy.services.federation.mirror import Mirror
+from fluffy.services.federation.mirror_sides import Side
 from tests.client.shell_door import Shell, in_thread
 from tests.support.asking import user_of
 from tests.support.local_log import ADMIN_TOKEN
@@ -24,7 +27,11 @@ async def known_supernode(folder: Path) -> AsyncIterator[SupernodeDoor]:
     async with supernode_door(folder, "alpha", "beta") as door:
         for joined in door.clusters.values():
             joined.door.desk.supernodes = Supernodes(["http://127.0.0.1:9", door.url])
+        sides = [Side(door.desk.clusters, *place, lambda: "") for place in (("alpha", "alice"), ("beta", "bob"))]
+        work = MirrorWork(folder / "mirrors")
+        door.desk.mirrors = (Mirror("m", sides[0], sides[1], work, door.desk.clock),)  # which nobody runs
         yield door
+        work.close()
         for joined in door.clusters.values():
             await joined.door.desk.supernodes.close()
 
@@ -118,3 +125,9 @@ def test_a_cluster_without_a_supernode_says_so(shell: Shell, far: SupernodeDoor)
     far.clusters["beta"].door.desk.supernodes = Supernodes(())
     said = shell("clusters")
     assert said.code == 1 and "cluster.supernodes" in said.err
+
+
+def test_mirrors_are_shown(shell: Shell) -> None:
+    shown = shell("mirrors").out
+    assert shown.startswith("alpha:/alice -> beta:/bob  stopped, ") and "it has just started" in shown
+    assert shell("mirrors", "--json").json["mirrors"][0]["name"] == "m"

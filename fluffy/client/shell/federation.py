@@ -15,7 +15,8 @@ from fluffy.client.shell.session import Session
 from fluffy.client.shell.table import Spec, row
 from fluffy.client.shell.words import split_place
 
-_COLOURS = {"fresh": "green", "behind": "cyan", "stale": "yellow", "rebuilding": "cyan", "closed": "red"}
+_COLOURS = {"fresh": "green", "behind": "cyan", "stale": "yellow", "rebuilding": "cyan", "closed": "red",
+            "level": "green", "comparing": "cyan", "stopped": "red"}
 _LONG = click.Option(["-l", "--long"], is_flag=True, help="With size, time and owner.")
 
 
@@ -53,6 +54,27 @@ def _shown(value: object) -> str:
     return "?" if value is None else str(value)
 
 
+@row("federation", examples=(("mirrors", "how far each is behind, what fails, what of others was kept"),))
+def mirrors(session: Session) -> None:
+    """Show the buckets that are kept in another cluster."""
+    found = session.client.mirrors()
+    if session.output.json:
+        session.output.document({"mirrors": found})
+        return
+    for line in found:
+        state, lag = safe(str(line.get("state", "?"))), line.get("lag")
+        behind = lag if isinstance(lag, Mapping) else {}
+        session.output.line(
+            f"{safe(str(line.get('from')))} -> {safe(str(line.get('to')))}  "
+            f"{session.output.style(state, _COLOURS.get(state))}, {_shown(behind.get('seconds'))} s behind, "
+            f"{_shown(behind.get('changes'))} changes and {_shown(behind.get('pending'))} pending, "
+            f"{_shown(line.get('kept_count'))} files of others kept")
+        if line.get("error"):
+            session.output.line(f"  {safe(str(line['error']))}")
+    if not found:
+        session.output.line("there is none that you may see; supernode.mirrors in its config.yaml names them")
+
+
 @row("federation", params=(click.Argument(["cluster"]),), examples=(
     ("use beta", "all that follows is about cluster beta, until 'use' again"),))
 def use(session: Session, cluster: str) -> None:
@@ -78,4 +100,4 @@ def catalog(session: Session, place: str | None, long: bool) -> None:
     show_entries(session, session.client.catalog(cluster, path), long=long)
 
 
-SPECS: tuple[Spec, ...] = (clusters, use, catalog)
+SPECS: tuple[Spec, ...] = (clusters, mirrors, use, catalog)

@@ -39,6 +39,11 @@ class FederationVerbs(Asking):
         found = (await self._ask_supernode("/v1/clusters")).get("clusters")
         return [line for line in found if isinstance(line, dict)] if isinstance(found, list) else []
 
+    async def mirrors(self) -> list[Mapping[str, Any]]:
+        """The buckets that the supernode keeps in another cluster: from, to, state, lag, what fails, what was kept."""
+        found = (await self._ask_supernode("/v1/mirrors")).get("mirrors")
+        return [line for line in found if isinstance(line, dict)] if isinstance(found, list) else []
+
     async def catalog_page(self, cluster: str, path: str = "/", *, after: str | None = None,
                            limit: int = PAGE_ENTRIES) -> EntryPage:
         """One page of a folder of any cluster, as the supernode knows it."""

@@ -32,6 +32,7 @@ from fluffy.ports import Clock
 from fluffy.ports_federation import Catalog
 from fluffy.services.federation.askers import Asker, Askers, Credentials
 from fluffy.services.federation.file_cache import FileCache
+from fluffy.services.federation.mirror import Mirror
 from fluffy.services.federation.owed import Copier
 from fluffy.services.federation.owed import OwedStore as Orders
 from fluffy.services.uploads import BodySource
@@ -59,6 +60,7 @@ class SupernodeDesk:
     metrics: Metrics
     requests: Slots
     transfers: Slots
+    mirrors: tuple[Mirror, ...] = ()
     is_closing: bool = False
     redirects: int = 0
     fallbacks: int = 0
@@ -104,7 +106,7 @@ class SupernodeDesk:
             return await self._handle(call, match, query)
         _take_cookie(call)
         with self.requests:
-            is_operator = self._is_operator(call)
+            is_operator = self.is_operator(call)
             if match is not None and match.route.act is Act.OPERATE:
                 if not is_operator:
                     await self.askers_of(call)
@@ -124,7 +126,7 @@ class SupernodeDesk:
         """The asker in each cluster that knows one; asked once for each call. Raises Unauthenticated."""
         found = self.found_by.get(id(call))
         if found is None:
-            if self._is_operator(call):
+            if self.is_operator(call):
                 return {}
             found = self.found_by[id(call)] = await self.askers.everywhere(credentials_of(call), call.deadline)
         return found
@@ -144,7 +146,7 @@ class SupernodeDesk:
         self.metrics.count(call.method, call.pattern, status, seconds=seconds, sent_bytes=sent_bytes,
                            received_bytes=received_bytes)
 
-    def _is_operator(self, call: Call) -> bool:
+    def is_operator(self, call: Call) -> bool:
         token = _bearer(call.headers.get("authorization", ""))
         return token is not None and hmac.compare_digest(token.encode(), self.joining.operator_token.encode())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fluffy.core.federation.coverage import ClusterState
 from fluffy.gateways.supernode.desk import SupernodeDesk
+from fluffy.services.federation.mirror import Mirror
 from fluffy.wire.metric_samples import Samples
 
 
@@ -33,3 +34,15 @@ def tell_supernode(desk: SupernodeDesk, samples: Samples) -> None:
         samples.add("fluffy_supernode_cluster_failures_total", follower.failures, name)
         if state.fresh_as_of_ms is not None:
             samples.add("fluffy_supernode_cluster_age_seconds", max(0, now_ms - state.fresh_as_of_ms) / 1000, name)
+    for mirror in desk.mirrors:
+        _tell_mirror(mirror, samples)
+
+
+def _tell_mirror(mirror: Mirror, samples: Samples) -> None:
+    status, counts = mirror.status(), mirror.files.counts
+    for name, value in (
+            ("level", int(status.state == "level")), ("stopped", int(status.state == "stopped")),
+            ("lag_seconds", status.lag_ms / 1000), ("lag_changes", status.changes), ("pending", status.pending),
+            ("copied_files_total", counts.copied), ("copied_bytes_total", counts.copied_bytes),
+            ("deleted_files_total", counts.deleted), ("kept_files", mirror.kept_count())):
+        samples.add(f"fluffy_supernode_mirror_{name}", value, mirror.name)

@@ -38,6 +38,8 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/v1/files/{path}", files.delete_file, "Delete a file and its copies.", Act.WRITE,
           query=(Parameter("purge", "flag", "1: for good, not to the trash"),)),
     Route("GET", "/v1/owed", state.list_owed, "What is owed to clusters; what was given up.", Act.READ),
+    Route("GET", "/v1/mirrors", state.list_mirrors,
+          "Buckets that are kept in another cluster: lag, what fails, what of others was kept.", Act.READ),
     Route("GET", "/v1/federation/dead-letters", state.list_dead_letters, "Rows that were none.", Act.OPERATE,
           query=(Parameter("limit", "number", "at most so many, the newest"),)),
     Route("POST", "/v1/federation/clusters", state.join, "Join a cluster: {name, peers, token}.", Act.OPERATE,

@@ -14,6 +14,7 @@ from fluffy.gateways.native.json_body import read_json
 from fluffy.gateways.native.openapi import openapi_document
 from fluffy.gateways.supernode.desk import SupernodeDesk
 from fluffy.gateways.supernode.joined import cluster_json
+from fluffy.gateways.supernode.mirrors import mirror_details, mirror_json, visible_mirrors
 from fluffy.services.federation.owed import Order
 from fluffy.wire.conditions import rfc3339
 from fluffy.wire.iptable import NODE_NAME
@@ -55,7 +56,8 @@ async def get_status(desk: SupernodeDesk, call: Call) -> Answer:
     return json_answer({
         "node": "supernode", "version": __version__, "owed": desk.orders.count(), "owed_aside": desk.copier.aside(),
         "cache": {"bytes": desk.cache.kept_bytes, "hits": desk.cache.hits, "misses": desk.cache.misses},
-        "clusters": await _clusters(desk, call)})
+        "clusters": await _clusters(desk, call),
+        "mirrors": [mirror_json(mirror) for mirror in await visible_mirrors(desk, call)]})
 
 
 async def get_metrics(desk: SupernodeDesk, call: Call) -> Answer:
@@ -74,6 +76,12 @@ async def list_owed(desk: SupernodeDesk, call: Call) -> Answer:
     askers = mine or None
     return json_answer({"owed": [_order_json(desk, order) for order in desk.orders.listed(LISTED_MAX, askers)],
                         "given_up": [_ended_json(ended) for ended in desk.orders.given_up(LISTED_MAX, askers)]})
+
+
+async def list_mirrors(desk: SupernodeDesk, call: Call) -> Answer:
+    """GET /v1/mirrors"""
+    return json_answer({"mirrors": [{**mirror_json(mirror), **mirror_details(mirror)}
+                                    for mirror in await visible_mirrors(desk, call)]})
 
 
 async def list_dead_letters(desk: SupernodeDesk, call: Call) -> Answer:

@@ -18,7 +18,7 @@ from fluffy.ports import Clock
 from fluffy.ports_federation import ChangesAnswer, FeedChange
 from fluffy.services.federation.mirror_files import MirrorFiles
 from fluffy.services.federation.mirror_sides import Side
-from fluffy.services.federation.mirror_store import Cursor, MirrorStore, Todo, Work
+from fluffy.services.federation.mirror_store import Cursor, Kept, MirrorStore, Todo, Work
 from fluffy.services.federation.mirror_trees import MirrorTrees
 from fluffy.services.federation.told import reason_of
 
@@ -105,6 +105,12 @@ class Mirror:
 
     def failed(self, limit: int) -> list[Work]:
         return self._store.failed(self.key, limit)
+
+    def kept(self, limit: int) -> list[Kept]:
+        return self._store.kept(self.key, limit)
+
+    def kept_count(self) -> int:
+        return self._store.kept_count(self.key)
 
     # The feed
 
