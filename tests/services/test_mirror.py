@@ -175,6 +175,21 @@ async def test_it_goes_on_where_it_was(world: World, monkeypatch: pytest.MonkeyP
     assert world.opened[-1].cursor(mirror.key).compared_ms > 0  # type: ignore[union-attr]
 
 
+async def test_a_full_queue_is_worked_off_after_a_restart_before_more_is_taken(
+        world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await settle(world.mirror())
+    monkeypatch.setattr(mirroring, "PENDING_MAX", 2)
+    for number in range(3):
+        await put(world, "alpha", f"f{number}", b"x")
+    await world.mirror().follow_once()
+    await put(world, "alpha", "later", b"x")
+    again = world.mirror()
+    await again.follow_once()
+    assert again.lag()[1] == 3
+    await settle(again)
+    assert len(await same(world)) == 4
+
+
 async def test_a_kill_in_the_middle_of_a_comparison_costs_a_page(world: World) -> None:
     for number in range(12):
         await put(world, "alpha", f"f{number:02}", b"x")

@@ -146,9 +146,6 @@ class Mirror:
         if cursor is None or target_epoch != cursor.target_epoch:
             await self._begin(target_epoch)
             return True
-        if self._store.count(self.key, "file") >= PENDING_MAX:
-            await asyncio.sleep(FEED_WAIT_S)
-            return False
         try:
             answer = await self.source.changes(cursor.seq, FEED_WAIT_S if self.files.is_ready else 0)
         except HistoryCut:
@@ -158,6 +155,11 @@ class Mirror:
         if seen.epoch != cursor.epoch or (seen.seq < cursor.seq and not seen.is_stale):
             await self._begin(target_epoch)
             return True
+        self.files.know(cursor.epoch, cursor.target_epoch)
+        self._head, self._stopped_by, self.source.min_seq = max(seen.seq, answer.next), "", cursor.seq
+        if self._store.count(self.key, "file") >= PENDING_MAX:
+            await asyncio.sleep(FEED_WAIT_S)
+            return False
         await self._take(cursor, answer)
         return answer.more
 
@@ -184,14 +186,10 @@ class Mirror:
 
     async def _take(self, cursor: Cursor, answer: ChangesAnswer) -> None:
         now_ms = self._clock.now_ms()
-        self.files.know(cursor.epoch, cursor.target_epoch)
-        self._head, self._stopped_by = max(answer.seen.seq, answer.next), ""
         if answer.next > cursor.seq:
             await self.source.check_bucket()  # whose changes are hidden from the asker would be missed
             self.source.min_seq = answer.next
             self._store.take(self.key, answer.next, self._todos(answer.changes), now_ms)
-        elif self.source.min_seq != cursor.seq:
-            self.source.min_seq = cursor.seq
         if answer.more or answer.seen.is_stale or self._store.count(self.key):
             return
         if now_ms - cursor.level_ms >= 1000 or not cursor.compared_ms:
