@@ -275,10 +275,17 @@ async def test_a_bucket_that_goes_away_stops_the_mirror_and_removes_nothing(worl
     await put(world, "alpha", "f1", b"x")
     mirror = world.mirror()
     await settle(mirror)
+    await put(world, "alpha", "f1", b"newer")
+    await mirror.follow_once()
     if how == "removed":
         await world.admin("alpha").must("DELETE", "/v1/dirs/docs?recursive=1")
     else:
         await world.admin("alpha").must("POST", "/v1/move", {"src": "/docs", "dst": "/other"})
+    for kind in ("file", "tree"):
+        world.opened[-1].compare(mirror.key, 1)
+        work = next(work for work in world.opened[-1].due(mirror.key, kind, 2**50, 1))
+        await mirror.do(work)
+        assert "cannot be read" in mirror.failed(9)[-1].error
     with pytest.raises(ClusterUnreachable, match="cannot be read"):
         await mirror.follow_once()
     assert sorted(await world.tree("beta")) == ["/docs/f1"]
