@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -54,11 +53,6 @@ class Supernode:
             "nodes": {"none": {"host": self.host, "http": PORT + 1, "raft": PORT + 2, "data": PORT + 3, "dir": "none"}},
             "supernode": {"host": self.host, "http": PORT, "dir": "state", "clusters": lines}}))
 
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
-
     def start(self) -> None:
         assert self._process is None
         with (self.folder / "log").open("ab") as log:
@@ -78,13 +72,6 @@ class Supernode:
             processes.kill_tree(process.pid)
             process.wait(10)
 
-    def stop(self) -> int:
-        """SIGTERM; the exit code."""
-        process, self._process = self._process, None
-        assert process is not None
-        process.send_signal(signal.SIGTERM)
-        return process.wait(20)
-
     def lose_state(self) -> None:
         """Delete the state folder, whatever is being written into it."""
         while self.state.exists():
@@ -100,11 +87,6 @@ class Supernode:
         request = urllib.request.Request(self.url + target, headers={"Fluffy-Tokens": named} if named else {})
         with urllib.request.urlopen(request, timeout=timeout_s) as answer:
             return {name.lower(): value for name, value in answer.headers.items()}, answer.read()
-
-    def counter(self, name: str) -> float:
-        """A number of /metrics."""
-        text = self.get("/metrics", {})[1].decode()
-        return next(float(line.split()[-1]) for line in text.splitlines() if line.startswith(f"fluffy_{name}"))
 
     def _is_ready(self) -> bool:
         if self._process is None or self._process.poll() is not None:
