@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from tests.support.cluster import Cluster
 
 IS_WANTED = os.environ.get("FLUFFY_BROWSER") == "1"
+if IS_WANTED:  # whoever runs the suite without it needs no Playwright
+    from playwright.sync_api import sync_playwright
 FOUND = os.environ.get("FLUFFY_CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 collect_ignore_glob = [] if IS_WANTED else ["test_*.py"]
