@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from botocore.auth import S3SigV4QueryAuth
@@ -30,9 +30,9 @@ PAIR = ("BENCHKEY", "bench-secret")
 Say = Callable[[str], None]
 
 
-def signed(method: str, target: str) -> str:
-    """A target with a signature in it, for the host that http_bulk says."""
-    request = AWSRequest(method, f"http://bench{target}")
+def signed(method: str, target: str, headers: Mapping[str, str] | None = None) -> str:
+    """A target with a signature in it, for the host that http_bulk says. `headers`: those that it is for."""
+    request = AWSRequest(method, f"http://bench{target}", headers=headers)
     S3SigV4QueryAuth(Credentials(*PAIR), "s3", "us-east-1", expires=3600).add_auth(request)
     return request.url.removeprefix("http://bench")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from blake3 import blake3
@@ -74,12 +75,14 @@ def _credential(token: str) -> str:
     return f"Authorization: Bearer {token}\r\n" if token else ""
 
 
-def upload(address: tuple[str, int], path: str, token: str, body: Body) -> Transfer:
+def upload(address: tuple[str, int], path: str, token: str, body: Body,
+           headers: Mapping[str, str] | None = None) -> Transfer:
     """PUT `body`; the time runs from the connection to the whole answer. `token` empty: the path is signed."""
+    more = "".join(f"{name}: {text}\r\n" for name, text in (headers or {}).items())
     started_s = time.perf_counter()
     with _connect(address) as connection:
         connection.sendall((f"PUT {path} HTTP/1.1\r\nHost: bench\r\n{_credential(token)}"
-                            f"Content-Length: {body.size}\r\n\r\n").encode())
+                            f"{more}Content-Length: {body.size}\r\n\r\n").encode())
         for stamp, rest in body.blocks():
             connection.sendall(stamp)
             connection.sendall(rest)
