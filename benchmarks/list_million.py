@@ -1,6 +1,9 @@
 """A bucket of a million keys, listed over the S3 door: the first page with and without groups, and the whole.
 
-    python -m benchmarks.list_million [--keys 1000000] [--dir FOLDER]
+    python -m benchmarks.list_million [--keys 1000000] [--nodes 1] [--dir FOLDER]
+
+A listing asks one node, so one is enough, and takes a million files in a few minutes; with --nodes 3 that is three
+times the work. Besides the time of each answer its CPU time is told: on a busy machine only that says something.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import uvloop
 
 from benchmarks.figures_s3 import PAIR, signed
 from benchmarks.load_million import LOAD_TIMEOUT_S, say
+from benchmarks.stage import cpu_of_cluster
 from tests.support.cluster import Cluster
 from tests.support.loader import load_files
 
@@ -71,23 +75,33 @@ class Lister:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keys", type=int, default=1_000_000)
+    parser.add_argument("--nodes", type=int, default=1)
     parser.add_argument("--dir", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fluffy-list-", dir=arguments.dir) as folder, \
-            Cluster(Path(folder)) as cluster:
+            Cluster(Path(folder), arguments.nodes) as cluster:
         cluster.start_ready()
         cluster.add_s3_key(*PAIR)
         leader = cluster.leader()
         uvloop.run(load_files(cluster.node_dir(leader) / "run" / "log.sock", arguments.keys, BUCKET, say))
         cluster.wait_until(lambda: _behind(cluster) == 0, LOAD_TIMEOUT_S, "all nodes have applied everything")
         lister = Lister(cluster.s3_address(leader))
-        plain, groups = lister.first_page_ms(), lister.first_page_ms(delimiter="/")
-        within = lister.first_page_ms(delimiter="/", prefix="d0000/")
+        pages: dict[str, dict[str, str]] = {
+            "all": {}, "groups of folders": {"delimiter": "/"}, "in a folder": {"delimiter": "/", "prefix": "d0000/"},
+            "1,000 groups of ten": {"delimiter": "0.txt", "prefix": "d0000/"}}
+        firsts = []
+        for name, query in pages.items():
+            before_s = sum(cpu_of_cluster(cluster).values())
+            firsts.append(lister.first_page_ms(**query))
+            cpu_ms = (sum(cpu_of_cluster(cluster).values()) - before_s) / PROBES * 1000
+            print(f"first page, {name}: {firsts[-1]:.1f} ms, of CPU {cpu_ms:.1f} ms (goal < {FIRST_PAGE_MS:.0f})")
+        before_s = sum(cpu_of_cluster(cluster).values())
         keys, seconds = lister.whole()
+        cpu_s = sum(cpu_of_cluster(cluster).values()) - before_s
         cluster.stop()
-    print(f"first page of {keys:,} keys: {plain:.1f} ms, with delimiter {groups:.1f} ms, in a folder {within:.1f} ms"
-          f" (goal < {FIRST_PAGE_MS:.0f}); whole listing {keys / seconds:,.0f} keys/s (goal >= {KEYS_PER_S:,})")
-    met = max(plain, groups, within) < FIRST_PAGE_MS and keys / seconds >= KEYS_PER_S and keys == arguments.keys
+    print(f"whole listing of {keys:,} keys: {keys / seconds:,.0f} keys/s, {keys / cpu_s:,.0f} per CPU second"
+          f" (goal >= {KEYS_PER_S:,})")
+    met = max(firsts) < FIRST_PAGE_MS and keys / seconds >= KEYS_PER_S and keys == arguments.keys
     print("all goals met" if met else "MISSED")
     sys.exit(0 if met else 1)
 
