@@ -87,6 +87,7 @@ def test_conditions_come_before_ranges(world: World, ten: str, headers: dict[str
 
 def test_a_range_that_cannot_be_says_how_long_the_object_is(world: World, ten: str) -> None:
     answer = sent(world, "get_object", "GET", {"Range": "bytes=10-"}, Bucket=ten, Key="ten")
+    assert answer.headers["content-range"] == "bytes */10"
     assert b"<ActualObjectSize>10</ActualObjectSize>" in answer.body
     assert b"<RangeRequested>bytes=10-</RangeRequested>" in answer.body
 
@@ -229,6 +230,24 @@ def test_a_copy_onto_itself_gives_new_metadata_and_keeps_the_bytes(s3: Any, buck
     got = s3.get_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
     assert (got["Body"].read(), got["Metadata"], got["TagCount"], got["ETag"]) == (BODY, {"b": "2"}, 1, ETAG)
     assert "CacheControl" not in got and got["ChecksumSHA256"] == before["ChecksumSHA256"]
+
+
+def test_a_copy_keeps_the_checksum_that_its_source_has(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=BODY, ChecksumAlgorithm="SHA1")
+    for algorithm, expected in (("SHA1", (200, "")), ("SHA256", (501, "NotImplemented"))):
+        assert code_of(lambda algorithm=algorithm: s3.copy_object(
+            Bucket=bucket, Key="to", CopySource=f"{bucket}/k", ChecksumAlgorithm=algorithm)) == expected
+    assert "ChecksumSHA1" in s3.head_object(Bucket=bucket, Key="to", ChecksumMode="ENABLED")
+
+
+def test_what_was_deleted_is_no_source(s3: Any, bucket: str) -> None:
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    old = s3.put_object(Bucket=bucket, Key="k", Body=BODY)["VersionId"]
+    marker = s3.delete_object(Bucket=bucket, Key="k")["VersionId"]
+    for source, expected in (("k", (404, "NoSuchKey")), (f"k?versionId={marker}", (400, "InvalidRequest")),
+                             (f"k?versionId={old}", (200, ""))):
+        assert code_of(lambda source=source: s3.copy_object(
+            Bucket=bucket, Key="to", CopySource=f"{bucket}/{source}")) == expected
 
 
 @pytest.mark.parametrize("asked,expected", [

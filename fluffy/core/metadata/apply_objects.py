@@ -13,6 +13,7 @@ from fluffy.core.metadata.folder_cache import Folder
 from fluffy.core.metadata.outcomes import Accepted, Outcome, Rejected
 from fluffy.core.metadata.packing import pack_texts
 from fluffy.core.metadata.refusals import refuse_reader, refuse_writer, refused
+from fluffy.core.metadata.tree import Place
 from fluffy.core.metadata.working import Working
 
 # S3's own bound for one request; about 30 microseconds each.
@@ -58,12 +59,9 @@ def copy_object(work: Working, command: CopyObject) -> Outcome:
                                          tags=command.tags))
     if refusal is not None:
         return refusal
-    from_ = objects.entry(work, source)
-    if from_ is None:
-        return refused(FileNotFound, path="/" + source.path)
-    version_no = versions.number_of(work, from_.file_no, from_.version_no, from_.generation, command.generation)
-    if version_no is None:
-        return refused(VersionNotFound, path="/" + source.path, generation=command.generation)
+    version_no = _version_at(work, source, source.bucket, command.generation)
+    if isinstance(version_no, Rejected):
+        return version_no
     content = versions.content_of(work, version_no)
     there = objects.entry(work, place)
     refusal = (files.refuse_precondition(there, command.if_match, command.if_none_match)
@@ -79,6 +77,19 @@ def copy_object(work: Working, command: CopyObject) -> Outcome:
     versions.share(work, content, work.keeping(place.bucket))
     home = objects.make_folders(work, place, user_no)
     return versioning.told(work, home, files.store(work, home, user_no, there, replace(content, meta_version=0)))
+
+
+def _version_at(work: Working, source: Place, bucket: Folder, generation: int) -> int | Rejected:
+    """The number of a version of an object that is there, or was: what a delete marker hides can still be copied."""
+    current = objects.entry(work, source)
+    if current is not None:
+        found = versions.number_of(work, current.file_no, current.version_no, current.generation, generation)
+    else:
+        file_no = object_history.home_of(work, source, bucket).file_no if generation else None
+        if file_no is None:
+            return refused(FileNotFound, path="/" + source.path)
+        found = versions.kept_number(work, file_no, generation)
+    return refused(VersionNotFound, path="/" + source.path, generation=generation) if found is None else found
 
 
 def delete_objects(work: Working, command: DeleteObjects) -> Outcome:

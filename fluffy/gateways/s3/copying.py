@@ -9,7 +9,7 @@ from fluffy.base.units import GIB
 from fluffy.core.access.policy import Act
 from fluffy.core.metadata.commands_s3 import CopyObject
 from fluffy.core.metadata.model import FileVersion
-from fluffy.core.metadata.own_meta import ACL, of_bytes
+from fluffy.core.metadata.own_meta import ACL, SUM, of_bytes
 from fluffy.core.metadata.queries_objects import BucketFacts
 from fluffy.gateways.http.exchange import Answer, Headers
 from fluffy.gateways.native.exchange import Point
@@ -23,6 +23,7 @@ from fluffy.gateways.s3.versions import id_of, stored_headers
 from fluffy.gateways.s3.writing import write_conditions
 from fluffy.gateways.s3.writing_paths import object_path_of
 from fluffy.wire.conditions import ReadConditions, evaluate
+from fluffy.wire.s3_checksums import algorithm_of
 from fluffy.wire.s3_documents import CHECKSUM_ELEMENTS
 from fluffy.wire.s3_errors import S3Error
 from fluffy.wire.s3_xml import Node
@@ -57,6 +58,7 @@ async def copy_object(door: S3Door, call: S3Call) -> Answer:
         raise S3Error("InvalidRequest", 400, "This copy request is illegal because it is trying to copy an object to"
                                              " itself without changing the object's metadata, storage class, website"
                                              " redirect location or encryption attributes.")
+    _refuse_other_checksum(call, version)
     if_match, if_none_match = write_conditions(call)
     content_type, meta = None, None
     if replaces_meta:
@@ -75,6 +77,14 @@ async def copy_object(door: S3Door, call: S3Call) -> Answer:
     return xml_answer("CopyObjectResult", [
         ("LastModified", iso_ms(int(outcome.facts["modified_ms"]))), ("ETag", f'"{shown_etag(version)}"'),
         *checksum_nodes(version)], headers=headers)
+
+
+def _refuse_other_checksum(call: S3Call, version: FileVersion) -> None:
+    """Raise S3Error when the call wants a checksum that the source has not: no byte is read for a copy."""
+    wanted = call.headers.get("x-amz-checksum-algorithm")
+    if wanted is not None and SUM + algorithm_of(wanted) not in version.meta:
+        raise S3Error("NotImplemented", 501, "A copy keeps the checksum of its source on this server; put the bytes"
+                                             " again for another one", Header="x-amz-checksum-algorithm")
 
 
 def checksum_nodes(version: FileVersion) -> list[Node]:
@@ -103,7 +113,13 @@ async def find_source(door: S3Door, call: S3Call) -> Source:
     # The newest state: a copy is a change, and what it copies may have been put a moment ago through another node.
     call.point = source.point = await door.desk.gate.point("strong", None, call.deadline)
     door.expect_owner(call, bucket, "x-amz-source-expected-bucket-owner")
-    found = await find_version(door, source, has_bytes=False)
+    try:
+        found = await find_version(door, source, has_bytes=False)
+    except S3Error as error:
+        if error.status != 405:
+            raise
+        raise S3Error("InvalidRequest", 400, "The source of a copy request may not specifically refer to a delete"
+                                             " marker by version id.") from error
     _check_conditions(call, found.version)
     return Source(found.facts, source, found.version)
 

@@ -144,8 +144,8 @@ def _span_of(call: S3Call, version: FileVersion, headers: Headers) -> tuple[int,
         try:
             spans = parse_range(asked, version.size)
         except RangeIllegal as error:
-            headers.append(("Content-Range", unsatisfied_range(version.size)))
-            raise S3Error("InvalidRange", 416, "The requested range is not satisfiable", RangeRequested=asked[:100],
+            raise S3Error("InvalidRange", 416, "The requested range is not satisfiable",
+                          headers=[("Content-Range", unsatisfied_range(version.size))], RangeRequested=asked[:100],
                           ActualObjectSize=version.size) from error
     if spans is None or len(spans) > 1:  # S3 gives one range, or all
         if wants_sums:
