@@ -19,6 +19,7 @@ from fluffy import __version__
 from fluffy.base.errors import FluffyError, QuerySyntax, StartRefused
 from fluffy.client.shell import (
     admin,
+    bench,
     cluster,
     doctor,
     federation,
@@ -54,7 +55,7 @@ from fluffy.client.shell.words import split_pipeline, unmask
 SPECS: tuple[Spec, ...] = (
     *transfers.SPECS, *files.SPECS, *writing.SPECS, *folders.SPECS, *search.SPECS, *trees.SPECS,
     *sync.SPECS, *safety.SPECS, *verify.SPECS, *people.SPECS, *keys.SPECS, *cluster.SPECS, *keepers.SPECS,
-    *members.SPECS, *jobs.SPECS, *doctor.SPECS, *admin.SPECS, *federation.SPECS, *HELP_SPECS)
+    *members.SPECS, *jobs.SPECS, *doctor.SPECS, *bench.SPECS, *admin.SPECS, *federation.SPECS, *HELP_SPECS)
 
 
 def build_cli(context_factory: ContextFactory) -> ShellGroup:
