@@ -79,7 +79,7 @@ schemathesis: $(VENV)/.installed-dev ## made-up requests from the API's own desc
 	@$(BIN)/python -m tests.faults.api_fuzz --minutes $(or $(MINUTES),20) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 deploycheck: $(VENV)/.installed-dev ## the validators of what is in deploy/, as many as are on this machine
-	@$(BIN)/python -c 'import check_jsonschema, kubernetes_validate' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[deploy]'
+	@$(BIN)/python -c 'import check_jsonschema, kubernetes_validate, helm_python' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[deploy]'
 	@$(BIN)/python -m tests.deploy.check
 
 browser: $(VENV)/.installed-dev build/axe/package/axe.min.js ## every page and button of the dashboard in a real Chromium, and axe-core (needs chromium and npm)
