@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from fluffy import __version__
-from fluffy.base.errors import NotFound
 from fluffy.base.units import KIB, MIB
 from fluffy.client.sync import Fluffy
 
@@ -72,10 +71,7 @@ def bench_folder(client: Fluffy) -> Iterator[str]:
     try:
         yield folder
     finally:
-        try:
-            client.delete(folder, recursive=True, purge=True)
-        except NotFound:
-            pass
+        client.delete(folder, recursive=True, purge=True)
 
 
 def measure(client: Fluffy, folder: str, *, large_bytes: int, small_files: int, tell: Callable[[str], None],
