@@ -20,6 +20,7 @@ from typing import Any
 from fluffy import __version__
 from fluffy.base.units import KIB, MIB
 from fluffy.client.sync import Fluffy
+from fluffy.wire.iptable import format_host
 
 SMALL_BYTES = 4 * KIB
 # Enough to keep three nodes busy, few enough that one client machine is not what is measured.
@@ -122,9 +123,15 @@ def _small(client: Fluffy, folder: str, count: int) -> Iterator[Figure]:
 
 def measure_failover(client: Fluffy, folder: str, tell: Callable[[str], None]) -> Figure:
     """The longest time without a finished write while the leader is restarted. Raises FluffyError."""
-    leader = str(client.status()["leader"])
+    status = client.status()
+    leader, first = str(status["leader"]), client.peer
+    node = next(node for node in status["nodes"] if node["name"] == leader)
+    address = f"{format_host(str(node['host']))}:{node['http']}"
     tell(f"writing while the leader, node {leader}, restarts")
+    client.use_peer(f"{first.partition('://')[0]}://{address}")  # only itself can it restart
     client.restart_node(leader)
+    others = [peer for peer in client.peers if peer != client.peer]
+    client.use_peer(others[0] if others else first)  # what is measured is the cluster, not this client's search for it
     until_s = time.monotonic() + FAILOVER_WATCH_S
     gap_s = 0.0
     while (began_s := time.monotonic()) < until_s:
