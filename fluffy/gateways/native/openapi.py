@@ -111,7 +111,8 @@ def _success(route: Route, status: int) -> dict[str, Any]:
     if status in (204, 304):
         return answer
     if route.gives:
-        answer["content"] = {route.gives: {"schema": {"type": "string"}}}
+        # A stream of events is no one value that a schema could be about.
+        answer["content"] = {route.gives: {} if route.gives == "text/event-stream" else {"schema": {"type": "string"}}}
     elif route.answer is not None:
         answer["content"] = {"application/json": {"schema": route.answer}}
     return answer
