@@ -88,6 +88,10 @@ browser: $(VENV)/.installed-dev build/axe/package/axe.min.js ## every page and b
 build/axe/package/axe.min.js:
 	@mkdir -p build/axe && cd build/axe && npm pack --silent axe-core@4.14.1 >/dev/null && tar xzf axe-core-4.14.1.tgz
 
+.PHONY: monitoring
+monitoring: $(VENV)/.installed-dev ## Debian's Prometheus over three nodes and a supernode: metrics, dashboards, alerts
+	@$(BIN)/python -m tests.deploy.prometheus $(ARGS)
+
 clean: ## remove what was made here (not the data of clusters)
 	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find fluffy tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
