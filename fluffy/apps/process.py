@@ -16,6 +16,7 @@ from pathlib import Path
 
 from fluffy.apps import settings as settings_module
 from fluffy.apps.settings import NodeSettings, Settings
+from fluffy.apps.traces import setup_tracing
 from fluffy.base.checks import EXIT_BUG, EXIT_REFUSED_TO_START, InvariantBroken
 from fluffy.base.errors import StartRefused
 from fluffy.drivers.logs import setup_logging
@@ -37,6 +38,7 @@ def run_process(kind: str, body: Body, add_arguments: Callable[[argparse.Argumen
     _run_to_the_end_of_slices()
     try:
         settings = settings_module.load(arguments.config)
+        end_tracing = setup_tracing(arguments.name, kind)
         body(settings, settings.node(arguments.name), arguments)
     except StartRefused as error:
         log.error("process.refused", extra={"reason": error.message})
@@ -48,6 +50,7 @@ def run_process(kind: str, body: Body, add_arguments: Callable[[argparse.Argumen
     except Exception:
         log.critical("process.unexpected", exc_info=True)
         _leave(EXIT_BUG)
+    end_tracing()
     _leave(0)
 
 

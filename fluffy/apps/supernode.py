@@ -24,6 +24,7 @@ from fluffy.apps.node_lock import node_lock
 from fluffy.apps.settings import Settings, SupernodeSettings, load
 from fluffy.apps.supernode_clusters import Clusters, keep_folder
 from fluffy.apps.supernode_mirrors import mirrors_of
+from fluffy.apps.traces import setup_tracing
 from fluffy.base.checks import EXIT_BUG, EXIT_REFUSED_TO_START, InvariantBroken
 from fluffy.base.errors import CatalogFailed, ConfigIllegal, StartRefused
 from fluffy.drivers.catalog_sqlite import SqliteCatalog
@@ -163,11 +164,14 @@ def run_supernode(config: Path | None) -> None:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise StartRefused(f"the folder {supernode.dir} cannot be made or used: {error.strerror}") from error
+    end_tracing = setup_tracing("supernode", "supernode")
     with node_lock(keep, "supernode"):
         try:
             uvloop.run(Supernode(settings, supernode).run())
         except BaseExceptionGroup as group:
             raise first_failure(group) from group
+        finally:
+            end_tracing()
 
 
 @click.command(help="Run the supernode of the configuration in the foreground. SIGTERM drains and ends it.")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextvars import copy_context
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -17,7 +19,8 @@ T = TypeVar("T")
 
 async def in_thread(threads: Executor, call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
     """`call(…)` in `threads`. Once this returned, raised or was cancelled, the call is over or never began."""
-    work = threads.submit(call, *arguments, **named)
+    # With the context of who asks, so that lines logged there know the request.
+    work = threads.submit(copy_context().run, partial(call, *arguments, **named))
     ended = asyncio.wrap_future(work)
     try:
         return await asyncio.shield(ended)

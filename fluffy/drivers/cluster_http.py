@@ -34,6 +34,7 @@ from fluffy.base.errors import (
     error_for,
 )
 from fluffy.base.paths import parse_path
+from fluffy.base.tracing import current_trace
 from fluffy.base.units import KIB, MIB
 from fluffy.core.metadata.queries_federation import Place
 from fluffy.ports_federation import (
@@ -254,6 +255,9 @@ class ClusterHttp:
         `signed`: the target is its own credential. The deadline is for the head (within `head_s`) and the body.
         """
         sent = {"Accept-Encoding": "identity", "User-Agent": f"fluffy-supernode/{__version__}", **(headers or {})}
+        traceparent = current_trace().traceparent
+        if traceparent:
+            sent["traceparent"] = traceparent
         if not signed:
             sent["Authorization"] = f"Bearer {self._token()}"
         data: Any = body

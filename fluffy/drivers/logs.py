@@ -3,6 +3,8 @@
     {"ts": "2025-01-31T12:00:00.123Z", "level": "warning", "process": "gateway", "node": "one", "event": "replica.lost",
      "fields": {"node_id": 3, "replicas_left": 2}}
 
+A line that is written for a request has its `request_id` by itself, in whatever process it is worked on.
+
 The event is a constant text; facts are fields (`log.warning("replica.lost", extra={"node_id": 3})`). Values that are
 credentials by their name are never written, bytes only as the first few in hex, and a line has a bound.
 """
@@ -15,6 +17,8 @@ import math
 import sys
 import traceback
 from datetime import UTC, datetime
+
+from fluffy.base.tracing import current_trace
 
 # Long enough for a traceback; a line beyond it would be somebody's body.
 LINE_CHARS_MAX = 16_384
@@ -37,6 +41,9 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {key: _safe(key, value) for key, value in vars(record).items() if key not in _RECORD_ATTRIBUTES}
+        trace = current_trace()
+        if trace.request_id:
+            fields.setdefault("request_id", trace.request_id)
         if record.exc_info and record.exc_info[0] is not None:
             fields["traceback"] = "".join(traceback.format_exception(*record.exc_info))[-LINE_CHARS_MAX // 2:]
         if not record.name.startswith("fluffy"):

@@ -7,6 +7,9 @@
     about {op: "about", i}                                                          -> {i, b: {name: number or text}}
     an error answers any of them:                                                   -> {i, e: code, m: message}
 
+Every request may carry `q`, the id of the user's request that it is for, and `p`, its traceparent; they are for logs
+and traces only (base/tracing.py).
+
 A get is for a user unless `b` says otherwise: 1 background work, 2 the same for a chunk with one copy left; those wait
 at the node's gate for background bytes. Programs of level 2 do not know `b` and answer as to users.
 
@@ -22,6 +25,7 @@ from typing import Any
 from fluffy.base.errors import FluffyError, FrameCorrupt, error_for
 from fluffy.base.hashing import XXH3_BYTES
 from fluffy.base.ids import CHUNK_ID_BYTES, ChunkId
+from fluffy.base.tracing import NO_TRACE, Trace, to_wire
 from fluffy.wire.frames import CHUNK_PAYLOAD_BYTES_MAX, encode_head
 
 # Chunk id, hash, numbers and an error sentence, with room for what later versions add.
@@ -92,8 +96,8 @@ class Answer:
     about: AboutFacts | None = None
 
 
-def encode_request(request: Request, payload_bytes: int = 0) -> bytes:
-    """Prefix and header; the caller sends a put's payload next."""
+def encode_request(request: Request, payload_bytes: int = 0, trace: Trace = NO_TRACE) -> bytes:
+    """Prefix and header; the caller sends a put's payload next. `trace`: for whom it is asked."""
     match request:
         case PutChunk(number, chunk_id, xxh3):
             header: dict[str, Any] = {"op": "put", "i": number, "c": chunk_id, "x": xxh3}
@@ -107,7 +111,7 @@ def encode_request(request: Request, payload_bytes: int = 0) -> bytes:
             header = {"op": "ping", "i": number}
         case About(number):
             header = {"op": "about", "i": number}
-    return encode_head(header, payload_bytes)
+    return encode_head({**header, **to_wire(trace)}, payload_bytes)
 
 
 def decode_request(header: dict[str, Any], payload_bytes: int) -> Request:

@@ -16,6 +16,7 @@ from fluffy.base.deadline import Deadline
 from fluffy.base.errors import DeadlineExceeded, FluffyError, PeerUnreachable
 from fluffy.base.histogram import SHORT_SECONDS, Histogram
 from fluffy.base.ids import ChunkId, NodeNo
+from fluffy.base.tracing import asking
 from fluffy.drivers.data_port import limits
 from fluffy.drivers.data_port.client_connection import Asked, ClientConnection, ConnectionBroken
 from fluffy.wire.chunk_messages import About, AboutFacts, Answer, GetChunk, HasChunk, Ping, PutChunk, Urgency
@@ -107,7 +108,8 @@ class DataPortClient:
         """Ask and count. Who is cancelled (the slower one of two reads) counts for nothing."""
         began_s = time.monotonic()
         try:
-            answer = await self._ask(node, make, deadline, payload=payload, out=out)
+            with asking(f"data {operation}"):
+                answer = await self._ask(node, make, deadline, payload=payload, out=out)
         except FluffyError as error:
             self._errors[node, error.code()] += 1
             self._note(node, operation, time.monotonic() - began_s)

@@ -10,6 +10,7 @@ from typing import Any
 import xxhash
 
 from fluffy.base.errors import FrameCorrupt, PeerUnreachable
+from fluffy.base.tracing import current_trace
 from fluffy.drivers.data_port import limits
 from fluffy.drivers.data_port.frame_protocol import FrameProtocol
 from fluffy.wire.chunk_messages import (
@@ -92,7 +93,8 @@ class ClientConnection(FrameProtocol):
         self._owed[request.number] = time.monotonic()
         try:
             try:
-                await self.sender.send(encode_request(request, 0 if payload is None else len(payload)), payload)
+                await self.sender.send(
+                    encode_request(request, 0 if payload is None else len(payload), current_trace()), payload)
             except PeerUnreachable as error:
                 raise ConnectionBroken from error
             answer = await pending.answered

@@ -11,12 +11,14 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from typing import Any, Protocol
 
 from fluffy.base.checks import invariant
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import FluffyError, FrameCorrupt, PeerUnreachable, TooLarge
 from fluffy.base.threads import in_thread
+from fluffy.base.tracing import NO_TRACE, Trace, from_wire, set_trace, start_span
 from fluffy.core.metadata.commands import FEATURE_LEVEL
 from fluffy.drivers.data_port import limits
 from fluffy.drivers.data_port.frame_protocol import FrameProtocol
@@ -65,6 +67,7 @@ class ServerConnection(FrameProtocol):
         super().__init__(handshake, CHUNK_PAYLOAD_BYTES_MAX)
         self._server = server
         self._request: Request | None = None
+        self._trace = NO_TRACE
         self._buffer: Buffer | None = None
         self._payload_bytes_now = 0
         self._payloads = 0
@@ -81,6 +84,7 @@ class ServerConnection(FrameProtocol):
 
     def on_head(self, header: dict[str, Any], payload_bytes: int) -> memoryview | None:
         self._request = decode_request(header, payload_bytes)
+        self._trace = from_wire(header.get("q"), header.get("p"))
         self._payload_bytes_now = payload_bytes
         if not isinstance(self._request, PutChunk):
             return None
@@ -100,9 +104,11 @@ class ServerConnection(FrameProtocol):
             if buffer is None:
                 raise FrameCorrupt("a put without memory for it")
             self._payloads += 1
-            self._start(self._put(request, buffer, self._payload_bytes_now))
+            self._start(self._traced(
+                "put", self._trace, partial(self._put, request, buffer, self._payload_bytes_now)))
         elif request is not None:
-            self._start(self._answer_other(request))
+            self._start(self._traced(
+                _OPERATIONS[type(request)], self._trace, partial(self._answer_other, request)))
         if not self._has_room():
             self._hold()
 
@@ -126,6 +132,15 @@ class ServerConnection(FrameProtocol):
             self._go_on_if_room()
 
     # --- work
+
+    async def _traced(self, operation: str, trace: Trace, work: Callable[[], Awaitable[None]]) -> None:
+        """Work, as a part of the request that it is for. It has a task of its own."""
+        span = start_span(operation, trace, "server")
+        set_trace(span.trace)
+        try:
+            await work()
+        finally:
+            span.end()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._server.start(work)

@@ -39,9 +39,11 @@ from fluffy.base.errors import (
     TooLarge,
     Unavailable,
 )
+from fluffy.base.tracing import from_wire, start_span
 from fluffy.base.units import MIB
 from fluffy.core.metadata.commands_members import SetVoters
 from fluffy.drivers.raft.group_commit import Answered
+from fluffy.drivers.raft.late_proposals import LateProposals
 from fluffy.drivers.raft.node import RaftNode
 from fluffy.drivers.raft.poller import ERROR, READ, WRITE, EpollPoller
 from fluffy.drivers.unix_sockets import listen_unix
@@ -126,6 +128,7 @@ class LogServer:
         self.poller = poller
         self.to_flush: set[_Client] = set()
         self.draining = False
+        self.late = LateProposals(node.clock)
         self._status = status
         self._digest = digest
         self._clients: set[_Client] = set()
@@ -206,7 +209,16 @@ class LogServer:
             raise QuerySyntax("who votes is changed by change_voters")
         if not self.node.majority_connected():
             raise QuorumLost()
-        self.node.proposals.offer(frame.payload, lambda answered: _answer_proposal(reply, answered))
+        began_s = self.node.clock()
+        trace = from_wire(frame.header.get("q"), frame.header.get("p"))
+        span = start_span("propose", trace, "server")
+
+        def done(answered: Answered) -> None:
+            span.end(answered.error or "")
+            self.late.note(trace, answered.error, self.node.clock() - began_s)
+            _answer_proposal(reply, answered)
+
+        self.node.proposals.offer(frame.payload, done)
 
     def _barrier(self, _frame: Frame, reply: _Reply) -> None:
         if not self.node.majority_connected():

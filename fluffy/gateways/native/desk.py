@@ -55,6 +55,7 @@ from fluffy.gateways.native.limits import (
 from fluffy.gateways.native.metrics import Metrics
 from fluffy.gateways.native.pulse import Pulse
 from fluffy.gateways.native.reads import ReadGate, parse_consistency, parse_min_seq
+from fluffy.gateways.native.serving import serving
 from fluffy.gateways.native.signed import signed_path, split_signature
 from fluffy.gateways.native.table import Match, Route, Table
 from fluffy.gateways.native.version_cache import VersionCache
@@ -201,6 +202,11 @@ class Desk:
         """The answer to a request; failures are answers too. Raises only CancelledError and InvariantBroken."""
         call.request_id = _request_id_text(call)
         call.deadline = Deadline.after(REQUEST_TIMEOUT_S)
+        with serving(call, call.request_id) as served:
+            answer = served.answer = await self._answer_or_error(call)
+        return answer
+
+    async def _answer_or_error(self, call: Call) -> Answer:
         try:
             return await self._answer(call)
         except FluffyError as error:

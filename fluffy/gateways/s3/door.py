@@ -23,6 +23,7 @@ from fluffy.core.metadata.queries_objects import BucketFacts
 from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.desk import LOOK_AGAIN_EVERY_S, REQUEST_TIMEOUT_S, Desk
 from fluffy.gateways.native.exchange import NOBODY, Point, split_target
+from fluffy.gateways.native.serving import serving
 from fluffy.gateways.s3.addressing import LOCAL_DOMAINS, parse_address, parse_query
 from fluffy.gateways.s3.answers import REGION, canonical_id
 from fluffy.gateways.s3.body import Watch, unframed
@@ -77,21 +78,25 @@ class S3Door:
         """The answer to a request; failures are answers too. Raises only CancelledError and InvariantBroken."""
         call.request_id = _new_id()
         call.deadline = Deadline.after(REQUEST_TIMEOUT_S)
-        try:
-            answer = await self._answer(call)
-        except FluffyError as error:
-            self._tell_refusal(call, error)
-            answer = answer_of(error, call.request_id, call.raw_path)
-        except InvariantBroken:
-            raise
-        except Exception:
-            log.exception("request.bug", extra={"request_id": call.request_id, "method": call.method})
-            answer = answer_of_bug(call.request_id, call.raw_path)
+        with serving(call, call.request_id) as served:
+            answer = served.answer = await self._answer_or_error(call)
         for headers_for in self.more_headers:
             answer.headers.extend(headers_for(self, call))
         answer.headers.append(("x-amz-request-id", call.request_id))
         answer.headers.append(("x-amz-id-2", call.request_id))
         return answer
+
+    async def _answer_or_error(self, call: S3Call) -> Answer:
+        try:
+            return await self._answer(call)
+        except FluffyError as error:
+            self._tell_refusal(call, error)
+            return answer_of(error, call.request_id, call.raw_path)
+        except InvariantBroken:
+            raise
+        except Exception:
+            log.exception("request.bug", extra={"request_id": call.request_id, "method": call.method})
+            return answer_of_bug(call.request_id, call.raw_path)
 
     async def _answer(self, call: S3Call) -> Answer:
         call.raw_path, call.raw_query = split_target(call.target)

@@ -25,6 +25,7 @@ from fluffy.gateways.native.errors import answer_of, answer_of_bug
 from fluffy.gateways.native.exchange import Call, parse_query, split_target
 from fluffy.gateways.native.limits import Slots
 from fluffy.gateways.native.metrics import Metrics
+from fluffy.gateways.native.serving import serving
 from fluffy.gateways.native.table import Match, Table
 from fluffy.gateways.supernode.joined import JoinedClusters
 from fluffy.gateways.supernode.joining import Joining
@@ -80,19 +81,23 @@ class SupernodeDesk:
         """Failures are answers too. Raises only CancelledError and InvariantBroken."""
         call.request_id = _request_id_of(call)
         call.deadline = Deadline.after(REQUEST_TIMEOUT_S)
+        with serving(call, call.request_id) as served:
+            answer = served.answer = await self._answer_or_error(call)
+        answer.headers.append(("Fluffy-Request-Id", call.request_id))
+        return answer
+
+    async def _answer_or_error(self, call: Call) -> Answer:
         try:
-            answer = await self._answer(call)
+            return await self._answer(call)
         except FluffyError as error:
-            answer = answer_of(error, call.request_id)
+            return answer_of(error, call.request_id)
         except InvariantBroken:
             raise
         except Exception:
             log.exception("request.bug", extra={"request_id": call.request_id, "method": call.method})
-            answer = answer_of_bug(call.request_id)
+            return answer_of_bug(call.request_id)
         finally:
             self.found_by.pop(id(call), None)
-        answer.headers.append(("Fluffy-Request-Id", call.request_id))
-        return answer
 
     async def _answer(self, call: Call) -> Answer:
         raw_path, query = split_target(call.target)
