@@ -1,8 +1,7 @@
 """What the processes of a node have in common: arguments, logging, and how they end.
 
 Exit codes: 0 after SIGTERM; 70 for a bug (`InvariantBroken`, or anything nobody expected); 74 when the disk failed;
-78 when starting
-is refused, with one sentence on stderr (the supervisor then does not try again).
+78 when starting is refused, with one sentence on stderr (the supervisor then does not try again).
 """
 
 from __future__ import annotations
@@ -40,6 +39,7 @@ def run_process(kind: str, body: Body, add_arguments: Callable[[argparse.Argumen
         settings = settings_module.load(arguments.config)
         end_tracing = setup_tracing(arguments.name, kind)
         body(settings, settings.node(arguments.name), arguments)
+        end_tracing()
     except StartRefused as error:
         log.error("process.refused", extra={"reason": error.message})
         print(f"fluffy: node {arguments.name}: {error.message}", file=sys.stderr, flush=True)
@@ -50,7 +50,6 @@ def run_process(kind: str, body: Body, add_arguments: Callable[[argparse.Argumen
     except Exception:
         log.critical("process.unexpected", exc_info=True)
         _leave(EXIT_BUG)
-    end_tracing()
     _leave(0)
 
 
