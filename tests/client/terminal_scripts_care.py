@@ -132,6 +132,7 @@ CLUSTER = steps(
     Step("remove nine", answers=((r"\[y/N\]", "y"),)),
     "admin",
     "watch --since 0 --no-follow --limit 2",
+    "bench --large 1 --small 10",
 )
 
 SAME_IN_ALL_RUNS: Sequence[tuple[re.Pattern[str], str]] = [
@@ -151,4 +152,7 @@ SAME_IN_ALL_RUNS: Sequence[tuple[re.Pattern[str], str]] = [
     (re.compile(r"\bnode (one|two|three) has a checkpoint at position \d+"), "node X has a checkpoint at position N"),
     (re.compile(r"\b(answered by +|\(node )(one|two|three)\b"), r"\1X"),
     (re.compile(r"\b\d+ files, [\d.]+ [KMG]?i?B"), "N files, N bytes"),
+    (re.compile(r"^from here: .*"), "from here: …"),
+    (re.compile(r"\bfluffy \d[\w.+-]*$"), "fluffy N"),
+    (re.compile(r"^(\w+) +[\d,.]+ (ms|\S+/s)$"), r"\1 N \2"),
 ]

@@ -1,6 +1,7 @@
 """Users as a drill measures them: readers and writers of files of all sizes, each request timed from its first try.
 
-A request that fails is tried again at another node, as the SDK does; its time goes on. What never succeeds is an error.
+A request that fails is tried again at the other nodes, those that failed lately last, and after a rest at all of them
+again: as the SDK does. Its time goes on. What never succeeds is an error.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from fluffy.base.units import KIB, MIB
+from fluffy.client.peers import DOWN_FOR_S
 
 ATTEMPT_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 0.5
@@ -69,26 +71,33 @@ class Users:
 
     async def _act(self, session: aiohttp.ClientSession, number: int) -> None:
         rng = random.Random(f"{self.seed}/{number}")
+        down_until: dict[str, float] = {}
         paths = sorted(self.sizes)
         made = 0
         while not self.stop.is_set():
             if rng.random() < 0.7:
                 path = rng.choice(paths)
-                await self._request(session, rng, "GET", path, self.sizes[path], None)
+                await self._request(session, rng, down_until, "GET", path, self.sizes[path], None)
             else:
                 made += 1
                 path, size = f"admin/users/u{number}/f{made}", size_of(rng)
-                if await self._request(session, rng, "PUT", path, size, body_of(path, size)):
+                if await self._request(session, rng, down_until, "PUT", path, size, body_of(path, size)):
                     self.written[path] = size
             await asyncio.sleep(self.rest_s * 2 * rng.random())
 
-    async def _request(self, session: aiohttp.ClientSession, rng: random.Random, method: str, path: str, size: int,
-                       body: bytes | None) -> bool:
+    async def _request(self, session: aiohttp.ClientSession, rng: random.Random, down_until: dict[str, float],
+                       method: str, path: str, size: int, body: bytes | None) -> bool:
         began_s, tries, said = time.monotonic(), 0, ""
+        left: list[str] = []
         while time.monotonic() < began_s + GIVE_UP_S:
+            if not left:
+                if tries:
+                    await asyncio.sleep(RETRY_REST_S)
+                left = self._order(rng, down_until)
+            url = left.pop(0)
             tries += 1
             try:
-                async with session.request(method, f"{rng.choice(self.urls)}/v1/files/{path}",
+                async with session.request(method, f"{url}/v1/files/{path}",
                                            data=None if body is None else io.BytesIO(body),
                                            headers={"Fluffy-Request-Id": f"u-{self.seed}-{path}"}) as answer:
                     got = await answer.read()
@@ -102,9 +111,13 @@ class Users:
                         return True
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 said = type(error).__name__
-            await asyncio.sleep(RETRY_REST_S)
+                down_until[url] = time.monotonic() + DOWN_FOR_S
         self.errors.append(f"{method} {path}: no success within {GIVE_UP_S:.0f} s, last: {said}")
         return False
+
+    def _order(self, rng: random.Random, down_until: dict[str, float]) -> list[str]:
+        now_s = time.monotonic()
+        return sorted(rng.sample(self.urls, len(self.urls)), key=lambda url: down_until.get(url, 0.0) > now_s)
 
     def times_ms(self, from_s: float, to_s: float) -> list[float]:
         """Of the requests that began in a span, ascending."""
