@@ -154,5 +154,5 @@ SAME_IN_ALL_RUNS: Sequence[tuple[re.Pattern[str], str]] = [
     (re.compile(r"\b\d+ files, [\d.]+ [KMG]?i?B"), "N files, N bytes"),
     (re.compile(r"^from here: .*"), "from here: …"),
     (re.compile(r"\bfluffy \d[\w.+-]*$"), "fluffy N"),
-    (re.compile(r"^(\w+) +[\d,.]+ (ms|\S+/s)$"), r"\1 N \2"),
+    (re.compile(r"^(\w+) +[\d,.]+ (ms|\S+/s)(?: .*)?$"), r"\1 N \2"),
 ]
