@@ -26,13 +26,14 @@ from tests.faults.lease_audit import Audit, audit_log
 from tests.faults.user_load import Users, body_of, percentile, size_of
 from tests.support.cluster import Cluster, ClusterFailed
 
-# A log that no checkpoint cuts is what the audit reads.
+# A log that no checkpoint cuts is what the audit reads; one is made of 128 MiB of log too, so users rest.
 CLUSTER = {"replication": 3, "write_quorum": 2, "chunk_size": "1MiB",
            "checkpoint": {"entries": 100_000_000, "every": "30d"},
            "repair": {"mode": "balanced", "down_after": "5s", "grace": "5s"}}
 NODES = 5
 FILES = 20_000
 USERS = 6
+REST_S = 0.06
 LOADERS = 12
 SPAN_S = 20.0
 # From the kill on: an election, and readers that learn who is dead.
@@ -103,7 +104,7 @@ async def run(cluster: Cluster, rounds: int, seed: int, scale: float = 1.0, lead
     sizes = await _fill(cluster, rng, int(FILES * scale), report)
     victims = tuple(rng.sample(cluster.names, 2))
     living = [name for name in cluster.names if name not in victims]
-    users = Users(cluster.urls(), cluster.token, sizes, seed, USERS)
+    users = Users(cluster.urls(), cluster.token, sizes, seed, USERS, REST_S)
     async with asyncio.TaskGroup() as group:
         group.create_task(users.run())
         try:
