@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from fluffy.apps.local_supernode import supernode_pid
 from fluffy.apps.settings import Settings, load
 from fluffy.apps.supernode_clusters import OPERATOR_NAME, keep_folder
 from fluffy.base.errors import ConfigIllegal
@@ -63,15 +64,13 @@ def other_clusters(clusters: list[Settings], *, besides: str) -> dict[str, Other
 
 
 def operators(clusters: list[Settings]) -> dict[str, str]:
-    """The supernodes of these, by URL, with the tokens of their operators."""
-    found = {}
-    for settings in clusters:
-        supernode = settings.supernode
-        if supernode is not None:
-            token = _token(keep_folder(supernode) / OPERATOR_NAME)
-            scheme = "http" if settings.tls.cert is None else "https"
-            if token:
-                found[f"{scheme}://{format_host(supernode.host)}:{supernode.http}"] = token
+    """The supernodes of these, by URL, with the tokens of their operators; of several at one URL the one that runs."""
+    having = [(settings, settings.supernode, token) for settings in clusters if settings.supernode is not None
+              and (token := _token(keep_folder(settings.supernode) / OPERATOR_NAME))]
+    found: dict[str, str] = {}
+    for settings, supernode, token in sorted(having, key=lambda one: supernode_pid(one[1]) is None):
+        scheme = "http" if settings.tls.cert is None else "https"
+        found.setdefault(f"{scheme}://{format_host(supernode.host)}:{supernode.http}", token)
     return found
 
 

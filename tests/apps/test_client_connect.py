@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from fluffy.apps.client import connect, make_cli
+from fluffy.apps.local_clusters import note_cluster
 from fluffy.apps.local_config import Wanted, prepare_config
+from fluffy.apps.node_lock import LOCK_NAME, PID_NAME
 from fluffy.base.errors import ConfigIllegal, QuerySyntax
 from fluffy.client.shell.session import ConnectOptions
 
@@ -90,3 +93,20 @@ def test_an_iptable_alone_is_enough(here: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_up_and_down_stand_beside_the_shells_commands() -> None:
     assert {"up", "down", "ls", "upload"} <= set(make_cli().names)
+
+
+def test_of_several_supernodes_at_one_address_the_one_that_runs_knows_its_operator(
+        here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(here / "state"))
+    keeps = []
+    for name in ("older", "running", "newest"):
+        config = prepare_config(here / name, Wanted(1, None, None, with_supernode=True))
+        note_cluster(os.environ, config)
+        keeps.append(here / name / "supernode.keep")
+        (keeps[-1] / "run").mkdir(parents=True)
+        (keeps[-1] / "operator.token").write_text(f"of-{name}\n")
+    url = "http://127.0.0.1:7000"
+    assert connect(ConnectOptions(peer="127.0.0.1:7101")).operators == {url: "of-newest"}
+    (keeps[1] / PID_NAME).write_text(f"{os.getpid()}\n")
+    with (keeps[1] / "run" / LOCK_NAME).open("w"):
+        assert connect(ConnectOptions(peer="127.0.0.1:7101")).operators == {url: "of-running"}
