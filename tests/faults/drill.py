@@ -23,6 +23,16 @@ class DrillReport(Protocol):
         """AssertionError when a promise was broken. `slack` stretches promises about time, for busy machines."""
 
 
+def judge(report: DrillReport) -> None:
+    """The last line of every drill; exits 1 when a promise was broken."""
+    try:
+        report.verify()
+    except AssertionError as error:
+        print(f"BROKEN: {error}")
+        sys.exit(1)
+    print("promises kept")
+
+
 def drill_main(text: str | None, run: Callable[..., Awaitable[DrillReport]], *, rounds: int, nodes: int = 3,
                cluster: Mapping[str, Any] | None = None,
                arguments: Mapping[str, tuple[Callable[[str], Any], Any, str]] | None = None,
@@ -52,12 +62,7 @@ def drill_main(text: str | None, run: Callable[..., Awaitable[DrillReport]], *, 
             report = asyncio.run(_run(run, drilled, given, tuple(name.replace("-", "_") for name in extra)))
         print("\n".join(report.lines()))
         print(f"took {time.monotonic() - started_s:.0f} s")
-        try:
-            report.verify()
-        except AssertionError as error:
-            print(f"BROKEN: {error}")
-            sys.exit(1)
-    print("promises kept")
+    judge(report)
 
 
 async def _run(run: Callable[..., Awaitable[DrillReport]], cluster: Cluster, given: argparse.Namespace,
