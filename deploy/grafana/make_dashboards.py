@@ -175,6 +175,21 @@ SUPERNODE = Dashboard("fluffy-supernode", "Fluffy: supernode", "fluffy_supernode
           (f"sum(fluffy_supernode_owed_aside{{{J}}})", "for clusters that are not joined"),
           (f"sum(fluffy_supernode_owed_done_total{{{J}}})", "carried out")),
     graph("Process", "percentunit", (rate("fluffy_process_cpu_seconds_total", "process", J), "processor")),
+    graph("Mirrors: behind", "s", (f"fluffy_supernode_mirror_lag_seconds{{{J}}}", "{{mirror}}"),
+          help_="How long ago the target was as the source; 0 when it is."),
+    graph("Mirrors: still to be done", "short",
+          (f"fluffy_supernode_mirror_lag_changes{{{J}}}", "{{mirror}} changes to follow"),
+          (f"fluffy_supernode_mirror_pending{{{J}}}", "{{mirror}} files and folders")),
+    graph("Mirrors: level, and stopped", "short", (f"fluffy_supernode_mirror_level{{{J}}}", "{{mirror}} level"),
+          (f"fluffy_supernode_mirror_stopped{{{J}}}", "{{mirror}} stopped"), help_="`fluffy mirrors` says why."),
+    graph("Mirrors: bytes copied", "Bps",
+          (rate("fluffy_supernode_mirror_copied_bytes_total", "mirror", J), "{{mirror}}")),
+    graph("Mirrors: files", "ops",
+          (rate("fluffy_supernode_mirror_copied_files_total", "mirror", J), "{{mirror}} copied"),
+          (rate("fluffy_supernode_mirror_deleted_files_total", "mirror", J), "{{mirror}} removed")),
+    graph("Mirrors: files of others at the target", "short",
+          (f"fluffy_supernode_mirror_kept_files{{{J}}}", "{{mirror}}"),
+          help_="Set aside or left; `fluffy mirrors` names them."),
 ])
 DASHBOARDS = (CLUSTER, NODE, SUPERNODE)
 

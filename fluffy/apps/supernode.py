@@ -34,6 +34,7 @@ from fluffy.drivers.mirror_work import MirrorWork
 from fluffy.drivers.owed_orders import OwedOrders
 from fluffy.drivers.process_facts import ProcessFacts
 from fluffy.gateways.http.server import HttpServer
+from fluffy.gateways.native.access_log import AccessLog
 from fluffy.gateways.native.exchange import Call
 from fluffy.gateways.native.limits import DOWNLOADS_MAX, REQUESTS_MAX, Slots
 from fluffy.gateways.native.metrics import Metrics
@@ -83,8 +84,8 @@ class Supernode:
             server: HttpServer[Call] = HttpServer(desk, senders, self._on_bug)
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(job) for job in (
-                    clusters.run(), desk.askers.run(), desk.copier.run(), server.run(), sweep(catalog),
-                    *(mirror.run() for mirror in mirrors))]
+                    clusters.run(), desk.askers.run(), desk.copier.run(), desk.access_log.run(), server.run(),
+                    sweep(catalog), *(mirror.run() for mirror in mirrors))]
                 listener = await self._listen(server)
                 log.info("supernode.started", extra={"port": self._supernode.http})
                 await self._stop.wait()
@@ -110,8 +111,8 @@ class Supernode:
             copier=Copier(orders, clusters.joined, clock), cache=FileCache(self._supernode.cache_size),
             joining=clusters, metrics=Metrics("supernode", "supernode", [
                 lambda samples: tell_supernode(desk, samples), ProcessFacts().tell]),
-            requests=Slots(REQUESTS_MAX, "requests at once"), transfers=Slots(DOWNLOADS_MAX, "transfers at once"),
-            mirrors=mirrors)
+            access_log=AccessLog(), requests=Slots(REQUESTS_MAX, "requests at once"),
+            transfers=Slots(DOWNLOADS_MAX, "transfers at once"), mirrors=mirrors)
         return desk
 
     async def _listen(self, server: HttpServer[Call]) -> asyncio.AbstractServer:

@@ -69,10 +69,10 @@ REQUESTS = (
     _process("http_connections", "Open connections of the HTTP door."),
     _process("requests_running", "What is being answered now, of what has a bounded number of places.", "kind"),
     _process("requests_refused_total", "Requests refused because all places of that kind were taken.", "kind"),
+    _process("access_log_left_out_total", "Requests that got no line in the log because there were too many."),
 )
 GATEWAY = (
     _process("barriers_total", "Rounds that the log was asked for by strong reads."),
-    _process("access_log_left_out_total", "Requests that got no line in the log because there were too many."),
     _process("cache_hits_total", "Parts of files that were read from the memory of other nodes' chunks."),
     _process("cache_misses_total", "Parts of files that were not there and had to be fetched."),
     _process("cache_bytes", "Memory of other nodes' chunks that is kept now."),

@@ -3,13 +3,15 @@
     apt-get install prometheus
     python -m tests.deploy.prometheus
 
-Three nodes and a supernode are started, used, and scraped with the shipped configuration (only addresses, tokens and
-times are the test's). `promtool` finds nothing wrong with rules and metrics; every metric comes out; every expression
-of the dashboards has data; a node is killed and the alert fires.
+Three nodes and a supernode that mirrors a bucket to a second cluster are started, used, and scraped with the shipped
+configuration (only addresses, tokens and times are the test's). `promtool` finds nothing wrong with rules and metrics;
+every metric comes out; every expression of the dashboards has data; a node is killed and the alert fires; the mirror's
+target is killed and its alert fires.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import shutil
@@ -30,6 +32,7 @@ import yaml
 from fluffy.wire.metric_families import FAMILIES
 from tests.deploy.test_monitoring import targets
 from tests.support.cluster import ROOT, Cluster
+from tests.support.supernodes import joiner
 
 SUPERNODE_PORT, PROMETHEUS_PORT = 7100, 7190
 SHIPPED = ROOT / "deploy/prometheus"
@@ -46,18 +49,25 @@ class Watched:
 
     def __init__(self, folder: Path) -> None:
         self.cluster = Cluster(folder, nodes=3, cluster={"workers": 2})
+        self.beta = Cluster(folder.with_name("beta"), nodes=1, cluster={"name": "beta"})
         self.supernode = f"http://{self.cluster.host}:{SUPERNODE_PORT}"
         self.prometheus = f"http://{self.cluster.host}:{PROMETHEUS_PORT}"
         settings = yaml.safe_load(self.cluster.config.read_text())
         settings["supernode"] = {
             "host": self.cluster.host, "http": SUPERNODE_PORT, "dir": "supernode", "catalog": "sqlite",
-            "clusters": {"drill": {"peers": self.cluster.urls(), "token_file": "supernode.token"}}}
+            "clusters": {"drill": {"peers": self.cluster.urls(), "token_file": "supernode.token"},
+                         "beta": {"peers": self.beta.urls(), "token_file": "beta.supernode.token"}},
+            "mirrors": {"copy": {"from": "drill:/admin", "to": "beta:/copy", "from_token_file": "drill.admin.token",
+                                 "to_token_file": "beta.admin.token"}}}
         self.cluster.config.write_text(yaml.safe_dump(settings, sort_keys=False))
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        with self.cluster:
-            self.cluster.start_ready()
+        with self.cluster, self.beta:
+            self.cluster.start()
+            self.beta.start_ready()
+            self.cluster.wait_ready()
+            self._write_tokens()
             with self._program("supernode", sys.executable, str(ROOT / "supernode.py"), "--config",
                                str(self.cluster.config)):
                 self.cluster.wait_until(self._supernode_knows, 60.0, "the supernode knows the cluster")
@@ -83,6 +93,14 @@ class Watched:
                 process.kill()
                 process.wait()
 
+    def _write_tokens(self) -> None:
+        """With which the supernode asks beta, and the mirror reads and writes."""
+        folder = self.cluster.folder
+        for name, token in (("drill.admin", self.cluster.token), ("beta.admin", self.beta.token),
+                            ("beta.supernode", asyncio.run(joiner(self.beta)))):
+            (folder / f"{name}.token").write_text(token + "\n")
+            (folder / f"{name}.token").chmod(0o600)
+
     def _write_prometheus(self) -> None:
         """The shipped files with this cluster's addresses and tokens, and without patience."""
         folder = self.cluster.folder
@@ -103,7 +121,7 @@ class Watched:
 
     def _supernode_knows(self) -> bool:
         return self._answers(f"{self.supernode}/readyz") and json.loads(
-            self.get(f"{self.supernode}/readyz"))["built"] == 1
+            self.get(f"{self.supernode}/readyz"))["built"] == 2
 
     def _answers(self, url: str) -> bool:
         try:
@@ -189,14 +207,13 @@ def check_pages(watched: Watched) -> int:
 
 
 def wait_for_names(watched: Watched) -> None:
-    """Every metric of docs/METRICS.md has come to Prometheus (of mirrors there are none: nothing is mirrored here)."""
+    """Every metric of docs/METRICS.md has come to Prometheus."""
     missing: list[str] = []
 
     def all_there() -> bool:
         names = set(watched.api("label/__name__/values"))
         missing[:] = [name for name, family in FAMILIES.items()
-                      if (f"{name}_count" if family.kind == "histogram" else name) not in names
-                      and not name.startswith("fluffy_supernode_mirror_")]
+                      if (f"{name}_count" if family.kind == "histogram" else name) not in names]
         return not missing
 
     try:
@@ -237,7 +254,7 @@ def main() -> None:
                             for alert in watched.firing()), ALERT_WAIT_S, "FluffyNodeDown")
             print(f"FluffyNodeDown fired {fired_s:.1f} s after {killed} was killed (the rule's copy waits {ALERT_FOR})")
             wait_for_names(watched)
-            print("all metrics but those of mirrors have come to Prometheus")
+            print("all metrics have come to Prometheus")
             print(f"all {wait_for_panels(watched)} expressions of the dashboards have data")
             watched.cluster.wait_until(
                 lambda: any(alert["alertname"] == "FluffyMemberDown" and alert["member"] == killed
@@ -248,6 +265,11 @@ def main() -> None:
                 lambda: not any(alert["alertname"] in ("FluffyNodeDown", "FluffyMemberDown")
                                 for alert in watched.firing()), ALERT_WAIT_S, "the alerts end")
             print(f"both alerts ended {ended_s:.1f} s after {killed} was back")
+            watched.beta.kill("one")
+            fired_s = watched.cluster.wait_until(
+                lambda: any(alert["alertname"] == "FluffyMirrorStopped" and alert["mirror"] == "copy"
+                            for alert in watched.firing()), ALERT_WAIT_S, "FluffyMirrorStopped")
+            print(f"FluffyMirrorStopped fired {fired_s:.1f} s after its target's cluster was killed")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,27 @@ async def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         yield running
 
 
+async def test_each_request_has_a_line_that_tells_who_and_no_credential(
+        door: SupernodeDoor, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "fluffy.access")
+    bob = person(door, "beta", "bob")
+    for token in (OPERATOR, ADMIN_TOKEN, bob.token, "unknown-token"):
+        await door.ask("GET", "/v1/clusters?", token, sent={"Fluffy-Request-Id": f"of-{token}"[:9]})
+    await door.ask("GET", "/v1/clusters", alpha=ADMIN_TOKEN, beta=bob.token)
+
+    def written() -> list[dict[str, object]]:
+        door.desk.access_log.flush()
+        return [record.__dict__ for record in caplog.records if record.message == "request"]
+
+    await until(lambda: len(written()) == 5)
+    lines = written()
+    assert [(line["path"], line["status"], line["user"]) for line in lines] == [
+        ("/v1/clusters", 200, "operator of the supernode"), ("/v1/clusters", 200, "admin"), ("/v1/clusters", 200, "bob"),
+        ("/v1/clusters", 401, ""), ("/v1/clusters", 200, "alpha:admin, beta:bob")]
+    assert lines[0]["request_id"] == "of-the-op" and lines[0]["remote"]
+    assert not any(token in str(lines) for token in (OPERATOR, ADMIN_TOKEN, "unknown-token"))
+
+
 def person(door: SupernodeDoor, cluster: str, name: str) -> Asker:
     """A user of one cluster, with a token of that name."""
     return user_of(door.clusters[cluster].door, name)

@@ -18,6 +18,7 @@ from fluffy.base.units import MIB
 from fluffy.drivers.clock import SystemClock
 from fluffy.drivers.owed_orders import OwedOrders
 from fluffy.gateways.http.server import HttpServer
+from fluffy.gateways.native.access_log import AccessLog
 from fluffy.gateways.native.exchange import Call
 from fluffy.gateways.native.limits import Slots
 from fluffy.gateways.native.metrics import Metrics
@@ -126,10 +127,11 @@ async def supernode_door(folder: Path, *names: str) -> AsyncIterator[SupernodeDo
             table=Table(ROUTES), clock=clock, catalog=catalog, clusters=joined, askers=Askers(joined.followers, clock),
             orders=orders, copier=Copier(orders, joined, clock), cache=FileCache(8 * MIB), joining=NoJoining(),
             metrics=Metrics("supernode", "supernode", [lambda samples: tell_supernode(desk, samples)]),
-            requests=Slots(64, "requests"), transfers=Slots(8, "transfers"))
+            access_log=AccessLog(), requests=Slots(64, "requests"), transfers=Slots(8, "transfers"))
         server: HttpServer[Call] = HttpServer(desk, senders, bugs.append)
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        tasks = [group.create_task(job) for job in (desk.askers.run(), desk.copier.run(), server.run())]
+        tasks = [group.create_task(job) for job in (
+            desk.askers.run(), desk.copier.run(), desk.access_log.run(), server.run())]
         for name, one in clusters.items():
             follower = one.follower(catalog)
             joined.add(JoinedCluster(name, "config", one.client, follower))

@@ -154,11 +154,12 @@ def land(folder: Path, *names: str, nodes: int = 1, **settings: Any) -> Iterator
         for name, cluster in made.clusters.items():
             cluster.wait_ready()
             made.askers[name] = cluster.token
-            made.joiners[name] = asyncio.run(_joiner(cluster))
+            made.joiners[name] = asyncio.run(joiner(cluster))
         yield made
 
 
-async def _joiner(cluster: Cluster) -> str:
+async def joiner(cluster: Cluster) -> str:
+    """The token with which a supernode asks that cluster."""
     async with AsyncFluffy(cluster.urls(), cluster.token) as fluffy:
         return await fluffy.supernode_token("drill")
 

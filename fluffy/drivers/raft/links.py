@@ -28,6 +28,7 @@ from blake3 import blake3
 
 from fluffy.base.checks import invariant
 from fluffy.base.errors import FrameCorrupt, StartRefused
+from fluffy.drivers.raft.host_names import HostNames
 from fluffy.drivers.raft.messages import MESSAGE_BYTES_MAX, Message, decode_message, encode_message
 from fluffy.drivers.raft.poller import ERROR, READ, WRITE, EpollPoller
 from fluffy.wire.handshake import Handshake, PeerIdentity
@@ -91,6 +92,7 @@ class LinkSettings:
     admit: Callable[[PeerIdentity], str | None]
     clock: Callable[[], float]
     is_gone: Callable[[PeerIdentity], bool] = lambda _peer: False
+    names: HostNames | None = None  # None: as the system finds them
 
 
 class _Stream:
@@ -246,6 +248,7 @@ class TcpLinks:
         self._missed_s: dict[str, float] = {}
         self._complained_s: dict[str, float] = {}
         self._next_look_s = 0.0
+        self._names = settings.names or HostNames(settings.clock)
         self._listener = _listen(settings.bind)
         self._listener.setblocking(False)
         poller.subscribe(self._listener.fileno(), self._on_accept, READ)
@@ -384,12 +387,14 @@ class TcpLinks:
 
     def _dial(self, name: str) -> None:
         address = self.settings.address_of(name)
-        if address is None:
+        place = None if address is None else self._names.place_of(*address)
+        if place is None:
             return
-        sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+        family, sockaddr = place
+        sock = socket.socket(family)
         self._prepare(sock)
         try:
-            sock.connect(address)
+            sock.connect(sockaddr)
         except OSError as error:
             if error.errno != errno.EINPROGRESS:
                 sock.close()

@@ -17,12 +17,15 @@ from blake3 import blake3
 from fluffy.base.checks import InvariantBroken
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import AccessDenied, ClusterUnreachable, FluffyError, NotFound, QuerySyntax, Unauthenticated
+from fluffy.base.ids import UserNo
 from fluffy.core.access.policy import Act
+from fluffy.core.metadata.model import User
 from fluffy.gateways.http.exchange import Answer
+from fluffy.gateways.native.access_log import AccessLog, Visit
 from fluffy.gateways.native.auth import TOKEN_BYTES_MAX
 from fluffy.gateways.native.cookies import SUPERNODE_COOKIE, check_browser, cookie_of
 from fluffy.gateways.native.errors import answer_of, answer_of_bug
-from fluffy.gateways.native.exchange import Call, parse_query, split_target
+from fluffy.gateways.native.exchange import Call, parse_query, shown_path, split_target
 from fluffy.gateways.native.limits import Slots
 from fluffy.gateways.native.metrics import Metrics
 from fluffy.gateways.native.serving import serving
@@ -43,6 +46,8 @@ log = logging.getLogger("fluffy.supernode")
 REQUEST_TIMEOUT_S = 10.0
 REQUEST_ID_CHARS_MAX = 128
 TOKENS_MAX = 64
+# Who it is stands in the line of the log; what they may do is asked of the clusters.
+OPERATOR = User(UserNo(0), "operator of the supernode", "admin")
 
 
 @dataclass(slots=True)
@@ -59,6 +64,7 @@ class SupernodeDesk:
     cache: FileCache
     joining: Joining
     metrics: Metrics
+    access_log: AccessLog
     requests: Slots
     transfers: Slots
     mirrors: tuple[Mirror, ...] = ()
@@ -112,6 +118,8 @@ class SupernodeDesk:
         _take_cookie(call)
         with self.requests:
             is_operator = self.is_operator(call)
+            if is_operator:
+                call.user = OPERATOR
             if match is not None and match.route.act is Act.OPERATE:
                 if not is_operator:
                     await self.askers_of(call)
@@ -134,6 +142,7 @@ class SupernodeDesk:
             if self.is_operator(call):
                 return {}
             found = self.found_by[id(call)] = await self.askers.everywhere(credentials_of(call), call.deadline)
+            call.user = _user_of(found)
         return found
 
     async def asker_in(self, call: Call, cluster: str) -> Asker:
@@ -150,6 +159,8 @@ class SupernodeDesk:
     def finished(self, call: Call, status: int, *, seconds: float, sent_bytes: int, received_bytes: int) -> None:
         self.metrics.count(call.method, call.pattern, status, seconds=seconds, sent_bytes=sent_bytes,
                            received_bytes=received_bytes)
+        self.access_log.note(Visit(call.method, shown_path(call.target), status, seconds * 1000, sent_bytes,
+                                   call.user.name, call.remote, call.request_id))
 
     def is_operator(self, call: Call) -> bool:
         token = _bearer(call.headers.get("authorization", ""))
@@ -162,6 +173,14 @@ def _take_cookie(call: Call) -> None:
     if token is not None and "authorization" not in call.headers:
         check_browser(call.method, call.headers, SUPERNODE_COOKIE)
         call.headers = {**call.headers, "authorization": f"Bearer {token}"}
+
+
+def _user_of(found: Mapping[str, Asker]) -> User:
+    """For the log: the name that they have everywhere, else each with its cluster."""
+    names = {asker.user for asker in found.values()}
+    if len(names) == 1:
+        return User(UserNo(0), *names, "readonly")
+    return User(UserNo(0), ", ".join(f"{cluster}:{asker.user}" for cluster, asker in sorted(found.items())), "readonly")
 
 
 def credentials_of(call: Call) -> Credentials:

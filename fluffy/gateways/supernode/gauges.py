@@ -14,6 +14,7 @@ def tell_supernode(desk: SupernodeDesk, samples: Samples) -> None:
     samples.add("fluffy_requests_refused_total", desk.requests.refused, "requests")
     samples.add("fluffy_requests_running", desk.transfers.taken, "transfers")
     samples.add("fluffy_requests_refused_total", desk.transfers.refused, "transfers")
+    samples.add("fluffy_access_log_left_out_total", desk.access_log.left_out_ever)
     for name, value in (
             ("clusters", len(desk.clusters.followers)), ("owed", desk.orders.count()),
             ("owed_aside", sum(desk.copier.aside().values())),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from fluffy.drivers.raft import links as links_module
+from fluffy.drivers.raft.host_names import HostNames, Place, numeric
 from fluffy.drivers.raft.links import FRAME_HEAD, LinkSettings, TcpLinks
 from fluffy.drivers.raft.messages import MESSAGE_BYTES_MAX, Message
 from fluffy.drivers.raft.poller import EpollPoller
@@ -41,6 +43,8 @@ class Pair:
         self.offset_s = 0.0
         self.links: dict[str, TcpLinks] = {}
         self.seen = {name: Recorder() for name in ("one", "two")}
+        self.host = "127.0.0.1"
+        self.names: HostNames | None = None
 
     def clock(self) -> float:
         return time.monotonic() + self.offset_s
@@ -51,7 +55,8 @@ class Pair:
             self.ports[name] = probe.getsockname()[1]
         settings = LinkSettings(
             me=lambda: PeerIdentity(name, f"disk-{name}", "cluster"), key=key, bind=("127.0.0.1", self.ports[name]),
-            address_of=lambda peer: ("127.0.0.1", self.ports.get(peer, 1)), admit=admit, clock=self.clock)
+            address_of=lambda peer: (self.host, self.ports.get(peer, 1)), admit=admit, clock=self.clock,
+            names=self.names)
         self.links[name] = TcpLinks(settings, self.poller)
         self.links[name].start(self.seen[name])
         for other in {"one", "two"} - {name}:
@@ -96,6 +101,27 @@ def test_messages_arrive_whole_and_in_order_both_ways(pair: Pair) -> None:
     for peer, seen in (("one", pair.seen["two"]), ("two", pair.seen["one"])):
         assert [event for event in seen.events if isinstance(event, tuple) and event[0] == peer] == [
             (peer, message) for message in sent]
+
+
+def test_a_name_server_that_keeps_silent_stops_no_tick(pair: Pair) -> None:
+    answers = threading.Event()
+
+    def resolve(_host: str, port: int) -> list[Place]:
+        assert answers.wait(10)
+        found = numeric("127.0.0.1", port)
+        assert found is not None
+        return [found]
+
+    pair.host, pair.names = "one.example", HostNames(pair.clock, resolve)
+    pair.add("one")
+    pair.add("two")
+    longest_s, end_s = 0.0, time.monotonic() + 0.5
+    while (began_s := time.monotonic()) < end_s:
+        pair.run(lambda: True)
+        longest_s = max(longest_s, time.monotonic() - began_s)
+    assert longest_s < 0.4 and not pair.up()
+    answers.set()
+    assert pair.run(pair.up)
 
 
 def test_another_secret_gets_no_link(pair: Pair) -> None:
