@@ -1,5 +1,7 @@
 """How fast a user's own cluster is, from where the user stands: large and small files, listings, search, a failover.
 
+(Repair: `bench_repair`.)
+
 Everything happens in one folder of its own, which is purged at the end, also after Ctrl-C and after a failure. Figures
 are of this machine, this network and this cluster together; what they ran on stands beside them.
 """
@@ -10,7 +12,7 @@ import os
 import platform
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -93,19 +95,26 @@ def measure(client: Fluffy, folder: str, *, large_bytes: int, small_files: int, 
 
 
 def _large(client: Fluffy, folder: str, size: int) -> Iterator[Figure]:
-    # Bytes of chance: neither a compressing disk nor chunks that are there already make it look faster.
     names = [f"{folder}/large-{number}" for number in range(LARGE_FILES)]
+    took_s = put_large(client, names, size)
+    total = sum(client.info(name).size for name in names)
+    yield Figure("put_large", total / took_s / MIB, "MiB/s", "more")
+    took_s = _all_at_once(lambda name: client.write_to(name, lambda block: None), names, LARGE_AT_ONCE)
+    yield Figure("get_large", total / took_s / MIB, "MiB/s", "more")
+
+
+def put_large(client: Fluffy, names: Sequence[str], size: int) -> float:
+    """Seconds that it takes to write files of these names.
+
+    Bytes of chance: neither a compressing disk nor chunks that are there already make it look faster.
+    """
     bodies = [os.urandom(min(size, 8 * MIB)) for _ in names]
 
     def put(pair: tuple[str, bytes]) -> None:
         name, piece = pair
         salted = (number.to_bytes(8, "big") + piece[8:] for number in range(max(1, size // len(piece))))
         client.put(name, salted)
-    took_s = _all_at_once(put, zip(names, bodies, strict=True), LARGE_AT_ONCE)
-    total = sum(client.info(name).size for name in names)
-    yield Figure("put_large", total / took_s / MIB, "MiB/s", "more")
-    took_s = _all_at_once(lambda name: client.write_to(name, lambda block: None), names, LARGE_AT_ONCE)
-    yield Figure("get_large", total / took_s / MIB, "MiB/s", "more")
+    return _all_at_once(put, zip(names, bodies, strict=True), LARGE_AT_ONCE)
 
 
 def _small(client: Fluffy, folder: str, count: int) -> Iterator[Figure]:

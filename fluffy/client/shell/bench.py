@@ -13,6 +13,7 @@ import click
 from fluffy.base.errors import LocalFileFailed
 from fluffy.base.units import MIB
 from fluffy.client.bench import Figure, bench_folder, hardware, measure, measure_failover
+from fluffy.client.bench_repair import copies_of, measure_repair
 from fluffy.client.shell.output import safe
 from fluffy.client.shell.session import Session
 from fluffy.client.shell.table import Spec, row
@@ -30,19 +31,27 @@ BASELINE_BYTES_MAX = MIB
                  help="How many small files; 400."),
     click.Option(["--failover"], is_flag=True,
                  help="Also restart the leader, and measure how long writes stand still. Disturbs; for operators."),
+    click.Option(["--repair"], is_flag=True, help="Also measure how fast missing copies are made."),
 ), examples=(("bench", "a minute of large and small files, listing and search"),
              ("bench --save monday.json", "keep the figures"),
              ("bench --compare monday.json", "are we slower than on monday?"),
-             ("bench --failover", "also how long a change of the leader is felt")))
-def bench(session: Session, save: str | None, compare: str | None, large: int, small: int, failover: bool) -> None:
+             ("bench --failover", "also how long a change of the leader is felt"),
+             ("bench --repair", "also how fast copies that are missing are made")))
+def bench(session: Session, save: str | None, compare: str | None, large: int, small: int, failover: bool,
+          repair: bool) -> None:
     """Measure how fast the cluster is from here: PUT, GET, small files, listing, search.
 
     Works in a folder of its own in your home, which is purged at the end, also after Ctrl-C. Needs room for four large
     files, and loads the cluster while it runs. Figures are of this machine and its network, too.
+
+    With --repair a bucket of its own first wants one copy less than usual; repair makes it of its files, at the pace
+    that the command `repair` sets. No copy of anything else is touched, and the bucket is purged at the end.
     """
     before = None if compare is None else _read(Path(compare))
     client, output = session.client, session.output
-    machines = hardware(client.status())
+    status = client.status()
+    machines = hardware(status)
+    copies = copies_of(status) if repair else None
 
     def tell(what: str) -> None:
         if not output.json:
@@ -51,6 +60,8 @@ def bench(session: Session, save: str | None, compare: str | None, large: int, s
     with bench_folder(client) as folder:
         for figure in measure(client, folder, large_bytes=large * MIB, small_files=small, tell=tell):
             figures.append(figure)
+        if copies is not None:
+            figures.extend(measure_repair(client, copies, large * MIB, tell))
         if failover:
             figures.append(measure_failover(client, folder, tell))
     document = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "hardware": machines,
