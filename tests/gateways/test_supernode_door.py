@@ -46,8 +46,8 @@ async def test_each_request_has_a_line_that_tells_who_and_no_credential(
     await until(lambda: len(written()) == 5)
     lines = written()
     assert [(line["path"], line["status"], line["user"]) for line in lines] == [
-        ("/v1/clusters", 200, "operator of the supernode"), ("/v1/clusters", 200, "admin"), ("/v1/clusters", 200, "bob"),
-        ("/v1/clusters", 401, ""), ("/v1/clusters", 200, "alpha:admin, beta:bob")]
+        ("/v1/clusters", 200, "operator of the supernode"), ("/v1/clusters", 200, "admin"),
+        ("/v1/clusters", 200, "bob"), ("/v1/clusters", 401, ""), ("/v1/clusters", 200, "alpha:admin, beta:bob")]
     assert lines[0]["request_id"] == "of-the-op" and lines[0]["remote"]
     assert not any(token in str(lines) for token in (OPERATOR, ADMIN_TOKEN, "unknown-token"))
 

@@ -177,10 +177,10 @@ def _take_cookie(call: Call) -> None:
 
 def _user_of(found: Mapping[str, Asker]) -> User:
     """For the log: the name that they have everywhere, else each with its cluster."""
-    names = {asker.user for asker in found.values()}
-    if len(names) == 1:
-        return User(UserNo(0), *names, "readonly")
-    return User(UserNo(0), ", ".join(f"{cluster}:{asker.user}" for cluster, asker in sorted(found.items())), "readonly")
+    names = sorted({asker.user for asker in found.values()})
+    if len(names) != 1:
+        names = [f"{cluster}:{asker.user}" for cluster, asker in sorted(found.items())]
+    return User(UserNo(0), ", ".join(names), "readonly")
 
 
 def credentials_of(call: Call) -> Credentials:
