@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 # What a program may say of a file that it opens here; fsspec's own words (block_size, cache_type, …) mean nothing.
 _READ_OPTIONS = frozenset({"generation", "at"})
-_WRITE_OPTIONS = frozenset({"content_type", "meta", "tags", "if_match", "lock", "autocommit"})
+_WRITE_OPTIONS = frozenset({"content_type", "meta", "tags", "headers", "if_match", "lock", "autocommit"})
 # Enough to hide the round trips behind each other.
 LISTINGS_AT_ONCE = 16
 # A program that ends closes its connections; it does not wait longer for that.
@@ -262,7 +262,8 @@ class FluffyFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
     async def open_async(self, path: str, mode: str = "rb", **options: Any) -> Any:
         """An `AsyncReader` or `AsyncWriter`: `await file.read(n)`, `await file.write(data)`, `await file.close()`.
 
-        Options: `generation` or `at` for reading; `content_type`, `meta`, `tags`, `if_match`, `lock` for writing.
+        Options: `generation` or `at` for reading; `content_type`, `meta`, `tags`, `headers`, `if_match`,
+        `lock` for writing.
         """
         if "b" not in mode or options.pop("compression", None):
             raise ValueError("an async file is opened for bytes, and nothing is unpacked")

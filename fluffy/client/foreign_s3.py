@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -30,9 +31,12 @@ READ_BYTES = 1 * MIB
 IMPORTED_MARK = "s3-etag"
 EXPORTED_MARK = "fluffy-etag"
 _MD5 = re.compile(r"[0-9a-f]{32}\Z")
-# Kept as metadata of that name, and given back by an export.
-_HEADERS = {"CacheControl": "s3-cache-control", "ContentDisposition": "s3-content-disposition",
-            "ContentEncoding": "s3-content-encoding", "ContentLanguage": "s3-content-language"}
+# What the library calls the headers that both sides keep. `Expires` is apart: the library takes only dates.
+_HEADERS = {"CacheControl": "cache-control", "ContentDisposition": "content-disposition",
+            "ContentEncoding": "content-encoding", "ContentLanguage": "content-language",
+            "WebsiteRedirectLocation": "x-amz-website-redirect-location"}
+# What is no date in Expires means: it is over.
+_LONG_OVER = "Thu, 01 Jan 1970 00:00:00 GMT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,14 +173,13 @@ def _import_one(fluffy: Fluffy, s3: Any, source: Place, folder: str, item: Item)
     key = source.prefix + item.name
     answer = s3.get_object(Bucket=source.bucket, Key=key, IfMatch=f'"{item.etag}"', ChecksumMode="ENABLED")
     meta = {**answer.get("Metadata", {}), IMPORTED_MARK: item.etag}
-    meta |= {name: answer[header] for header, name in _HEADERS.items() if answer.get(header)}
     tags: dict[str, str] = {}
     if answer.get("TagCount"):
         tags = {tag["Key"]: tag["Value"]
                 for tag in s3.get_object_tagging(Bucket=source.bucket, Key=key)["TagSet"]}
     md5, size = hashlib.md5(usedforsecurity=False), 0
     with fluffy.open(f"{folder}/{item.name}", "wb", content_type=answer.get("ContentType") or None, meta=meta,
-                     tags=tags) as file:
+                     tags=tags, headers=_headers_of(answer)) as file:
         while data := answer["Body"].read(READ_BYTES):
             file.write(data)
             md5.update(data)
@@ -188,17 +191,37 @@ def _import_one(fluffy: Fluffy, s3: Any, source: Place, folder: str, item: Item)
 def _export_one(fluffy: Fluffy, s3: Any, folder: str, target: Place, item: Item) -> None:
     path = f"{folder}/{item.name}"
     info = fluffy.info(path)
-    headers = {header: info.meta[name] for header, name in _HEADERS.items() if name in info.meta}
-    meta = {name: text for name, text in info.meta.items() if name not in _HEADERS.values() and name != IMPORTED_MARK}
-    more: dict[str, Any] = {"Metadata": {**meta, EXPORTED_MARK: item.etag}, "ContentType": info.content_type, **headers}
+    meta = {name: text for name, text in info.meta.items() if name != IMPORTED_MARK}
+    more: dict[str, Any] = {"Metadata": {**meta, EXPORTED_MARK: item.etag}, "ContentType": info.content_type,
+                            **{header: info.headers[name] for header, name in _HEADERS.items() if name in info.headers}}
+    if "expires" in info.headers:
+        more["Expires"] = info.headers["expires"] if _is_date(info.headers["expires"]) else _LONG_OVER
     if info.tags:
         more["Tagging"] = urlencode(info.tags)
+    checksum = info.document.get("checksum")
+    if checksum is not None:
+        more["ChecksumAlgorithm"] = checksum["algorithm"].upper()
     with fluffy.open(path, "rb", generation=info.generation) as file:
         s3.upload_fileobj(file, target.bucket, target.prefix + item.name, ExtraArgs=more)
     head = s3.head_object(Bucket=target.bucket, Key=target.prefix + item.name)
     if head["ContentLength"] != info.size:
         raise TransferCorrupt(f"s3://{target.bucket}/{target.prefix}{item.name} has {head['ContentLength']} bytes, not"
                               f" {info.size}")
+
+
+def _headers_of(answer: dict[str, Any]) -> dict[str, str]:
+    """The headers of an object that are kept with the file."""
+    said = {name: answer[header] for header, name in _HEADERS.items() if answer.get(header)}
+    expires = answer["ResponseMetadata"]["HTTPHeaders"].get("expires")
+    return said | ({"expires": expires} if expires else {})
+
+
+def _is_date(text: str) -> bool:
+    try:
+        parsedate_to_datetime(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _mark_of(s3: Any, target: Place, name: str) -> str:

@@ -101,6 +101,11 @@ class FileInfo:
     def tags(self) -> dict[str, str]:
         return labels_in(self.document, "tags")
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """Those that are kept with the file (Cache-Control and its like), names in lower case."""
+        return labels_in(self.document, "headers")
+
 
 @dataclass(frozen=True, slots=True)
 class EntryPage:

@@ -35,6 +35,7 @@ class UploadSession:
         """Open a session for the file at `path`. Raises what a put would that may not be made."""
         said = {"path": str(parse_file_path(path)), "size": size, "part_size": part_size,
                 "content_type": options.content_type, "meta": options.meta and dict(options.meta),
+                "headers": options.headers and dict(options.headers),
                 "tags": options.tags and dict(options.tags),
                 "if_match": None if options.if_match is None else quoted(options.if_match),
                 "create_only": options.create_only or None}

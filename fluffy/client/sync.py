@@ -134,25 +134,28 @@ class Fluffy:
     @overload
     def open(self, path: str, mode: WriteBytes, *, content_type: str | None = None,
              meta: Mapping[str, str] | None = None, tags: Mapping[str, str] | None = None,
-             if_match: str | None = None, lock: LockToken | None = None, autocommit: bool = True) -> FluffyWriter: ...
+             headers: Mapping[str, str] | None = None, if_match: str | None = None,
+             lock: LockToken | None = None, autocommit: bool = True) -> FluffyWriter: ...
 
     @overload
     def open(self, path: str, mode: WriteText, *, encoding: str = "utf-8", errors: str = "strict",
              newline: str | None = None, content_type: str | None = None, meta: Mapping[str, str] | None = None,
-             tags: Mapping[str, str] | None = None, if_match: str | None = None,
-             lock: LockToken | None = None, autocommit: bool = True) -> FluffyTextWriter: ...
+             tags: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None,
+             if_match: str | None = None, lock: LockToken | None = None,
+             autocommit: bool = True) -> FluffyTextWriter: ...
 
     def open(self, path: str, mode: str = "rb", *, encoding: str = "utf-8", errors: str = "strict",
              newline: str | None = None, generation: int | None = None, at: Moment | None = None,
              content_type: str | None = None, meta: Mapping[str, str] | None = None,
-             tags: Mapping[str, str] | None = None, if_match: str | None = None,
-             lock: LockToken | None = None, autocommit: bool = True) -> FluffyReader | FluffyWriter | io.TextIOWrapper:
+             tags: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None,
+             if_match: str | None = None, lock: LockToken | None = None,
+             autocommit: bool = True) -> FluffyReader | FluffyWriter | io.TextIOWrapper:
         """The file as an object of Python's `io`: `with fluffy.open(path, "rb") as file`.
 
         Modes as of Python's `open`: `rb` (the default), `wb`, `ab`, `xb` (create only), and without `b` for text. What
         is read is one generation (the present one, `generation`, or the one `at` a time), whatever happens meanwhile.
         What is written appears when the file is closed (without `autocommit`: by its `commit`); a block that raises
-        leaves everything as it was.
+        leaves everything as it was. `headers`: kept with the file, as Cache-Control and its like.
         """
         opened = Opened.of(mode)
         if opened.act == "r":
@@ -161,7 +164,7 @@ class Fluffy:
             return io.TextIOWrapper(reader, encoding, errors, newline) if opened.is_text else reader
         acts: dict[str, WriteBytes] = {"w": "wb", "a": "ab", "x": "xb"}
         creating = self._client.open(path, acts[opened.act], content_type=content_type, meta=meta, tags=tags,
-                                     if_match=if_match, lock=lock, autocommit=autocommit)
+                                     headers=headers, if_match=if_match, lock=lock, autocommit=autocommit)
         writer = FluffyWriter(self._thread.run(_opened(creating)), self._thread)
         return FluffyTextWriter(writer, encoding, errors, newline) if opened.is_text else writer
 

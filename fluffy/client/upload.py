@@ -31,7 +31,10 @@ CUTS_MAX = 10
 
 @dataclass(frozen=True, slots=True)
 class UploadOptions:
-    """What goes along with the bytes. `if_match`: only over the version with this etag; `create_only`: over none."""
+    """What goes along with the bytes. `if_match`: only over the version with this etag; `create_only`: over none.
+
+    `headers`: those that the cluster keeps with a file (Cache-Control and its like).
+    """
 
     content_type: str | None = None
     meta: Mapping[str, str] | None = None
@@ -40,6 +43,7 @@ class UploadOptions:
     create_only: bool = False
     request_id: str | None = None
     lock: str | None = None
+    headers: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +170,8 @@ def _call_for(path: str, source: Source, options: UploadOptions, way: Way) -> Ca
         headers["Fluffy-Lock"] = options.lock
     for key, value in (options.meta or {}).items():
         headers[f"Fluffy-Meta-{key}"] = value
+    for key, value in (options.headers or {}).items():
+        headers[f"Fluffy-Header-{key}"] = value
     if options.tags:
         headers["Fluffy-Tags"] = urlencode(options.tags, quote_via=quote)
     for name, value in headers.items():

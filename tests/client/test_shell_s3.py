@@ -48,7 +48,10 @@ def test_a_bucket_comes_in_and_goes_out_with_all_that_was_said(there: There) -> 
     for key in ("a/1", "a/2 ü", "a/big", "a/folder/", "b"):
         s3.put_object(Bucket="old", Key=key,
                       Body=body if key == "a/big" else b"" if key.endswith("/") else key.encode(),
-                      Metadata={"who": "me"}, ContentType="x/y", CacheControl="no-store", Tagging="k=v")
+                      Metadata={"who": "me"}, ContentType="x/y", Tagging="k=v", CacheControl="no-store",
+                      ContentDisposition="x",
+                      ContentEncoding="gzip", ContentLanguage="de", WebsiteRedirectLocation="/other",
+                      Expires="2031-01-01T00:00:00Z", ChecksumAlgorithm="SHA256")
     with Fluffy(there.peer, there.token) as fluffy:
         def bring(dry_run: bool = False) -> dict[str, Any]:
             return foreign_s3.import_bucket(
@@ -63,24 +66,57 @@ def test_a_bucket_comes_in_and_goes_out_with_all_that_was_said(there: There) -> 
         assert bring() == {"copied": 3, "bytes": len(body) + 9, "same": 0, "failed": {}, "skipped": {},
                            "only_there": []}
         info = fluffy.info("/admin/in/2 ü")
-        assert (info.content_type, info.tags, info.meta["who"], info.meta["s3-cache-control"]) == (
-            "x/y", {"k": "v"}, "me", "no-store")
+        assert (info.content_type, info.tags, info.meta["who"]) == ("x/y", {"k": "v"}, "me")
+        assert info.headers == {
+            "cache-control": "no-store", "content-disposition": "x", "content-encoding": "gzip",
+            "content-language": "de", "expires": "Wed, 01 Jan 2031 00:00:00 GMT",
+            "x-amz-website-redirect-location": "/other"}
         assert fluffy.get("/admin/in/big") == body
         s3.put_object(Bucket="old", Key="a/1", Body=b"other")
         fluffy.put("/admin/in/mine", b"x")
         again = bring()
         assert (again["copied"], again["same"], again["only_there"]) == (1, 2, ["mine"])
         assert send()["copied"] == 4
-        got = s3.get_object(Bucket="new", Key="x/2 ü")
-        assert (got["Body"].read(), got["ContentType"], got["CacheControl"], got["TagCount"],
-                got["Metadata"]["who"]) == (
-            "a/2 ü".encode(), "x/y", "no-store", 1, "me")
+        got, old = (s3.get_object(Bucket=bucket, Key=key) for bucket, key in (("new", "x/2 ü"), ("old", "a/2 ü")))
+        assert (got["Body"].read(), got["Metadata"]["who"]) == ("a/2 ü".encode(), "me")
+        for name in ("ContentType", "TagCount", "CacheControl", "ContentDisposition", "ContentEncoding",
+                     "ContentLanguage", "Expires", "WebsiteRedirectLocation"):
+            assert got[name] == old[name], name
         assert send()["same"] == 4
         fluffy.put("/admin/in/mine", b"y")
         assert (lambda done: (done["copied"], done["same"]))(send()) == (1, 3)
         with pytest.raises(Exception, match="cannot be listed"):
             foreign_s3.import_bucket(fluffy, foreign_s3.connect(there.url), foreign_s3.Place.parse("s3://nowhere"),
                                      "/admin/in", dry_run=False, on_file=lambda path, size: None)
+
+
+def test_what_was_put_over_s3_goes_out_as_it_was(there: There) -> None:
+    s3 = client(there.url, there.pair)
+    for name in ("old", "new"):
+        s3.create_bucket(Bucket=name)
+    said = {"ContentType": "text/html", "CacheControl": "public", "ContentDisposition": "inline",
+            "ContentEncoding": "gzip", "ContentLanguage": "de", "WebsiteRedirectLocation": "/o",
+            "Metadata": {"who": "me"}}
+    s3.put_object(Bucket="old", Key="k", Body=b"x", Expires=0, ChecksumAlgorithm="SHA1", **said)
+    before = s3.head_object(Bucket="old", Key="k", ChecksumMode="ENABLED")
+    with Fluffy(there.peer, there.token) as fluffy:
+        done = foreign_s3.export_folder(fluffy, foreign_s3.connect(there.url), "/old",
+                                        foreign_s3.Place.parse("s3://new"), dry_run=False,
+                                        on_file=lambda path, size: None)
+    assert done.copied == ["k"]
+    after = s3.head_object(Bucket="new", Key="k", ChecksumMode="ENABLED")
+    assert after["Metadata"].pop("fluffy-etag") and after["Expires"] == before["Expires"]
+    assert {name: after[name] for name in said} == said and after["ChecksumSHA1"] == before["ChecksumSHA1"]
+
+
+def test_an_end_that_is_no_date_is_long_over(there: There) -> None:
+    s3 = client(there.url, there.pair)
+    s3.create_bucket(Bucket="new")
+    with Fluffy(there.peer, there.token) as fluffy:
+        fluffy.put("/admin/out/k", b"x", headers={"Expires": "never"})
+        foreign_s3.export_folder(fluffy, foreign_s3.connect(there.url), "/admin/out", foreign_s3.Place.parse("s3://new"),
+                                 dry_run=False, on_file=lambda path, size: None)
+    assert s3.head_object(Bucket="new", Key="k")["Expires"].year == 1970
 
 
 def test_the_shell_takes_addresses_of_buckets(shell: Shell, there: There) -> None:

@@ -44,7 +44,7 @@ def copy_between(session: Session, words: tuple[str, ...], *, recursive: bool, f
                 return tree_document(there, "copied", target, there.client.put_tree(local, target))
             here.client.download(path, local)
             stored = there.client.put(target, local, create_only=not force, tags=info.tags, meta=info.meta,
-                                      content_type=info.content_type)
+                                      headers=info.headers, content_type=info.content_type)
         say(session, "copied", f"{here.cluster}:{path} to {there.cluster}:{stored.path}")
         return stored.document
     run_each(session, sources, one)

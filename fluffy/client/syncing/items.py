@@ -50,6 +50,7 @@ class RemoteFile:
     generation: int
     meta: Mapping[str, str]
     tags: Mapping[str, str]
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def mtime_ns(self) -> int | None:

@@ -154,12 +154,13 @@ async def _list(client: AsyncFluffy, root: str, path: str, tree: RemoteTree) -> 
 
 def _file_of_entry(entry: Entry) -> RemoteFile:
     return RemoteFile(entry.size, entry.etag, str(entry.document.get("blake3") or ""), entry.generation,
-                      _texts(entry.document.get("meta")), _texts(entry.document.get("tags")))
+                      _texts(entry.document.get("meta")), _texts(entry.document.get("tags")),
+                      _texts(entry.document.get("headers")))
 
 
 def _file_of_info(info: FileInfo) -> RemoteFile:
     return RemoteFile(info.size, info.etag, info.blake3, info.generation, _texts(info.document.get("meta")),
-                      _texts(info.document.get("tags")))
+                      _texts(info.document.get("tags")), _texts(info.document.get("headers")))
 
 
 def _texts(value: object) -> Mapping[str, str]:

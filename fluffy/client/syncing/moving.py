@@ -133,8 +133,8 @@ class Mover:
             source = local
         remote = self._remote(step.path)
         stored = await self._client.put(
-            remote, source, meta=meta, tags=tags, if_match=there.etag if there is not None else None,
-            create_only=there is None, lock=self._lock(remote))
+            remote, source, meta=meta, tags=tags, headers=there.headers if there is not None else None,
+            if_match=there.etag if there is not None else None, create_only=there is None, lock=self._lock(remote))
         if not known:
             # What was sent is what is stored; whether it is what is here now, a second look tells.
             await asyncio.to_thread(local_files.look_again, local, here)

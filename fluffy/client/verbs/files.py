@@ -27,16 +27,18 @@ class FileVerbs(Asking):
 
     async def put(self, path: str, source: Uploadable, *, content_type: str | None = None,
                   meta: Mapping[str, str] | None = None, tags: Mapping[str, str] | None = None,
-                  if_match: str | None = None, create_only: bool = False, lock: LockToken | None = None,
-                  request_id: str | None = None, progress: Progress | None = None) -> Stored:
+                  headers: Mapping[str, str] | None = None, if_match: str | None = None, create_only: bool = False,
+                  lock: LockToken | None = None, request_id: str | None = None,
+                  progress: Progress | None = None) -> Stored:
         """Create or update the file at `path`, durably.
 
         `source`: bytes, the name of a local file (`str` or path), an open binary file, or an iterator of bytes. Files,
         bytes and seekable streams survive a broken connection; an iterator cannot be read twice. Large ones (64 MiB) go
         in parts, several at once, and the same call goes on where it was cut, also after a restart of the program.
-        `if_match`: only when this etag is the present version; `create_only`: only when there is none.
+        `if_match`: only when this etag is the present version; `create_only`: only when there is none. `headers`: kept
+        with the file, as Cache-Control and its like (docs/API.md).
         """
-        options = UploadOptions(content_type, meta, tags, if_match, create_only, request_id, _token(lock))
+        options = UploadOptions(content_type, meta, tags, if_match, create_only, request_id, _token(lock), headers)
         return stored_of(await put_source(self._transport, path, await source_of(source), options, progress,
                                           state_folder=self._state_folder))
 

@@ -41,27 +41,28 @@ class OpeningVerbs(Asking):
     @overload
     def open(self, path: str, mode: WriteBytes, *, content_type: str | None = None,
              meta: Mapping[str, str] | None = None, tags: Mapping[str, str] | None = None,
-             if_match: str | None = None, lock: LockToken | None = None,
+             headers: Mapping[str, str] | None = None, if_match: str | None = None, lock: LockToken | None = None,
              autocommit: bool = True) -> Opening[AsyncWriter]: ...
 
     @overload
     def open(self, path: str, mode: WriteText, *, encoding: str = "utf-8", errors: str = "strict",
              newline: str | None = None, content_type: str | None = None, meta: Mapping[str, str] | None = None,
-             tags: Mapping[str, str] | None = None, if_match: str | None = None,
-             lock: LockToken | None = None, autocommit: bool = True) -> Opening[AsyncTextWriter]: ...
+             tags: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None,
+             if_match: str | None = None, lock: LockToken | None = None,
+             autocommit: bool = True) -> Opening[AsyncTextWriter]: ...
 
     def open(self, path: str, mode: str = "rb", *, encoding: str = "utf-8", errors: str = "strict",
              newline: str | None = None, generation: int | None = None, at: Moment | None = None,
              content_type: str | None = None, meta: Mapping[str, str] | None = None,
-             tags: Mapping[str, str] | None = None, if_match: str | None = None,
-             lock: LockToken | None = None, autocommit: bool = True,
+             tags: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None,
+             if_match: str | None = None, lock: LockToken | None = None, autocommit: bool = True,
              ) -> Opening[AsyncReader] | Opening[AsyncTextReader] | Opening[AsyncWriter] | Opening[AsyncTextWriter]:
         """The file as an object: `async with fluffy.open(path, "rb") as file`, or `file = await fluffy.open(…)`.
 
         Modes as of Python's `open`: `rb` (the default), `wb`, `ab`, `xb` (create only), and without `b` for text. What
         is read is one generation (the present one, `generation`, or the one `at` a time), whatever happens meanwhile.
         What is written appears when the file is closed (without `autocommit`: by its `commit`); a block that raises
-        leaves everything as it was.
+        leaves everything as it was. `headers`: kept with the file, as Cache-Control and its like.
         """
         opened, where = Opened.of(mode), str(parse_file_path(path))
         if opened.act == "r":
@@ -75,7 +76,7 @@ class OpeningVerbs(Asking):
                 return AsyncTextReader(await reader(), encoding, errors, newline)
             return Opening(text_reader) if opened.is_text else Opening(reader)
         options = UploadOptions(content_type, meta, tags, if_match, opened.act == "x",
-                                lock=None if lock is None else token_text(lock))
+                                lock=None if lock is None else token_text(lock), headers=headers)
 
         async def writer() -> AsyncWriter:
             if options.create_only:

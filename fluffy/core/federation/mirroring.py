@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from blake3 import blake3
@@ -35,6 +35,7 @@ class MirrorFile:
     content_type: str
     tags: Mapping[str, str]
     meta: Mapping[str, str]
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def said(self) -> dict[str, str]:

@@ -6,14 +6,24 @@ makes other bytes of them drops those; whoever replaces what users said keeps al
 
 from __future__ import annotations
 
+from fluffy.base.units import KIB
 from fluffy.core.metadata.packing import pack_texts, unpack_texts
 
 OWN = "@"
 SUM = "@sum-"
+SUM_TYPE = "@sum-type"
 PARTS = "@parts"
+# Of the parts, in order, with commas; where the client asked for a checksum and they are not too many.
+PART_SUMS = "@part-sums"
 ACL = "@acl"
 # Of a version that has an id over S3 (versioning.py).
 STAMP = "@v"
+# Headers that are said with a file, kept, and said again when it is read; the last is for S3's readers only.
+CONTENT_HEADERS = ("cache-control", "content-disposition", "content-encoding", "content-language", "expires")
+REDIRECT = "x-amz-website-redirect-location"
+KEPT_HEADERS = (*CONTENT_HEADERS, REDIRECT)
+# Together with what users say they fit into what the log takes (8 KiB).
+KEPT_BYTES_MAX = 4 * KIB
 
 
 def said(meta: dict[str, str]) -> dict[str, str]:
@@ -26,9 +36,22 @@ def own(meta: dict[str, str]) -> dict[str, str]:
     return {name: text for name, text in meta.items() if name.startswith(OWN)}
 
 
+def headers(meta: dict[str, str]) -> dict[str, str]:
+    """The headers that were said with the file, names in lower case."""
+    return {name: meta[OWN + name] for name in KEPT_HEADERS if OWN + name in meta}
+
+
+def checksum(meta: dict[str, str]) -> tuple[str, str, str] | None:
+    """(algorithm, value in base64, FULL_OBJECT or COMPOSITE) of the checksum that is kept; None: there is none."""
+    for name, text in meta.items():
+        if name.startswith(SUM) and name != SUM_TYPE:
+            return name.removeprefix(SUM), text, meta.get(SUM_TYPE, "")
+    return None
+
+
 def of_bytes(meta: dict[str, str]) -> dict[str, str]:
     """What is true of the bytes, whatever is said of them."""
-    return {name: text for name, text in meta.items() if name.startswith(SUM) or name == PARTS}
+    return {name: text for name, text in meta.items() if name.startswith(SUM) or name in (PARTS, PART_SUMS)}
 
 
 def of_other_bytes(packed: bytes | None) -> bytes | None:

@@ -36,6 +36,7 @@ from fluffy.gateways.native.answers import LOOP_FILE_BYTES_MAX, moment_of, read_
 from fluffy.gateways.native.desk import Desk
 from fluffy.gateways.native.early import Early, room_for
 from fluffy.gateways.native.exchange import Call, Point, json_answer
+from fluffy.gateways.native.kept_headers import shown_to, shown_to_all
 from fluffy.gateways.native.shapes import file_json, folder_json, stored_json
 from fluffy.gateways.native.version_cache import CachedVersion
 from fluffy.gateways.native.writing import order_of
@@ -92,9 +93,7 @@ async def get_file(desk: Desk, call: Call) -> Answer:
         return Answer(304, [], prepared=found.lines)
     if status == 412:
         raise PreconditionFailed(etag=version.etag, generation=version.generation)
-    headers: Headers = []
-    if call.query and call.flag("download"):
-        headers.append(("Content-Disposition", f"attachment; filename*=UTF-8''{quote(found.path.name, safe='')}"))
+    headers = _headers_for(call, found)
     status, parts, length = _parts_of(call, conditions, version, headers)
     if call.method == "HEAD" or length == 0:
         return Answer(status, headers, Nothing(), length, prepared=found.lines)
@@ -250,9 +249,19 @@ def _headers_of(version: FileVersion) -> Headers:
     if version.blake3:
         headers.append(("Fluffy-Blake3", version.blake3.hex()))
     headers.extend((f"Fluffy-Meta-{key}", value) for key, value in said(version.meta).items())
+    headers.extend(shown_to_all(version.meta))
     if version.tags:
         headers.append(("Fluffy-Tags", "&".join(
             f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in version.tags.items())))
+    return headers
+
+
+def _headers_for(call: Call, found: CachedVersion) -> Headers:
+    """What depends on who asks."""
+    headers = shown_to(found.version.meta, call.headers.get("accept-encoding", "")) if found.version.meta else []
+    if call.query and call.flag("download"):
+        headers = [(name, text) for name, text in headers if name != "Content-Disposition"]
+        headers.append(("Content-Disposition", f"attachment; filename*=UTF-8''{quote(found.path.name, safe='')}"))
     return headers
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fluffy.core.metadata.own_meta import KEPT_HEADERS
 from fluffy.gateways.native.table import Parameter
 
 LIMIT = Parameter("limit", "number", "entries of a page, 1 to 1000; 100 when absent", least=1)
@@ -17,6 +18,8 @@ HASHES = (Parameter("Content-MD5", "text", "of the body, in base64: checked befo
 WRITE_HEADERS = (Parameter("If-Match", "text", "only if the file has this etag; *: only if there is one"),
                  Parameter("If-None-Match", "text", "*: only if there is no file"), LOCK)
 BODY_HEADERS = (*WRITE_HEADERS, *HASHES, Parameter("Fluffy-Tags", "text", "key=value&key=value, percent-encoded"))
+KEPT = tuple(Parameter(f"Fluffy-Header-{name.title()}", "text", f"kept with the file as its {name.title()}")
+             for name in KEPT_HEADERS)
 READ_HEADERS = (Parameter("Range", "text", "bytes=FIRST-LAST, or several"),
                 Parameter("If-Match", "text", "only if it has this etag, else 412"),
                 Parameter("If-None-Match", "text", "only if it has not, else 304"),

@@ -24,6 +24,7 @@ from fluffy.gateways.native.desk import Desk
 from fluffy.gateways.native.early import Early, room_for
 from fluffy.gateways.native.exchange import Call, Point, json_answer
 from fluffy.gateways.native.json_body import Fields, read_json
+from fluffy.gateways.native.kept_headers import checked_headers
 from fluffy.gateways.native.shapes import Json, known_hex
 from fluffy.gateways.native.writing import (
     checked_meta,
@@ -52,14 +53,15 @@ _ROOT = parse_path("/")
 async def begin(desk: Desk, call: Call) -> Answer:
     """POST /v1/uploads"""
     service = _service(desk)
-    fields = await read_json(call, "path", "size", "part_size", "content_type", "meta", "tags", "if_match",
-                             "create_only")
+    fields = await read_json(call, "path", "size", "part_size", "content_type", "meta", "headers", "tags",
+                             "if_match", "create_only")
     path = parse_file_path(fields.text("path"))
     desk.allow(call, Act.WRITE, path)
     content_type, if_match = fields.text_or_none("content_type"), fields.text_or_none("if_match")
     order = PutOrder(
         path.text, checked_type(content_type) if content_type else guess_type(path.name),
-        checked_meta(fields.texts_or_none("meta") or {}), checked_tags(fields.texts_or_none("tags") or {}),
+        {**checked_meta(fields.texts_or_none("meta") or {}), **checked_headers(fields.texts_or_none("headers") or {})},
+        checked_tags(fields.texts_or_none("tags") or {}),
         if_match=one_tag(if_match) if if_match else if_match_of(call),
         if_none_match=fields.flag("create_only") or creates_only(call), lock=desk.lock_of(call))
     await desk.pulse.refuse_without_majority()

@@ -11,6 +11,7 @@ from fluffy.gateways.native.parameters import (
     CONTENT_RANGE,
     GENERATION,
     HASHES,
+    KEPT,
     LABELS,
     LIMIT,
     LOCK,
@@ -24,7 +25,8 @@ PURGE = Parameter("purge", "flag", "1: for good, not into the trash")
 
 TREE: tuple[Route, ...] = (
     Route("PUT", "/v1/files/{path}", files.put_file, "Upload: create or update a file. The body is its bytes.",
-          Act.WRITE, body="bytes", success=201, answer=schemas_tree.STORED, also=(200,), headers=BODY_HEADERS),
+          Act.WRITE, body="bytes", success=201, answer=schemas_tree.STORED, also=(200,),
+          headers=(*BODY_HEADERS, *KEPT)),
     Route("GET", "/v1/files/{path}", files.get_file, "Download a file, whole or by Range. HEAD gives the headers.",
           Act.READ, is_read=True, query=(
               GENERATION, AT, Parameter("download", "flag", "1: browsers save it instead of showing it")),

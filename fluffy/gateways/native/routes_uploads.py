@@ -9,7 +9,8 @@ from fluffy.gateways.native.table import Parameter, Route
 
 UPLOADS: tuple[Route, ...] = (
     Route("POST", "/v1/uploads", parts.begin,
-          "Begin an upload in parts: {path, size, part_size, content_type, meta, tags, if_match, create_only}.",
+          "Begin an upload in parts: {path, size, part_size, content_type, meta, headers, tags, if_match,"
+          " create_only}.",
           Act.WRITE, body="json", success=201,
           sent=schemas_tree.BEGIN_UPLOAD, answer=schemas_tree.BEGUN_UPLOAD, headers=WRITE_HEADERS),
     Route("GET", "/v1/uploads", parts.list_uploads, "Unfinished uploads: one's own, or those at and below a path.",

@@ -37,7 +37,8 @@ DELETED = either(DELETED_FILE, REMOVED_FOLDER)
 # Of a folder `size` is 0; owner, generation, etag and content type come with `long`, the rest with `labels`.
 ENTRY = with_optional(
     thing(name=TEXT, path=TEXT, kind=one_of("file", "folder"), size=COUNT, modified=TIME),
-    owner=TEXT, generation=NUMBER, etag=TEXT, content_type=TEXT, blake3=or_null(TEXT), meta=TEXTS, tags=TEXTS)
+    owner=TEXT, generation=NUMBER, etag=TEXT, content_type=TEXT, blake3=or_null(TEXT), meta=TEXTS, headers=TEXTS,
+    tags=TEXTS)
 LISTING = with_optional(thing(path=TEXT, entries=listed(ENTRY), after=or_null(TEXT)), version=or_null(TEXT))
 OWNED = thing(owner=TEXT, entries=listed(ENTRY), after=or_null(TEXT))
 
@@ -45,6 +46,7 @@ _LOCKS = {"lock": or_null(HELD_LOCK), "locks": listed(HELD_LOCK)}
 FILE_INFO = thing(
     path=TEXT, kind=one_of("file"), owner=TEXT, size=COUNT, generation=NUMBER, etag=TEXT, blake3=or_null(TEXT),
     content_type=TEXT, modified=TIME, meta=TEXTS, tags=TEXTS, meta_version=NUMBER, inline=FLAG, versions=COUNT,
+    headers=TEXTS, checksum=or_null(thing(algorithm=TEXT, value=TEXT, type=TEXT)),
     chunks=listed(thing(id=TEXT, length=COUNT, replicas=listed(TEXT))), **_LOCKS)
 FOLDER_INFO = thing(path=TEXT, kind=one_of("folder", "bucket"), owner=TEXT, created=TIME, entries=COUNT, files=COUNT,
                     bytes=COUNT, **_LOCKS)
@@ -87,8 +89,8 @@ HITS = either(thing(q=TEXT, via=TEXT, reason=or_null(TEXT), index=INDEX, hits=li
 CHANGES = thing(next=COUNT, more=FLAG, epoch=TEXT, at_seq=COUNT, changes=listed(with_optional(thing(
     seq=NUMBER, at=TIME, kind=TEXT, path=TEXT, generation=NUMBER, size=NUMBER, owner=TEXT), source=TEXT)))
 
-BEGIN_UPLOAD = body({"path": PATH}, size=COUNT, part_size=COUNT, content_type=TEXT, meta=TEXTS, tags=TEXTS,
-                    if_match=TEXT, create_only=FLAG)
+BEGIN_UPLOAD = body({"path": PATH}, size=COUNT, part_size=COUNT, content_type=TEXT, meta=TEXTS, headers=TEXTS,
+                    tags=TEXTS, if_match=TEXT, create_only=FLAG)
 BEGUN_UPLOAD = thing(id=TEXT, path=TEXT, part_size=COUNT, expires=TIME)
 _UPLOAD = thing(id=TEXT, path=TEXT, state=one_of("open"), owner=TEXT, size=or_null(COUNT), part_size=or_null(COUNT),
                 content_type=TEXT, stored_parts=COUNT, stored_bytes=COUNT, begun=TIME, expires=TIME)

@@ -17,7 +17,7 @@ from fluffy.core.metadata.model import (
     VersionLine,
 )
 from fluffy.core.metadata.model_people import Lock
-from fluffy.core.metadata.own_meta import said
+from fluffy.core.metadata.own_meta import checksum, headers, said
 from fluffy.core.metadata.queries_labels import Labels
 from fluffy.services.uploads import StoredFile
 from fluffy.wire.conditions import rfc3339
@@ -92,7 +92,8 @@ def labelled_json(entry: Entry, labels: Labels | None) -> Json:
     """A line with all that a program needs to compare a tree with another; labels of another generation stay away."""
     line = entry_json(entry, long=True)
     if labels is not None and labels.generation == entry.generation:
-        line |= {"blake3": known_hex(labels.blake3), "meta": said(labels.meta), "tags": labels.tags}
+        line |= {"blake3": known_hex(labels.blake3), "meta": said(labels.meta), "headers": headers(labels.meta),
+                 "tags": labels.tags}
     return line
 
 
@@ -102,11 +103,18 @@ def file_json(version: FileVersion, node_names: dict[int, str], locks: tuple[Loc
         "path": "/" + version.path, "kind": "file", "owner": version.owner, "size": version.size,
         "generation": version.generation, "etag": version.etag, "blake3": known_hex(version.blake3),
         "content_type": version.content_type, "modified": rfc3339(version.modified_ms), "meta": said(version.meta),
+        "headers": headers(version.meta), "checksum": _checksum_json(version),
         "tags": version.tags, "meta_version": version.meta_version, "inline": version.inline is not None,
         "versions": versions, **_locks_json(locks),
         "chunks": [{"id": chunk.chunk_id.hex(), "length": chunk.length,
                     "replicas": [node_names.get(no, f"node {no}") for no in chunk.replicas]}
                    for chunk in version.chunks]}
+
+
+def _checksum_json(version: FileVersion) -> Json | None:
+    """The checksum that a client of the S3 door had made; null: there is none."""
+    found = checksum(version.meta)
+    return None if found is None else {"algorithm": found[0], "value": found[1], "type": found[2]}
 
 
 def _locks_json(locks: tuple[Lock, ...]) -> Json:

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 from fluffy.base.errors import DigestMismatch, NotSupported, QuerySyntax, TooLarge
 from fluffy.base.paths import RemotePath
 from fluffy.gateways.native.exchange import Call
+from fluffy.gateways.native.kept_headers import kept_of
 from fluffy.services.uploads import PutOrder
 from fluffy.wire.conditions import parse_tags
 
@@ -37,7 +38,7 @@ def order_of(call: Call, path: RemotePath, lock: bytes, *, is_whole: bool = True
     `is_whole`: the body is the whole file, not a part of one.
     """
     refuse_encoding(call)
-    meta, tags = _meta_of(call), _tags_of(call.headers.get("fluffy-tags"))
+    meta, tags = {**_meta_of(call), **kept_of(call.headers)}, _tags_of(call.headers.get("fluffy-tags"))
     if is_whole and "content-range" in call.headers:
         raise NotSupported("a PUT writes the whole file; send a range with PATCH")
     if not is_whole and (meta or tags):
@@ -51,7 +52,8 @@ def order_of(call: Call, path: RemotePath, lock: bytes, *, is_whole: bool = True
 def refuse_encoding(call: Call) -> None:
     """Raise NotSupported for a body that is not the bytes themselves."""
     if "content-encoding" in call.headers and call.headers["content-encoding"].lower() != "identity":
-        raise NotSupported("Content-Encoding is not kept; send the bytes as they shall come back")
+        raise NotSupported("the body is taken as it is: send the bytes as they shall come back, and say in"
+                           " Fluffy-Header-Content-Encoding that they are packed")
 
 
 def if_match_of(call: Call) -> str | None:

@@ -15,7 +15,7 @@ from concurrent.futures import Executor
 
 from fluffy.base.errors import BodyIncomplete
 from fluffy.base.units import KIB
-from fluffy.core.metadata.own_meta import SUM
+from fluffy.core.metadata.own_meta import SUM, SUM_TYPE
 from fluffy.services.uploads import BodySource, Sealed
 from fluffy.wire import s3_checksums
 from fluffy.wire.s3_chunks import ChunkDecoder, ChunkMode
@@ -127,7 +127,7 @@ class Watch:
         """Raises S3Error."""
         self.check()
         return Sealed(self.md5.hex(), {SUM + self.algorithm: s3_checksums.encode(self.checksum),
-                                       f"{SUM}type": s3_checksums.FULL_OBJECT})
+                                       SUM_TYPE: s3_checksums.FULL_OBJECT})
 
     @property
     def md5(self) -> bytes:

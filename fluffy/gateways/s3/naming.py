@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
-from fluffy.core.metadata.own_meta import ACL, OWN
+from fluffy.core.metadata.own_meta import ACL, CONTENT_HEADERS, KEPT_BYTES_MAX, OWN, REDIRECT
 from fluffy.wire.s3_documents import OBJECT_TAGS_MAX, checked_tags
 from fluffy.wire.s3_errors import S3Error
 
@@ -15,9 +15,6 @@ META_PREFIX = "x-amz-meta-"
 META_BYTES_MAX = 2 * 1024
 TAGGING_CHARS_MAX = 8 * 1024
 DEFAULT_TYPE = "binary/octet-stream"
-# Said with an object, kept, and said again when it is read.
-CONTENT_HEADERS = ("cache-control", "content-disposition", "content-encoding", "content-language", "expires")
-REDIRECT = "x-amz-website-redirect-location"
 # Of headers that would change what is stored, and are not built.
 _NOT_BUILT = (
     "x-amz-server-side-encryption-customer-algorithm", "x-amz-server-side-encryption-aws-kms-key-id",
@@ -72,6 +69,9 @@ def meta_of(headers: Mapping[str, str]) -> dict[str, str]:
             meta[OWN + name] = _valid(text, name)
     if REDIRECT in headers:
         meta[OWN + REDIRECT] = _valid(headers[REDIRECT], REDIRECT)
+    if sum(len(text.encode()) for name, text in meta.items() if name.startswith(OWN)) > KEPT_BYTES_MAX:
+        raise S3Error("MetadataTooLarge", 400, "Your metadata headers exceed the maximum allowed metadata size",
+                      MaxSizeAllowed=KEPT_BYTES_MAX)
     acl = acl_of(headers)
     if acl:
         meta[ACL] = acl

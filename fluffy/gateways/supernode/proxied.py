@@ -136,7 +136,8 @@ class _Blocks:
 async def write(desk: SupernodeDesk, call: Call, place: Place, tags: str | None) -> Mapping[str, Any]:
     """Send the request's body to one cluster, as the asker. `tags`: instead of those that the client gave."""
     headers = {name: call.headers[name] for name in CARRIED if name in call.headers}
-    headers |= {name: value for name, value in call.headers.items() if name.startswith("fluffy-meta-")}
+    headers |= {name: value for name, value in call.headers.items()
+                if name.startswith(("fluffy-meta-", "fluffy-header-"))}
     told = tags if tags is not None else call.headers.get("fluffy-tags")
     if told is not None:
         headers["Fluffy-Tags"] = told

@@ -135,6 +135,7 @@ class MirrorFiles:
         headers = {"Content-Type": model.content_type, "Fluffy-Tags": urlencode(model.tags),
                    "Content-Length": str(model.size), f"Fluffy-Meta-{MARK}": mark.text,
                    **{f"Fluffy-Meta-{key}": text for key, text in fit.items()},
+                   **{f"Fluffy-Header-{key}": text for key, text in model.headers.items()},
                    **({"If-None-Match": "*"} if copy is None else {"If-Match": f'"{copy.etag}"'})}
         if model.blake3 is not None:
             headers["Fluffy-Blake3"] = model.blake3

@@ -12,7 +12,7 @@ from fluffy.base.errors import ClusterUnreachable, FluffyError, NotFound
 from fluffy.core.federation.mirroring import MirrorFile
 from fluffy.ports_federation import ChangesAnswer
 from fluffy.services.federation.owed import FileMover
-from fluffy.services.federation.told import line_of, meta_of, nonsense, reason_of, texts_of, whole_of
+from fluffy.services.federation.told import headers_of, line_of, meta_of, nonsense, reason_of, texts_of, whole_of
 
 ASK_S = 8.0
 PAGE_S = 20.0
@@ -146,7 +146,7 @@ def file_of(found: Mapping[str, Any]) -> MirrorFile:
         whole_of(found, "generation"), whole_of(found, "size"), line_of(found.get("etag"), "etag"),
         None if blake3 is None else line_of(blake3, "blake3"),
         line_of(found.get("content_type") or "application/octet-stream", "content_type"), texts_of(found, "tags"),
-        meta_of(found))
+        meta_of(found), headers_of(found))
 
 
 def _child(entry: Any) -> Child:

@@ -21,7 +21,7 @@ from weakref import WeakValueDictionary
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import ClusterUnreachable, FluffyError, NotFound, RequestError
 from fluffy.ports import Clock
-from fluffy.services.federation.told import line_of, meta_of, reason_of, texts_of, whole_of
+from fluffy.services.federation.told import headers_of, line_of, meta_of, reason_of, texts_of, whole_of
 
 log = logging.getLogger("fluffy.supernode")
 
@@ -190,6 +190,7 @@ async def alike(source: FileMover, target: FileMover, order: Order) -> None:
         return
     headers = {"Content-Type": model.content_type, "Fluffy-Tags": urlencode(model.tags)}
     headers |= {f"Fluffy-Meta-{key}": value for key, value in model.meta.items()}
+    headers |= {f"Fluffy-Header-{key}": value for key, value in model.headers.items()}
     if model.blake3 is not None:
         headers["Fluffy-Blake3"] = model.blake3
     move = Deadline.after(MOVE_S)
@@ -207,6 +208,7 @@ class _File:
     content_type: str
     tags: Mapping[str, str]
     meta: Mapping[str, str]
+    headers: Mapping[str, str]
 
     def is_as(self, copy: _File) -> bool:
         return self.blake3 is not None and all(
@@ -225,4 +227,4 @@ async def _info(cluster: FileMover, path: str, asker: str, deadline: Deadline) -
     return _File(whole_of(found, "generation"), whole_of(found, "size"),
                  None if blake3 is None else line_of(blake3, "blake3"),
                  line_of(found.get("content_type") or "application/octet-stream", "content_type"),
-                 texts_of(found, "tags"), meta_of(found))
+                 texts_of(found, "tags"), meta_of(found), headers_of(found))

@@ -45,6 +45,12 @@ def meta_of(found: Mapping[str, Any]) -> dict[str, str]:
     return told
 
 
+def headers_of(found: Mapping[str, Any]) -> dict[str, str]:
+    """Headers that are kept with the file, as far as they can be told on. Older clusters tell of none."""
+    return {key: text for key, text in texts_of(found, "headers").items()
+            if _META_NAME.match(key) and not _CONTROL.search(text)}
+
+
 def _is_unicode(text: str) -> bool:
     """No half of a surrogate pair, which JSON can hold and UTF-8 cannot."""
     return not any("\ud800" <= letter <= "\udfff" for letter in text)
