@@ -13,7 +13,7 @@ MINUTES ?=
 SEED ?=
 DRILLS ?= leader_kills all_kills minority killed_client bad_chunks linearizable big_moves whole_files two_dead membership
 
-.PHONY: browser help run stop test lint bench sim faults s3 schemathesis deploycheck clean
+.PHONY: browser help run stop test lint bench sim faults s3 s3fuzz schemathesis deploycheck clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -73,6 +73,9 @@ faults: $(VENV)/.installed-dev ## drills that kill real processes; DRILLS="..." 
 s3: $(VENV)/.installed-dev ## S3 conformance against all nodes of a real cluster, then real tools while leaders die
 	@FLUFFY_S3_CLUSTER=1 $(BIN)/python -m pytest tests/s3 -q
 	@$(BIN)/python -m tests.s3.tools $(ARGS)
+
+s3fuzz: $(VENV)/.installed-dev ## made-up requests for the S3 door of a real node; MINUTES=10 [SEED=n]
+	@$(BIN)/python -m tests.faults.s3_fuzz --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 schemathesis: $(VENV)/.installed-dev ## made-up requests from the API's own description against a real node; MINUTES=20 [SEED=n]
 	@$(BIN)/python -c 'import schemathesis' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'

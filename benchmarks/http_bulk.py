@@ -27,12 +27,15 @@ class Transfer:
 
 
 class Body:
-    """`size` bytes of which every 8 MiB differ from all others ever sent: nothing can be stored only once."""
+    """`size` bytes of which every 8 MiB differ from all others ever sent: nothing can be stored only once.
 
-    def __init__(self, size: int, salt: int) -> None:
+    `like`: another one, whose chance may be shared; many bodies are few bytes of memory then.
+    """
+
+    def __init__(self, size: int, salt: int, like: Body | None = None) -> None:
         self.size = size
         self._salt = salt
-        self._block = memoryview(bytearray(os.urandom(STAMP_EVERY)))
+        self._block = memoryview(bytearray(os.urandom(STAMP_EVERY))) if like is None else like._block
 
     def blocks(self) -> list[tuple[bytes, memoryview]]:
         """(stamp, rest) for each 8 MiB; the stamp replaces the block's first 16 bytes."""

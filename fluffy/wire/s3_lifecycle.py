@@ -6,8 +6,9 @@ days counts from the midnight (UTC) after it is reached.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from fluffy.base.units import DAY_MS, KIB
@@ -19,6 +20,7 @@ LIFECYCLE_BYTES_MAX = 60 * KIB
 RULES_MAX = 1_000
 DAYS_MAX = 100_000
 ID_CHARS_MAX = 255
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ]|\Z)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,11 @@ class Version:
 
 def is_due(since_ms: int, days: int, now_ms: int) -> bool:
     """Whether so many days are over, and the day in which they ended."""
-    end_ms = since_ms + days * DAY_MS
-    return now_ms >= -(-end_ms // DAY_MS) * DAY_MS
+    return now_ms >= midnight_after(since_ms + days * DAY_MS)
+
+
+def midnight_after(at_ms: int) -> int:
+    return -(-at_ms // DAY_MS) * DAY_MS
 
 
 def ended(rules: Sequence[Rule], key: str, versions: Sequence[Version], now_ms: int) -> list[int]:
@@ -166,6 +171,8 @@ def _expiration(element: Element | None) -> tuple[int | None, int | None, bool]:
 
 def _date(text: str) -> int:
     """Midnight, UTC."""
+    if _DATE.match(text.strip()) is None:
+        raise MalformedXml
     try:
         moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
         at_ms = int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)
@@ -190,6 +197,28 @@ def _number(text: str, largest: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 16 and int(text) <= largest):
         raise MalformedXml
     return int(text)
+
+
+def named(rules: Sequence[Rule], new_name: Callable[[], str]) -> tuple[Rule, ...]:
+    """The rules, each with a name: S3 gives one to those that have none."""
+    return tuple(rule if rule.name else replace(rule, name=new_name()) for rule in rules)
+
+
+def expiry(rules: Sequence[Rule], key: str, size: int, tags: Mapping[str, str],
+           since_ms: int) -> tuple[int, str] | None:
+    """When the newest version of an object will be over, and by which rule; None: no rule ends it."""
+    found = [(midnight_after(since_ms + rule.days * DAY_MS) if rule.days is not None else rule.date_ms or 0,
+              rule.name or "")
+             for rule in rules
+             if (rule.days is not None or rule.date_ms is not None) and rule.fits(key, size, tags)]
+    return min(found, default=None)
+
+
+def abort(rules: Sequence[Rule], key: str, begun_ms: int) -> tuple[int, str] | None:
+    """The same of an upload in parts."""
+    found = [(midnight_after(begun_ms + rule.abort_days * DAY_MS), rule.name or "") for rule in rules
+             if rule.abort_days is not None and rule.fits(key, 0, {})]
+    return min(found, default=None)
 
 
 def rendered(rules: Sequence[Rule]) -> bytes:

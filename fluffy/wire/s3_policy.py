@@ -79,6 +79,8 @@ def parse_policy(text: str) -> Policy:
     sizes = (0, SIZE_MAX)
     for condition in conditions:
         if isinstance(condition, dict):
+            if not condition:
+                raise _invalid("a condition names a field")
             exact += [(_field(name), _text(value)) for name, value in condition.items()]
         elif isinstance(condition, list) and len(condition) == 3:
             sizes = _add_condition(condition, exact, prefixes) or sizes
@@ -90,8 +92,9 @@ def parse_policy(text: str) -> Policy:
 def _add_condition(condition: list[Any], exact: list[tuple[str, str]],
                    prefixes: list[tuple[str, str]]) -> tuple[int, int] | None:
     """Sort one in; returns the bounds of the size, if it is about that."""
-    match condition:
-        case [str(kind), first, last] if kind.lower() == "content-length-range":
+    kind = condition[0].lower() if isinstance(condition[0], str) else ""
+    match [kind, *condition[1:]]:
+        case ["content-length-range", first, last]:
             return _size(first), _size(last)
         case ["eq", str(name), value] if name.startswith("$"):
             exact.append((_field(name[1:]), _text(value)))

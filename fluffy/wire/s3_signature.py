@@ -107,17 +107,13 @@ def parse_authorization(method: str, raw_path: str, raw_query: str, headers: Map
     request = SignedRequest(method, raw_path, raw_query, headers)
     pairs = query_pairs(raw_query)
     in_query = any(name in _QUERY_NAMES for name, _ in pairs)
-    header = headers.get("authorization")
-    if header is not None and in_query:
+    header = headers.get("authorization", "").strip()
+    if header and in_query:
         raise SignatureError("InvalidArgument", 400, "Only one auth mechanism allowed; only the X-Amz-Algorithm query"
                                                      " parameter or the Authorization header should be specified")
-    if header is not None:
+    if header:
         return _signed_in_header(request, header)
-    if in_query:
-        return _signed_in_query(request, pairs)
-    if any(name == b"AWSAccessKeyId" for name, _ in pairs):
-        raise _old_signature()
-    return None
+    return _signed_in_query(request, pairs) if in_query else None
 
 
 def verify(signed: Signed, secret: str, *, method: str, raw_path: str, raw_query: str, headers: Mapping[str, str],
@@ -162,16 +158,20 @@ def is_same(one: str, other: str) -> bool:
 def _check_time(signed: Signed, now_ms: int) -> None:
     at_ms = parse_stamp(signed.amz_date) or 0
     if signed.expires_s is None:
-        if abs(now_ms - at_ms) > SKEW_MAX_MS:
-            raise SignatureError("RequestTimeTooSkewed", 403, "The difference between the request time and the server's"
-                                                              " time is too large; set the clock.",
-                                 RequestTime=signed.amz_date, ServerTime=stamp(now_ms),
-                                 MaxAllowedSkewMilliseconds=SKEW_MAX_MS)
+        refuse_skew(at_ms, now_ms, signed.amz_date)
     elif at_ms > now_ms + SKEW_MAX_MS:
         raise SignatureError("AccessDenied", 403, "Request is not valid yet", X_Amz_Date=signed.amz_date)
     elif now_ms >= at_ms + signed.expires_s * SECOND_MS:
         raise SignatureError("AccessDenied", 403, "Request has expired",
                              Expires=stamp(at_ms + signed.expires_s * SECOND_MS), ServerTime=stamp(now_ms))
+
+
+def refuse_skew(at_ms: int, now_ms: int, said: str) -> None:
+    """Raise SignatureError when a request was signed too long ago, or will be. `said`: the time as it came."""
+    if abs(now_ms - at_ms) > SKEW_MAX_MS:
+        raise SignatureError("RequestTimeTooSkewed", 403, "The difference between the request time and the server's"
+                                                          " time is too large; set the clock.",
+                             RequestTime=said, ServerTime=stamp(now_ms), MaxAllowedSkewMilliseconds=SKEW_MAX_MS)
 
 
 def _joints(signed: Signed, request: SignedRequest) -> tuple[str, ...]:
@@ -187,7 +187,7 @@ def _signed_in_header(request: SignedRequest, header: str) -> Signed:
     if algorithm == "AWS4-ECDSA-P256-SHA256":
         raise _version_4a()
     if algorithm != ALGORITHM:
-        raise _old_signature()
+        raise _unknown_scheme()
     fields = _authorization_fields(rest)
     access_key, scope = _credential(fields["Credential"], code)
     amz_date = _signed_at(request)
@@ -234,8 +234,9 @@ def _signed_in_query(request: SignedRequest, pairs: tuple[tuple[bytes, bytes], .
     if not (expires.isascii() and expires.isdigit() and len(expires) <= 9):
         raise SignatureError(code, 400, "X-Amz-Expires should be a number")
     expires_s = int(expires)
-    if not 0 < expires_s <= PRESIGNED_MAX_S:
-        raise SignatureError(code, 400, f"X-Amz-Expires is from 1 to {PRESIGNED_MAX_S} seconds")
+    if expires_s > PRESIGNED_MAX_S:
+        raise SignatureError(code, 400, "X-Amz-Expires must be less than a week (in seconds); that is, the given"
+                                        f" X-Amz-Expires must be at most {PRESIGNED_MAX_S} seconds")
     names = _signed_headers(fields["X-Amz-SignedHeaders"], code)
     signature = _signature(fields["X-Amz-Signature"], code)
     _refuse_unsigned(request, names, allowed=_UNSIGNED_ALLOWED)
@@ -347,6 +348,6 @@ def _version_4a() -> SignatureError:
                                                  f" Please use {ALGORITHM}.")
 
 
-def _old_signature() -> SignatureError:
+def _unknown_scheme() -> SignatureError:
     return SignatureError("InvalidRequest", 400, "The authorization mechanism you have provided is not supported."
                                                  f" Please use {ALGORITHM}, which is Signature Version 4.")

@@ -41,6 +41,14 @@ def test_fields_must_be_as_the_policy_demands() -> None:
     policy(["starts-with", "$key", ""]).check({"key": "anything"}, NOW_MS)
 
 
+def test_words_and_fields_may_be_written_in_any_case() -> None:
+    found = policy({"bUcKeT": "b"}, ["StArTs-WiTh", "$KeY", "user/"], ["EQ", "$ACL", "private"],
+                   ["CONTENT-length-range", 1, 2])
+    found.check({"bucket": "b", "key": "user/x", "acl": "private"}, NOW_MS)
+    assert code_of(lambda: found.check({"bucket": "b", "key": "x", "acl": "private"}, NOW_MS)) == "AccessDenied"
+    assert code_of(lambda: found.check_size(3)) == "EntityTooLarge"
+
+
 def test_a_policy_ends() -> None:
     found = policy(expiration="2023-11-14T22:13:20Z")
     found.check({}, NOW_MS - 1)
@@ -65,6 +73,7 @@ def test_the_size_is_bounded() -> None:
                                                                               "conditions": [{"a": 1}]}),
     packed({"expiration": LATER, "conditions": [["content-length-range", -1, 2]]}),
     packed({"expiration": LATER, "conditions": [["content-length-range", True, 2]]}),
+    packed({"expiration": LATER, "conditions": [{}]}), packed({"expiration": LATER, "conditions": [[1, "$key", "x"]]}),
     packed({"expiration": LATER, "conditions": [{"a": "b"}] * 201}), base64.b64encode(b"[" * 20_000).decode()])
 def test_what_is_no_policy_is_refused(text: str) -> None:
     assert code_of(lambda: parse_policy(text)) == "InvalidPolicyDocument"

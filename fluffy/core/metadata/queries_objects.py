@@ -50,7 +50,10 @@ class KeyPair:
 
 @dataclass(frozen=True, slots=True)
 class BucketFacts:
-    """What the door needs to know of a bucket in one look. `acl`, `versioning`: the documents of these names."""
+    """What the door needs to know of a bucket in one look.
+
+    `acl`, `versioning`, `lifecycle`: the documents of these names; empty: there is none.
+    """
 
     bucket_no: int
     owner: str
@@ -58,6 +61,7 @@ class BucketFacts:
     created_ms: int
     acl: str
     versioning: str
+    lifecycle: bytes
 
     @property
     def is_versioned(self) -> bool:
@@ -98,11 +102,13 @@ def bucket_facts(db: sqlite3.Connection, bucket: str) -> BucketFacts | None:
     row = db.execute(
         "SELECT e.no, ifnull((SELECT name FROM users u WHERE u.user_no = f.owner_no), ''), f.owner_no, f.created_ms,"
         " ifnull((SELECT body FROM bucket_documents d WHERE d.bucket_no = e.no AND d.name = 'acl'), x''),"
-        " ifnull((SELECT body FROM bucket_documents d WHERE d.bucket_no = e.no AND d.name = 'versioning'), x'')"
+        " ifnull((SELECT body FROM bucket_documents d WHERE d.bucket_no = e.no AND d.name = 'versioning'), x''),"
+        " ifnull((SELECT body FROM bucket_documents d WHERE d.bucket_no = e.no AND d.name = 'lifecycle'), x'')"
         " FROM entries e JOIN folders f ON f.folder_no = e.no WHERE e.parent = ? AND e.key = ?",
         (ROOT_NO, bucket + "/")).fetchone()
     return None if row is None else BucketFacts(
-        row[0], row[1], row[2], row[3], row[4].decode("utf-8", "replace"), row[5].decode("utf-8", "replace"))
+        row[0], row[1], row[2], row[3], row[4].decode("utf-8", "replace"), row[5].decode("utf-8", "replace"),
+        bytes(row[6]))
 
 
 def bucket_document(db: sqlite3.Connection, bucket: str, name: str) -> bytes | None:

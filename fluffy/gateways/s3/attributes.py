@@ -8,9 +8,10 @@ from fluffy.gateways.s3.answers import shown_etag, xml_answer
 from fluffy.gateways.s3.call import S3Call
 from fluffy.gateways.s3.copying import checksum_nodes
 from fluffy.gateways.s3.door import S3Door
-from fluffy.gateways.s3.parts import PARTS_MAX, part_sizes
+from fluffy.gateways.s3.parts import PARTS_MAX, part_sizes, part_sums
 from fluffy.gateways.s3.versions import found_version, version_headers
 from fluffy.wire.conditions import http_date
+from fluffy.wire.s3_documents import CHECKSUM_ELEMENTS
 from fluffy.wire.s3_errors import S3Error
 from fluffy.wire.s3_xml import Node
 
@@ -26,7 +27,9 @@ async def get_object_attributes(door: S3Door, call: S3Call) -> Answer:
         raise S3Error("InvalidArgument", 400, "Invalid attribute name specified.",
                       ArgumentName="x-amz-object-attributes")
     version = await found_version(door, call, facts)
-    sums, parts = checksum_nodes(version), part_sizes(version)
+    # Of a checksum of checksums without the number of parts, which S3 tells apart here.
+    sums = [(name, str(text).partition("-")[0]) for name, text in checksum_nodes(version)]
+    parts = part_sizes(version)
     nodes: list[Node] = []
     if "ETag" in wanted:
         nodes.append(("ETag", shown_etag(version)))
@@ -43,14 +46,15 @@ async def get_object_attributes(door: S3Door, call: S3Call) -> Answer:
 
 
 def _parts(call: S3Call, version: FileVersion, sizes: list[int]) -> list[Node]:
-    """A page of the parts. Their single checksums are not kept; S3 too leaves those out of most objects."""
+    """A page of the parts, with their checksums where they are kept."""
+    sums: list[list[Node]] = [[(CHECKSUM_ELEMENTS[algorithm], text)] for algorithm, text in part_sums(version)]
     limit = min(_number(call, "x-amz-max-parts", PAGE_MAX), PAGE_MAX)
     after = _number(call, "x-amz-part-number-marker", 0)
     page = list(enumerate(sizes, start=1))[after:after + limit]
     return [("PartsCount", len(sizes)), ("PartNumberMarker", after),
             ("NextPartNumberMarker", page[-1][0] if page else after), ("MaxParts", limit),
             ("IsTruncated", after + len(page) < len(sizes)),
-            *(("Part", [("PartNumber", number), ("Size", size)]) for number, size in page)]
+            *(("Part", [("PartNumber", number), ("Size", size), *(sums[number - 1] if sums else [])]) for number, size in page)]
 
 
 def _number(call: S3Call, name: str, default: int) -> int:

@@ -24,7 +24,9 @@ from fluffy.wire.s3_xml import Node
 CREATE_BYTES_MAX = 64 * 1024
 BUCKETS_PAGE_MAX = 10_000
 # S3's rules for new names; buckets that people made may have others, and are served all the same.
-_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z", re.ASCII)
+_NAME = re.compile(r"(?=.{3,63}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\Z", re.ASCII)
+# S3 keeps these for names that mean something else.
+_KEPT_STARTS, _KEPT_ENDS = ("xn--", "sthree-"), ("-s3alias", "--ols-s3", ".mrap", "--x-s3", "--table-s3")
 
 
 async def list_buckets(door: S3Door, call: S3Call) -> Answer:
@@ -83,7 +85,7 @@ def _taken(door: S3Door, call: S3Call) -> S3Error:
 
 def check_bucket_name(name: str) -> None:
     """Raise S3Error for what S3 takes for no name of a new bucket."""
-    is_legal = _NAME.match(name) is not None and ".." not in name
+    is_legal = _NAME.match(name) is not None and not name.startswith(_KEPT_STARTS) and not name.endswith(_KEPT_ENDS)
     if is_legal:
         try:
             check_segment(name)

@@ -15,12 +15,13 @@ from fluffy.services.uploads import BodySource
 class S3Call(Call):
     """What a handler needs beyond the native Call is set by the door before the handler runs.
 
-    `bucket`: empty for the service itself; `key`: empty for a bucket. `raw_path`, `raw_query`: as they were sent.
+    `bucket`: empty for the service itself; `key`: empty for a bucket. `has_host_bucket`: the host named the bucket, not
+    the path. `raw_path`, `raw_query`: as they were sent.
     `access_key`: empty for somebody who brought no signature. `watch`: sees the body's bytes and checks what the
     request says of them.
     """
 
-    __slots__ = ("access_key", "bucket", "key", "operation", "raw_path", "raw_query", "watch")
+    __slots__ = ("access_key", "bucket", "has_host_bucket", "key", "operation", "raw_path", "raw_query", "watch")
 
     operation: Operation
     watch: Watch
@@ -29,6 +30,7 @@ class S3Call(Call):
                  sends_files: bool) -> None:
         super().__init__(method, target, headers, body, remote, sends_files)
         self.bucket = ""
+        self.has_host_bucket = False
         self.key = ""
         self.raw_path = ""
         self.raw_query = ""

@@ -18,6 +18,7 @@ from fluffy.gateways.s3.answers import iso_ms, shown_etag, xml_answer
 from fluffy.gateways.s3.call import S3Call
 from fluffy.gateways.s3.door import S3Door
 from fluffy.gateways.s3.naming import acl_of, content_type_of, meta_of, refuse_unbuilt, tags_of
+from fluffy.gateways.s3.parts import fitting
 from fluffy.gateways.s3.reading import checksum_headers, find_version
 from fluffy.gateways.s3.versions import id_of, stored_headers
 from fluffy.gateways.s3.writing import write_conditions
@@ -62,7 +63,7 @@ async def copy_object(door: S3Door, call: S3Call) -> Answer:
     if_match, if_none_match = write_conditions(call)
     content_type, meta = None, None
     if replaces_meta:
-        content_type, meta = content_type_of(call.headers), {**meta_of(call.headers), **of_bytes(version.meta)}
+        content_type, meta = content_type_of(call.headers), fitting({**meta_of(call.headers), **of_bytes(version.meta)})
     elif version.meta.get(ACL, "") != acl_of(call.headers):  # an ACL is never copied
         meta = {name: text for name, text in version.meta.items() if name != ACL}
         if acl_of(call.headers):

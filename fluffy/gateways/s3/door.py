@@ -24,18 +24,19 @@ from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.desk import LOOK_AGAIN_EVERY_S, REQUEST_TIMEOUT_S, Desk
 from fluffy.gateways.native.exchange import NOBODY, Point, split_target
 from fluffy.gateways.native.serving import serving
-from fluffy.gateways.s3.addressing import LOCAL_DOMAINS, parse_address, parse_query
+from fluffy.gateways.s3.addressing import LOCAL_DOMAINS, bucket_of_host, parse_address, parse_query
 from fluffy.gateways.s3.answers import REGION, canonical_id
 from fluffy.gateways.s3.body import Watch, unframed
 from fluffy.gateways.s3.call import S3Call
-from fluffy.gateways.s3.credentials import Credentials, check_signature, unknown_key
+from fluffy.gateways.s3.credentials import Credentials, check_signature, claimed, hoisted, unknown_key
 from fluffy.gateways.s3.errors import answer_of, answer_of_bug
 from fluffy.gateways.s3.operation import Level, MoreHeaders, Operations, not_implemented
 from fluffy.services.s3_keys import S3Keys
 from fluffy.services.uploads import BodySource
 from fluffy.wire.s3_checksums import HEADER_PREFIX
 from fluffy.wire.s3_errors import S3Error
-from fluffy.wire.s3_signature import PayloadKind, Signed, SigningKey, parse_authorization
+from fluffy.wire.s3_signature import PayloadKind, Signed, SigningKey
+from fluffy.wire.s3_signature_v2 import SignedV2
 
 log = logging.getLogger("fluffy.gateway")
 
@@ -91,7 +92,8 @@ class S3Door:
             return await self._answer(call)
         except FluffyError as error:
             self._tell_refusal(call, error)
-            return answer_of(error, call.request_id, call.raw_path)
+            bucket = "" if "x-amz-copy-source" in call.headers else call.bucket  # there are two, then
+            return answer_of(error, call.request_id, call.raw_path, bucket)
         except InvariantBroken:
             raise
         except Exception:
@@ -100,18 +102,23 @@ class S3Door:
 
     async def _answer(self, call: S3Call) -> Answer:
         call.raw_path, call.raw_query = split_target(call.target)
-        call.bucket, call.key = parse_address(call.raw_path, call.headers.get("host", ""), self.domains)
+        host = call.headers.get("host", "")
+        call.bucket, call.key = parse_address(call.raw_path, host, self.domains)
+        call.has_host_bucket = bucket_of_host(host, self.domains) is not None
         call.query = parse_query(call.raw_query)
         with self.desk.requests:
-            signed = parse_authorization(call.method, call.raw_path, call.raw_query, call.headers)
+            signed = claimed(call)
             miss: FluffyError | None = None
+            more = hoisted(call, signed)
             try:
-                call.operation = self.operations.find(call.method, _level_of(call), call.query, call.headers)
+                call.operation = self.operations.find(
+                    call.method, _level_of(call), call.query, {**call.headers, **more} if more else call.headers)
             except FluffyError as error:
                 miss = error
             signing = None
             if miss is not None or call.operation.is_signed:
                 signing = await self._admit(call, signed)
+                call.headers = {**call.headers, **more} if more else call.headers
             if miss is not None:
                 raise miss
             call.pattern = call.operation.name
@@ -124,7 +131,7 @@ class S3Door:
                 self.expect_owner(call, call.bucket, "x-amz-expected-bucket-owner")
             return await call.operation.handler(self, call)
 
-    async def _admit(self, call: S3Call, signed: Signed | None) -> SigningKey | None:
+    async def _admit(self, call: S3Call, signed: Signed | SignedV2 | None) -> SigningKey | None:
         """Set the call's user. Raises SignatureError."""
         if signed is None:
             call.user = NOBODY
@@ -132,8 +139,7 @@ class S3Door:
         user, secret = await self.owner_of(signed.access_key, call.deadline)
         # Only a name that is known: what strangers make up must not fill the audit log.
         call.claims = user.name
-        key = check_signature(signed, secret, method=call.method, raw_path=call.raw_path, raw_query=call.raw_query,
-                              headers=call.headers, now_ms=self.desk.clock.now_ms())
+        key = check_signature(call, signed, secret, self.desk.clock.now_ms())
         call.user, call.access_key = user, signed.access_key
         return key
 
@@ -163,7 +169,7 @@ class S3Door:
     def keys(self) -> S3Keys:
         return self.desk.data_path().people.s3_keys
 
-    def _take_body(self, call: S3Call, signed: Signed | None, signing: SigningKey | None) -> None:
+    def _take_body(self, call: S3Call, signed: Signed | SignedV2 | None, signing: SigningKey | None) -> None:
         """Take the framing off the body, and know what was said of it."""
         kind, payload = PayloadKind.UNSIGNED, None
         if signed is not None and call.operation.is_signed:  # else nobody has checked what it claims

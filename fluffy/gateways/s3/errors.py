@@ -98,9 +98,11 @@ def s3_error(error: FluffyError) -> S3Error:
     return S3Error("InternalError", 503, error.message)
 
 
-def answer_of(error: FluffyError, request_id: str, resource: str) -> Answer:
-    """The answer for a failure that has a code."""
+def answer_of(error: FluffyError, request_id: str, resource: str, bucket: str = "") -> Answer:
+    """The answer for a failure that has a code. `bucket`: the one that was addressed."""
     failure = s3_error(error)
+    if failure.s3_code == "NoSuchBucket" and bucket:
+        failure.facts.setdefault("BucketName", bucket)
     headers: Headers = list(failure.headers)
     if failure.status == 503:
         headers.append(("Retry-After", str(RETRY_AFTER_S)))

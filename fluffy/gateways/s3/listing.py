@@ -56,10 +56,8 @@ async def list_objects_v2(door: S3Door, call: S3Call) -> Answer:
     if call.query["list-type"] != "2":
         raise S3Error("InvalidArgument", 400, "Invalid List Type specified in Request", ArgumentName="list-type",
                       ArgumentValue=call.query["list-type"][:100])
-    if token == "":
-        raise S3Error("InvalidArgument", 400, "The continuation token provided is incorrect",
-                      ArgumentName="continuation-token")
-    asked = _asked(call, start if token is None else decode_cursor(token),
+    # An empty token is none, as clients send it that fill in what they have.
+    asked = _asked(call, decode_cursor(token) if token else start,
                    has_owners=call.query.get("fetch-owner", "").lower() == "true")
     page, owners = await _read(door, call, asked)
     head: list[Node] = [("Name", call.bucket), *_said(call, asked), ("MaxKeys", asked.limit),

@@ -22,7 +22,7 @@ from fluffy.core.metadata.apply_uploads import UPLOAD_ID_BYTES
 from fluffy.core.metadata.commands_object_uploads import BeginObject, CompleteObject, PutObjectPart
 from fluffy.core.metadata.commands_uploads import AbortUpload
 from fluffy.core.metadata.outcomes import Accepted
-from fluffy.core.metadata.own_meta import PARTS, SUM
+from fluffy.core.metadata.own_meta import PART_SUMS, PARTS, SUM, SUM_TYPE
 from fluffy.core.metadata.queries_object_uploads import ObjectPart, ObjectUpload
 from fluffy.core.metadata.upload_table import PARTS_MAX
 from fluffy.gateways.http.exchange import Answer, Headers
@@ -31,8 +31,9 @@ from fluffy.gateways.s3.answers import empty_answer, xml_answer
 from fluffy.gateways.s3.body import Watch
 from fluffy.gateways.s3.call import S3Call
 from fluffy.gateways.s3.door import S3Door
+from fluffy.gateways.s3.lifecycle import abort_headers
 from fluffy.gateways.s3.naming import content_type_of, meta_of, tags_of
-from fluffy.gateways.s3.parts import packed_parts
+from fluffy.gateways.s3.parts import fitting, packed_parts
 from fluffy.gateways.s3.versions import stored_headers
 from fluffy.gateways.s3.writing import write_conditions
 from fluffy.gateways.s3.writing_paths import object_path_of
@@ -73,7 +74,7 @@ class Checksum:
 
 async def create_upload(door: S3Door, call: S3Call) -> Answer:
     """POST ?uploads"""
-    door.allow(call, Act.WRITE)
+    facts = door.allow(call, Act.WRITE)
     path = object_path_of(call)
     checksum = _wanted_checksum(call)
     meta = {**meta_of(call.headers), SESSION_SUM: f"{checksum.algorithm}/{checksum.kind}/{int(checksum.is_asked)}"}
@@ -84,7 +85,8 @@ async def create_upload(door: S3Door, call: S3Call) -> Answer:
     call.point = Point(outcome.seq)
     return xml_answer("InitiateMultipartUploadResult", [
         ("Bucket", call.bucket), ("Key", call.key), ("UploadId", outcome.facts["upload_id"].hex())],
-        headers=checksum.headers if checksum.is_asked else [])
+        headers=[*(checksum.headers if checksum.is_asked else []),
+                 *abort_headers(facts, call.key, door.desk.clock.now_ms())])
 
 
 def _wanted_checksum(call: S3Call) -> Checksum:
@@ -214,8 +216,17 @@ async def _whole_of(door: S3Door, call: S3Call, upload: ObjectUpload, named: Seq
     meta, nodes = _checksum_of_whole(call, checksum_of(upload), parts)
     packed = packed_parts([part.size for part in parts])
     if len(packed) <= PARTS_TEXT_MAX:
-        meta[PARTS] = packed
+        meta = _with_part_sums(upload, {**meta, PARTS: packed}, parts)
     return _Whole(f"{md5}-{len(parts)}", meta, nodes)
+
+
+def _with_part_sums(upload: ObjectUpload, meta: dict[str, str], parts: list[ObjectPart]) -> dict[str, str]:
+    """And the checksums of the parts, where a client asked for them and there is room."""
+    checksum = checksum_of(upload)
+    if not checksum.is_asked or any(checksum.algorithm not in part.sums for part in parts):
+        return meta
+    sums = ",".join(part.sums[checksum.algorithm] for part in parts)
+    return meta if PART_SUMS not in fitting({**upload.meta, **meta, PART_SUMS: sums}) else {**meta, PART_SUMS: sums}
 
 
 def _checked(part: ObjectPart | None, named: CompletedPart) -> ObjectPart:
@@ -242,7 +253,7 @@ def _checksum_of_whole(call: S3Call, checksum: Checksum, parts: list[ObjectPart]
     said = call.headers.get(s3_checksums.header_of(algorithm))
     if said is not None and s3_checksums.decode_composite(algorithm, said)[0] != digest:
         raise S3Error("BadDigest", 400, f"The {algorithm} you specified did not match the calculated checksum.")
-    return ({SUM + algorithm: text, f"{SUM}type": checksum.kind},
+    return ({SUM + algorithm: text, SUM_TYPE: checksum.kind},
             [(CHECKSUM_ELEMENTS[algorithm], text), ("ChecksumType", checksum.kind)])
 
 

@@ -81,10 +81,13 @@ async def list_uploads(door: S3Door, call: S3Call) -> Answer:
 
 
 def _behind(found: list[ObjectUpload], key: str, upload_id: str) -> Iterator[ObjectUpload]:
-    """What comes after the markers; several uploads of one key stand in the order in which they began."""
-    since = next((upload.no for upload in found if upload.upload_id.hex() == upload_id and upload.key == key), None)
+    """What comes after the markers; several uploads of one key stand in the order in which they began.
+
+    The upload of a marker may have ended since (who ends uploads page by page does that): then all of its key follow.
+    """
+    since = next((upload.no for upload in found if upload.upload_id.hex() == upload_id and upload.key == key), 0)
     for upload in found:
-        if not key or upload.key > key or (upload.key == key and since is not None and upload.no > since):
+        if not key or upload.key > key or (upload.key == key and upload_id and upload.no > since):
             yield upload
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 
+from fluffy.base.units import KIB
 from fluffy.core.metadata.model import FileVersion
-from fluffy.core.metadata.own_meta import PARTS
+from fluffy.core.metadata.own_meta import PART_SUMS, PARTS, checksum
 from fluffy.wire.ranges import Span
 from fluffy.wire.s3_errors import S3Error
 
 PARTS_MAX = 10_000
+# Of all that is said of an object; the log takes 8 KiB.
+META_TEXT_MAX = 7 * KIB
 _RUN = re.compile(r"([0-9]{1,5})x([0-9]{1,15})\Z", re.ASCII)
 
 
@@ -32,6 +35,18 @@ def part_sizes(version: FileVersion) -> list[int]:
         if match is not None:
             sizes += [int(match[2])] * min(int(match[1]), PARTS_MAX)
     return sizes
+
+
+def part_sums(version: FileVersion) -> list[tuple[str, str]]:
+    """(algorithm, checksum in base64) of each part; empty: they are not kept."""
+    found, packed = checksum(version.meta), version.meta.get(PART_SUMS, "")
+    return [(found[0], text) for text in packed.split(",")] if found is not None and packed else []
+
+
+def fitting(meta: dict[str, str]) -> dict[str, str]:
+    """Metadata without the checksums of single parts where all of it would not fit."""
+    size = sum(len(name) + len(text.encode()) for name, text in meta.items())
+    return meta if size <= META_TEXT_MAX else {name: text for name, text in meta.items() if name != PART_SUMS}
 
 
 def part_span(version: FileVersion, text: str) -> tuple[Span | None, int]:

@@ -17,6 +17,7 @@ from fluffy.gateways.s3.naming import META_PREFIX, content_type_of, meta_of, tag
 from fluffy.gateways.s3.writing import PUT_BYTES_MAX, store_object
 from fluffy.gateways.s3.writing_paths import object_path_of
 from fluffy.services.uploads import BodySource, PutOrder
+from fluffy.wire import s3_signature_v2
 from fluffy.wire.s3_documents import OBJECT_TAGS_MAX, parse_tagging
 from fluffy.wire.s3_errors import S3Error
 from fluffy.wire.s3_form import REST_BYTES_MAX, FileReader, FormReader, boundary_of, malformed
@@ -24,6 +25,9 @@ from fluffy.wire.s3_policy import Policy, parse_policy
 from fluffy.wire.s3_signature import ALGORITHM, derive_key, is_same, parse_credential, parse_stamp, sign
 
 READ_BYTES = 16 * KIB
+# What a policy comes with, signed by Version 4 or by Version 2.
+_FIELDS = ("x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature")
+_OLD_FIELDS = ("awsaccesskeyid", "signature")
 # Fields that count as the header of the same name.
 _HEADERS = frozenset({"content-type", "cache-control", "content-disposition", "content-encoding", "content-language",
                       "expires", "x-amz-storage-class", "x-amz-website-redirect-location", "content-md5",
@@ -68,18 +72,23 @@ async def _admit(door: S3Door, call: S3Call, fields: Mapping[str, str]) -> Polic
     text = fields.get("policy")
     if text is None:
         raise AccessDenied("Access Denied")
-    for name in ("x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature"):
+    is_old = "awsaccesskeyid" in fields or "signature" in fields
+    for name in _OLD_FIELDS if is_old else _FIELDS:
         if name not in fields:
-            raise S3Error("InvalidArgument", 400, f"Bucket POST must contain a field named '{name}'.",
+            raise S3Error("InvalidArgument", 400, f"Bucket POST must contain a field named '{name}'.  If it is"
+                                                  " specified, please check the order of the fields.",
                           ArgumentName=name)
-    if fields["x-amz-algorithm"] != ALGORITHM:
-        raise S3Error("InvalidArgument", 400, f"the policy is signed with {ALGORITHM}", ArgumentName="x-amz-algorithm")
-    access_key, (date, region, _) = parse_credential(fields["x-amz-credential"])
-    if parse_stamp(fields["x-amz-date"]) is None or fields["x-amz-date"][:8] != date:
-        raise S3Error("InvalidArgument", 400, "x-amz-date is not that of the credential", ArgumentName="x-amz-date")
+    if is_old:
+        access_key, scope = fields["awsaccesskeyid"], None
+    else:
+        access_key, scope = _scope_of(fields)
     call.claims = access_key
     user, secret = await door.owner_of(access_key, call.deadline)
-    if not is_same(sign(derive_key(secret, date, region), text), fields["x-amz-signature"]):
+    if scope is None:
+        is_genuine = s3_signature_v2.is_signed(text, secret, fields["signature"])
+    else:
+        is_genuine = is_same(sign(derive_key(secret, *scope), text), fields["x-amz-signature"])
+    if not is_genuine:
         raise S3Error("SignatureDoesNotMatch", 403, "The request signature we calculated does not match the signature"
                                                     " you provided. Check your key and signing method.",
                       AWSAccessKeyId=access_key)
@@ -87,6 +96,16 @@ async def _admit(door: S3Door, call: S3Call, fields: Mapping[str, str]) -> Polic
     policy.check({**fields, "bucket": call.bucket, "key": call.key}, door.desk.clock.now_ms())
     call.user, call.access_key = user, access_key
     return policy
+
+
+def _scope_of(fields: Mapping[str, str]) -> tuple[str, tuple[str, str]]:
+    """(access key, (date, region)) of a policy that Version 4 signed. Raises S3Error."""
+    if fields["x-amz-algorithm"] != ALGORITHM:
+        raise S3Error("InvalidArgument", 400, f"the policy is signed with {ALGORITHM}", ArgumentName="x-amz-algorithm")
+    access_key, (date, region, _) = parse_credential(fields["x-amz-credential"])
+    if parse_stamp(fields["x-amz-date"]) is None or fields["x-amz-date"][:8] != date:
+        raise S3Error("InvalidArgument", 400, "x-amz-date is not that of the credential", ArgumentName="x-amz-date")
+    return access_key, (date, region)
 
 
 def _headers_of(fields: Mapping[str, str]) -> dict[str, str]:

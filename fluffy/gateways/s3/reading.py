@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 from fluffy.base.errors import AccessDenied, QuerySyntax, RangeIllegal
 from fluffy.core.metadata.model import FileVersion
-from fluffy.core.metadata.own_meta import ACL, OWN, SUM, said
+from fluffy.core.metadata.own_meta import ACL, CONTENT_HEADERS, OWN, REDIRECT, SUM, SUM_TYPE, said
 from fluffy.core.metadata.queries_objects import BucketFacts
 from fluffy.gateways.http.exchange import Answer, Headers
 from fluffy.gateways.native.files import SANDBOX, Nothing, Occupied, slice_of
 from fluffy.gateways.s3.answers import shown_etag
 from fluffy.gateways.s3.call import S3Call
 from fluffy.gateways.s3.door import S3Door
-from fluffy.gateways.s3.naming import CONTENT_HEADERS, META_PREFIX, REDIRECT
-from fluffy.gateways.s3.parts import part_span
+from fluffy.gateways.s3.lifecycle import expiration_headers
+from fluffy.gateways.s3.naming import META_PREFIX
+from fluffy.gateways.s3.parts import part_span, part_sums
 from fluffy.gateways.s3.versions import missing, read_version, version_headers
 from fluffy.wire.conditions import ReadConditions, evaluate, http_date, range_applies
 from fluffy.wire.ranges import Span, content_range, parse_range, unsatisfied_range
@@ -111,6 +112,8 @@ def version_head(door: S3Door, call: S3Call, found: Found) -> Headers:
     headers.extend((META_PREFIX + name, text) for name, text in said(version.meta).items())
     if version.tags:
         headers.append(("x-amz-tagging-count", str(len(version.tags))))
+    if "versionId" not in call.query:
+        headers.extend(expiration_headers(found.facts, call.key, version.size, version.tags, version.modified_ms))
     return headers
 
 
@@ -118,7 +121,16 @@ def checksum_headers(version: FileVersion) -> Headers:
     """The checksums that are kept of a version."""
     found: Headers = [(header_of(algorithm), version.meta[SUM + algorithm]) for algorithm in ALGORITHMS
                       if SUM + algorithm in version.meta]
-    return [*found, (TYPE_HEADER, version.meta[f"{SUM}type"])] if found and f"{SUM}type" in version.meta else found
+    return [*found, (TYPE_HEADER, version.meta[SUM_TYPE])] if found and SUM_TYPE in version.meta else found
+
+
+def part_checksum_headers(version: FileVersion, number: int) -> Headers:
+    """The checksum that is kept of one part."""
+    sums = part_sums(version)
+    if not sums:
+        return []
+    algorithm, text = sums[number - 1]
+    return [(header_of(algorithm), text), (TYPE_HEADER, version.meta.get(SUM_TYPE, ""))]
 
 
 def _span_of(call: S3Call, version: FileVersion, headers: Headers) -> tuple[int, Span | None]:
@@ -132,8 +144,9 @@ def _span_of(call: S3Call, version: FileVersion, headers: Headers) -> tuple[int,
         span, count = part_span(version, part)
         if count:
             headers.append(("x-amz-mp-parts-count", str(count)))
-        if wants_sums and (span is None or span.count == version.size):
-            headers.extend(checksum_headers(version))
+        if wants_sums:
+            is_whole = span is None or span.count == version.size
+            headers.extend(checksum_headers(version) if is_whole else part_checksum_headers(version, int(part)))
         if span is None:
             return 206 if count else 200, None
         headers.append(("Content-Range", content_range(span, version.size)))

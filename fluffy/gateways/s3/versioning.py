@@ -108,10 +108,10 @@ def _node(row: VersionRow, encode: Encode, owners: dict[int, str]) -> Node:
 def _lines(db: sqlite3.Connection, facts: BucketFacts, bucket: str, prefix: str, delimiter: str, key_marker: str,
            id_marker: str) -> Iterator[VersionRow | str]:
     """Versions, and groups of keys that share what is before the delimiter, behind the markers."""
-    if id_marker:
-        yield from _rest_of_key(db, facts, bucket, prefix, key_marker, id_marker)
     after = key_marker
     cut = key_marker.find(delimiter, len(prefix)) if delimiter and key_marker.startswith(prefix) else -1
+    if id_marker and cut < 0:
+        yield from _rest_of_key(db, facts, bucket, prefix, key_marker, id_marker)
     if cut >= 0:
         after = key_marker[:cut + len(delimiter)] + _LAST
     while True:
@@ -131,14 +131,17 @@ def _lines(db: sqlite3.Connection, facts: BucketFacts, bucket: str, prefix: str,
 
 
 def _rest_of_key(db: sqlite3.Connection, facts: BucketFacts, bucket: str, prefix: str, key: str,
-                 version_id: str) -> Iterator[VersionRow]:
-    """The versions of one key that come after that id."""
+                 version_id: str) -> list[VersionRow]:
+    """The versions of one key that come after that id.
+
+    The version of a marker may be gone since (who deletes versions page by page does that): then all of its key follow.
+    """
+    if not facts.versioning or not key.startswith(prefix):
+        return []
     try:
         path = object_path(bucket, key)
     except NameIllegal:
-        return
-    is_behind = False
-    for row in queries_object_versions.versions_of(db, path) if facts.versioning and key.startswith(prefix) else ():
-        if is_behind:
-            yield row
-        is_behind = is_behind or shown_id(row.version_id) == version_id
+        return []
+    rows = queries_object_versions.versions_of(db, path)
+    at = next((at for at, row in enumerate(rows) if shown_id(row.version_id) == version_id), -1)
+    return rows[at + 1:]

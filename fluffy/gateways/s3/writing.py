@@ -18,6 +18,7 @@ from fluffy.gateways.native.exchange import Point
 from fluffy.gateways.s3.answers import empty_answer, matched_etag
 from fluffy.gateways.s3.call import S3Call
 from fluffy.gateways.s3.door import S3Door
+from fluffy.gateways.s3.lifecycle import expiration_headers
 from fluffy.gateways.s3.naming import content_type_of, meta_of, tags_of
 from fluffy.gateways.s3.versions import stored_headers
 from fluffy.gateways.s3.writing_paths import object_path_of
@@ -66,7 +67,8 @@ async def store_object(door: S3Door, call: S3Call, facts: BucketFacts, order: Pu
     headers: Headers = [
         ("ETag", f'"{stored.etag}"'), (header_of(watch.algorithm), encode(watch.checksum)),
         (TYPE_HEADER, FULL_OBJECT),
-        *stored_headers(stored.outcome.facts)]
+        *stored_headers(stored.outcome.facts),
+        *expiration_headers(facts, call.key, stored.size, order.tags, stored.outcome.facts["modified_ms"])]
     return empty_answer(200, headers)
 
 

@@ -248,7 +248,7 @@ async def test_what_strangers_make_up_does_not_stand_in_the_audit_log(s3: S3) ->
 
 BAD: list[tuple[str, str, dict[str, str], int]] = [
     ("GET", "/", {"Authorization": "Bearer abc"}, 400),
-    ("GET", "/", {"Authorization": "AWS AK:sig"}, 400),
+    ("GET", "/", {"Authorization": "AWS AK:sig"}, 403),
     ("GET", "/", {"Authorization": "AWS4-HMAC-SHA256 Credential=x"}, 400),
     ("GET", "/%zz", {}, 400), ("GET", "/b/%ff", {}, 400), ("GET", "//x", {}, 400),
     ("GET", "/?X-Amz-Signature=1", {}, 400), ("BREW", "/b/k", {}, 400), ("PATCH", "/b/k", {}, 405),
