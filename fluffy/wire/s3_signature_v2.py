@@ -82,8 +82,8 @@ def verify_v2(signed: SignedV2, secret: str, *, method: str, resource: str, raw_
               headers: Mapping[str, str], now_ms: int) -> None:
     """Raise SignatureError unless this is the request that was signed with `secret`, and its time is now.
 
-    `resource`: the path as sent, behind the bucket's name where the host named it. A bucket alone is signed with a slash
-    behind it, with which not all send it.
+    `resource`: the path as sent, behind the bucket's name where the host named it. A bucket alone is signed with a
+    slash behind it, with which not all send it.
     """
     fields = [field.partition("=") for field in raw_query.split("&") if field]
     said = {**{name: unquote(value) for name, _, value in fields if name.startswith("x-amz-") or name in HOISTED},

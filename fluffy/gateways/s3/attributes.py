@@ -54,7 +54,8 @@ def _parts(call: S3Call, version: FileVersion, sizes: list[int]) -> list[Node]:
     return [("PartsCount", len(sizes)), ("PartNumberMarker", after),
             ("NextPartNumberMarker", page[-1][0] if page else after), ("MaxParts", limit),
             ("IsTruncated", after + len(page) < len(sizes)),
-            *(("Part", [("PartNumber", number), ("Size", size), *(sums[number - 1] if sums else [])]) for number, size in page)]
+            *(("Part", [("PartNumber", number), ("Size", size), *(sums[number - 1] if sums else [])])
+              for number, size in page)]
 
 
 def _number(call: S3Call, name: str, default: int) -> int:
