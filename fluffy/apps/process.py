@@ -7,6 +7,7 @@ Exit codes: 0 after SIGTERM; 70 for a bug (`InvariantBroken`, or anything nobody
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import sys
@@ -22,6 +23,9 @@ from fluffy.drivers.logs import setup_logging
 
 log = logging.getLogger(__name__)
 
+# New objects of the container kind between two looks of the garbage collector (Python's default: 700).
+GARBAGE_OBJECTS = 20_000
+
 Body = Callable[[Settings, NodeSettings, argparse.Namespace], None]
 
 
@@ -35,6 +39,7 @@ def run_process(kind: str, body: Body, add_arguments: Callable[[argparse.Argumen
     arguments = parser.parse_args()
     setup_logging(kind, arguments.name)
     _run_to_the_end_of_slices()
+    _collect_garbage_seldom()
     try:
         settings = settings_module.load(arguments.config)
         end_tracing = setup_tracing(arguments.name, kind)
@@ -64,6 +69,16 @@ def _run_to_the_end_of_slices() -> None:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
         except OSError as error:
             log.info("process.not_batched", extra={"error": str(error)})
+
+
+def _collect_garbage_seldom() -> None:
+    """Spare the collector what lives as long as the process; requests leave hardly any cycles behind.
+
+    A twentieth of a small request's CPU time; the objects between two collections weigh some megabytes.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_OBJECTS, 20, 20)
 
 
 def _leave(code: int) -> None:

@@ -11,20 +11,18 @@ A traceparent is W3C's: `00-TRACE-SPAN-FLAGS`, in hex.
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from types import TracebackType
+from typing import Literal, NamedTuple, Protocol
 
 # As long as the clients' own request ids may be.
 REQUEST_ID_CHARS_MAX = 128
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(NamedTuple):
     """`traceparent` is empty when nobody traces."""
 
     request_id: str = ""
@@ -76,6 +74,11 @@ def install(start: StartSpan | None) -> None:
     _start = _no_span if start is None else start
 
 
+def are_spans_made() -> bool:
+    """Whether a tracer is installed. Where every microsecond counts, nothing is prepared for it without one."""
+    return _start is not _no_span
+
+
 def start_span(name: str, trace: Trace, side: Side) -> Span:
     """Begin a span below `trace`; the caller ends it."""
     return _start(name, trace, side)
@@ -90,18 +93,28 @@ def set_trace(trace: Trace) -> None:
     _current.set(trace)
 
 
-@contextmanager
-def asking(name: str) -> Iterator[Trace]:
-    """A span around what another process is asked for; yields what to tell that process."""
-    before = _current.get()
-    span = _start(name, before, "client")
-    _current.set(span.trace)
-    try:
-        yield span.trace
-    finally:
-        _current.set(before)
-        failure = sys.exc_info()[1]
-        span.end("" if failure is None else type(failure).__name__)
+class Asking:
+    """`with Asking(name) as trace`: a span around what another process is asked for; `trace`: what to tell it."""
+
+    __slots__ = ("_before", "_name", "_span")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._span: Span | None = None
+
+    def __enter__(self) -> Trace:
+        self._before = _current.get()
+        if not are_spans_made():
+            return self._before
+        self._span = _start(self._name, self._before, "client")
+        _current.set(self._span.trace)
+        return self._span.trace
+
+    def __exit__(self, kind: type[BaseException] | None, _error: BaseException | None,
+                 _where: TracebackType | None) -> None:
+        if self._span is not None:
+            _current.set(self._before)
+            self._span.end("" if kind is None else kind.__name__)
 
 
 def to_wire(trace: Trace) -> dict[str, str]:

@@ -26,7 +26,7 @@ from fluffy.base.errors import (
     QuorumLost,
     error_for,
 )
-from fluffy.base.tracing import asking, to_wire
+from fluffy.base.tracing import Asking, to_wire
 from fluffy.core.metadata.commands import Command
 from fluffy.core.metadata.outcomes import Accepted
 from fluffy.drivers.unix_sockets import short_address
@@ -170,7 +170,7 @@ class LogClient:
 
     async def propose(self, command: Command, deadline: Deadline) -> Accepted:
         payload = encode_command(command)
-        with asking("log propose") as trace:
+        with Asking("log propose") as trace:
             frame = await self._persist({"op": "propose", **to_wire(trace)}, payload, deadline)
         outcome = decode_outcome(frame.payload)
         if isinstance(outcome, Accepted):

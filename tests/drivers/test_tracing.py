@@ -19,7 +19,7 @@ from fluffy.base import tracing
 from fluffy.base.errors import NoLeader, StartRefused
 from fluffy.base.ids import ChunkId
 from fluffy.base.threads import in_thread
-from fluffy.base.tracing import NO_TRACE, Trace, asking, current_trace, from_wire, set_trace, start_span, to_wire
+from fluffy.base.tracing import NO_TRACE, Asking, Trace, current_trace, from_wire, set_trace, start_span, to_wire
 from fluffy.drivers.logs import JsonLines
 from fluffy.drivers.raft import late_proposals
 from fluffy.drivers.raft.late_proposals import LateProposals
@@ -47,7 +47,7 @@ def spans() -> InMemorySpanExporter:
 def test_spans_of_two_processes_are_one_trace(spans: InMemorySpanExporter) -> None:
     served = start_span("GET", Trace("id-1", PARENT), "server")
     set_trace(served.trace)
-    with asking("log propose") as asked:
+    with Asking("log propose") as asked:
         told = json.loads(json.dumps(to_wire(asked)))
     assert current_trace() == served.trace, "what was asked is over"
     there = start_span("propose", from_wire(told["q"], told["p"]), "server")
@@ -63,7 +63,7 @@ def test_spans_of_two_processes_are_one_trace(spans: InMemorySpanExporter) -> No
 
 
 def test_what_fails_says_so(spans: InMemorySpanExporter) -> None:
-    with pytest.raises(NoLeader), asking("log propose"):
+    with pytest.raises(NoLeader), Asking("log propose"):
         raise NoLeader()
     (span,) = spans.get_finished_spans()
     assert span.attributes["error.type"] == "NoLeader" and not span.status.is_ok
@@ -76,7 +76,7 @@ def test_a_request_without_a_trace_begins_one_of_its_own(spans: InMemorySpanExpo
 
 def test_without_a_tracer_the_names_are_passed_on_all_the_same() -> None:
     set_trace(Trace("id-1", PARENT))
-    with asking("log propose") as asked:
+    with Asking("log propose") as asked:
         assert from_wire(*map(to_wire(asked).get, "qp")) == Trace("id-1", PARENT)
     assert to_wire(NO_TRACE) == {}
 

@@ -16,7 +16,7 @@ from fluffy.base.deadline import Deadline
 from fluffy.base.errors import DeadlineExceeded, FluffyError, PeerUnreachable
 from fluffy.base.histogram import SHORT_SECONDS, Histogram
 from fluffy.base.ids import ChunkId, NodeNo
-from fluffy.base.tracing import asking
+from fluffy.base.tracing import Asking
 from fluffy.drivers.data_port import limits
 from fluffy.drivers.data_port.client_connection import Asked, ClientConnection, ConnectionBroken
 from fluffy.wire.chunk_messages import About, AboutFacts, Answer, GetChunk, HasChunk, Ping, PutChunk, Urgency
@@ -108,7 +108,7 @@ class DataPortClient:
         """Ask and count. Who is cancelled (the slower one of two reads) counts for nothing."""
         began_s = time.monotonic()
         try:
-            with asking(f"data {operation}"):
+            with Asking(f"data {operation}"):
                 answer = await self._ask(node, make, deadline, payload=payload, out=out)
         except FluffyError as error:
             self._errors[node, error.code()] += 1

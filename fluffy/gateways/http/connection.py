@@ -43,6 +43,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, owner: ConnectionOwner) -> None:
         self._owner = owner
+        self._loop = asyncio.get_running_loop()
         self._parser = RequestParser(self)
         self._queue: deque[Received | FluffyError] = deque()
         self._waiter: asyncio.Future[None] | None = None
@@ -159,7 +160,7 @@ class Connection(asyncio.Protocol):
         while not self._queue:
             if self._has_ended or self.is_draining:
                 return None
-            self._waiter = asyncio.get_running_loop().create_future()
+            self._waiter = self._loop.create_future()
             await self._waiter
         item = self._queue.popleft()
         self.is_busy = True
@@ -185,7 +186,7 @@ class Connection(asyncio.Protocol):
             self.transport.close()
             return
         self._discarded = 0
-        self._linger_until_s = asyncio.get_running_loop().time() + LINGER_TOTAL_S
+        self._linger_until_s = self._loop.time() + LINGER_TOTAL_S
         self._leave_direct()
         if self.transport.can_write_eof():
             self.transport.write_eof()

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import httptools
 
@@ -39,8 +38,7 @@ _NAMES_MAX = 512
 _names: dict[bytes, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """A request's head. `length`: of the body, None when it is chunked."""
 
     method: str
@@ -101,6 +99,8 @@ class RequestParser:
         if not self._in_head and not self._in_body:
             data = self._first_line(data)
         position, size = 0, len(data)
+        if size <= PARSE_STEP_BYTES and not self._in_body and not self._sink.has_enough:
+            position = self._feed_step(data)  # mostly the whole of a small request
         view = memoryview(data)
         while position < size:
             if not self._in_body and self._sink.has_enough:
@@ -127,7 +127,7 @@ class RequestParser:
             return data
         return _NOT_ASCII.sub(lambda match: b"%%%02X" % match[0][0], data[:end]) + data[end:]
 
-    def _feed_step(self, step: memoryview) -> int:
+    def _feed_step(self, step: bytes | memoryview) -> int:
         """Feed one step; returns how much of it was used."""
         self._fed_bytes += len(step)
         used = len(step)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Generic
@@ -123,9 +124,8 @@ class HttpServer(Generic[R]):
 
     async def _exchange(self, connection: Connection, item: Received) -> bool:
         """One request and its answer. False when it was the connection's last."""
-        loop = asyncio.get_running_loop()
         head, body = item.head, item.body
-        began_s = loop.time()
+        began_s = time.monotonic()
         request = self._service.receive(head.method, head.target, head.headers, body, connection.remote,
                                         connection.is_plain)
         request.client_left = connection.client_left
@@ -146,7 +146,7 @@ class HttpServer(Generic[R]):
         finally:
             if answer is not None and not isinstance(answer.body, bytes):
                 answer.body.close()
-            self._service.finished(request, status, seconds=loop.time() - began_s, sent_bytes=sent,
+            self._service.finished(request, status, seconds=time.monotonic() - began_s, sent_bytes=sent,
                                    received_bytes=body.received)
         if not keeps_alive:
             connection.close_after_answer(is_owed_body=not body.is_complete)

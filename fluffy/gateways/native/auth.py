@@ -44,6 +44,10 @@ class Tokens:
         self._clock = clock
         self._known: LRUCache[bytes, _Known] = LRUCache(TOKENS_CACHED_MAX)
 
+    def knows(self, token_hash: bytes) -> bool:
+        """Whether the token was one a moment ago, or is in this node's state."""
+        return token_hash in self._known or self.user_of(token_hash, 0) is not None
+
     def user_of(self, token_hash: bytes, seq: int) -> User | None:
         """The token's user in a state not older than `seq`, which this node has applied; None: no such token.
 
@@ -55,9 +59,13 @@ class Tokens:
     def credential_of(self, token_hash: bytes, seq: int) -> Credential | None:
         """What the state knows of a token; otherwise like `user_of`."""
         now_ms = self._clock.now_ms()
-        known = self._known.get(token_hash)
-        if known is not None and known.holds(seq, now_ms):
-            return known.credential
+        try:
+            known = self._known[token_hash]
+        except KeyError:
+            pass
+        else:
+            if known.holds(seq, now_ms):
+                return known.credential
         credential = self._reader.read(lambda db: queries.credential_by_token_hash(db, token_hash, now_ms))
         if credential is None:
             self._known.pop(token_hash, None)

@@ -55,7 +55,7 @@ from fluffy.gateways.native.limits import (
 from fluffy.gateways.native.metrics import Metrics
 from fluffy.gateways.native.pulse import Pulse
 from fluffy.gateways.native.reads import ReadGate, parse_consistency, parse_min_seq
-from fluffy.gateways.native.serving import serving
+from fluffy.gateways.native.serving import Serving
 from fluffy.gateways.native.signed import signed_path, split_signature
 from fluffy.gateways.native.table import Match, Route, Table
 from fluffy.gateways.native.version_cache import VersionCache
@@ -202,21 +202,18 @@ class Desk:
         """The answer to a request; failures are answers too. Raises only CancelledError and InvariantBroken."""
         call.request_id = _request_id_text(call)
         call.deadline = Deadline.after(REQUEST_TIMEOUT_S)
-        with serving(call, call.request_id) as served:
-            answer = served.answer = await self._answer_or_error(call)
-        return answer
-
-    async def _answer_or_error(self, call: Call) -> Answer:
-        try:
-            return await self._answer(call)
-        except FluffyError as error:
-            self._tell_refusal(call, error)
-            answer = answer_of(error, call.request_id)
-        except InvariantBroken:
-            raise
-        except Exception:
-            log.exception("request.bug", extra={"request_id": call.request_id, "method": call.method})
-            answer = answer_of_bug(call.request_id)
+        with Serving(call, call.request_id) as served:
+            try:
+                answer = await self._answer(call)
+            except FluffyError as error:
+                self._tell_refusal(call, error)
+                answer = answer_of(error, call.request_id)
+            except InvariantBroken:
+                raise
+            except Exception:
+                log.exception("request.bug", extra={"request_id": call.request_id, "method": call.method})
+                answer = answer_of_bug(call.request_id)
+            served.answer = answer
         self._stamp(call, answer)
         return answer
 
@@ -251,18 +248,18 @@ class Desk:
         if call.signature:
             # Without a token in the request a proxy may keep the answer, and give it out after the URL has ended.
             answer.headers.append(("Cache-Control", "private, no-cache"))
-        self._stamp(call, answer)
         return answer
 
     async def _admit(self, call: Call, *, is_read: bool) -> None:
         """Set the call's point and user. Raises Unauthenticated."""
         check_browser(call.method, call.headers)
-        user = await self.user_behind(call, token_hash_of(call.headers), is_read=is_read)
-        call.user = await self._asker(call, user)
+        call.user = await self.user_behind(call, token_hash_of(call.headers), is_read=is_read)
+        if ASKER in call.headers:
+            call.user = await self._asker(call, call.headers[ASKER])
 
     async def user_behind(self, call: Call, token_hash: bytes, *, is_read: bool) -> User:
         """The user of a token, at the call's point, which is set. Raises Unauthenticated."""
-        if self.tokens.user_of(token_hash, 0) is None:
+        if not self.tokens.knows(token_hash):
             await self._look_again(call)
         await self._set_point(call, is_read=is_read)
         user = self.tokens.user_of(token_hash, call.point.seq)
@@ -270,15 +267,12 @@ class Desk:
             raise Unauthenticated(UNKNOWN_TOKEN)
         return user
 
-    async def _asker(self, call: Call, user: User) -> User:
-        """For whom this is: of a supernode's request whoever showed it the token whose hash it sends along."""
-        text = call.headers.get(ASKER)
-        if text is None:
-            return user
-        if user.role != SUPERNODE:
+    async def _asker(self, call: Call, text: str) -> User:
+        """For whom a supernode asks: whoever showed it the token whose hash it sends along."""
+        if call.user.role != SUPERNODE:
             raise AccessDenied("only a supernode may ask for somebody else")
         token_hash = asker_hash(text)
-        if self.tokens.user_of(token_hash, 0) is None:
+        if not self.tokens.knows(token_hash):
             await self._look_again(call)
         asker = self.tokens.user_of(token_hash, call.point.seq)
         if asker is None:
@@ -304,9 +298,9 @@ class Desk:
         if not is_read:
             call.point = Point(self.gate.seq)
             return
-        consistency = parse_consistency(call.headers.get("fluffy-consistency"), self.consistency)
-        min_seq = parse_min_seq(call.headers.get("fluffy-min-seq"))
-        call.point = await self.gate.point(consistency, min_seq, call.deadline)
+        get = call.headers.get
+        consistency = parse_consistency(get("fluffy-consistency"), self.consistency)
+        call.point = await self.gate.point(consistency, parse_min_seq(get("fluffy-min-seq")), call.deadline)
 
     async def _look_again(self, call: Call) -> None:
         """Catch up, for a token made a moment ago at another node; but not for every stranger."""

@@ -70,27 +70,29 @@ class ReadGate:
 
     async def point(self, consistency: str, min_seq: int | None, deadline: Deadline) -> Point:
         """Wait for the state to answer from. Raises Overloaded, and NotReady when `min_seq` stays away."""
-        point = await self._strong() if consistency == "strong" else Point(self._local_seq())
+        if consistency != "strong":
+            point = Point(self._local_seq())
+        elif self._clock.monotonic_s() < self._blind_until_s or not self._majority_seen():
+            point = self._stale()
+        else:
+            try:
+                point = Point(await self.newest())
+            except Overloaded:
+                raise
+            except Unavailable:
+                point = self._stale()
         if min_seq is not None and point.seq < min_seq:
             point = Point(await self._wait_seq(min_seq, deadline), point.age_s)
         return point
 
-    async def newest(self) -> int:
-        """A barrier, whatever the consistency. Raises Unavailable."""
-        reader: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    def newest(self) -> asyncio.Future[int]:
+        """A barrier, whatever the consistency. To be awaited; raises Unavailable."""
+        if not self._waiting:
+            self._loop = asyncio.get_running_loop()
+            self._wake.set()
+        reader: asyncio.Future[int] = self._loop.create_future()
         self._waiting.append(reader)
-        self._wake.set()
-        return await reader
-
-    async def _strong(self) -> Point:
-        if self._clock.monotonic_s() >= self._blind_until_s and self._majority_seen():
-            try:
-                return Point(await self.newest())
-            except Overloaded:
-                raise
-            except Unavailable:
-                return self._stale()
-        return self._stale()
+        return reader
 
     def _stale(self) -> Point:
         age_s = max(0.0, self._clock.monotonic_s() - self._fresh_at_s)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from types import TracebackType
 from typing import Protocol
 
-from fluffy.base.tracing import NO_TRACE, Trace, set_trace, start_span, traceparent_of
+from fluffy.base.tracing import Span, Trace, are_spans_made, set_trace, start_span, traceparent_of
 from fluffy.gateways.http.exchange import Answer
 
 
@@ -17,22 +16,32 @@ class Served(Protocol):
     pattern: str
 
 
-@dataclass(slots=True)
 class Serving:
-    answer: Answer | None = None
+    """`with Serving(call, request_id) as served`: what is done inside is done for that request.
 
+    `answer` is to be set to its answer. The task's next request takes the place of this one in its log lines.
+    """
 
-@contextmanager
-def serving(call: Served, request_id: str) -> Iterator[Serving]:
-    """What is done inside is done for that request; `answer` is to be set to its answer."""
-    came = Trace(request_id, traceparent_of(call.headers.get("traceparent")))
-    span = start_span(call.method, came, "server")
-    set_trace(span.trace)
-    served = Serving()
-    try:
-        yield served
-    finally:
-        status = 0 if served.answer is None else served.answer.status
-        span.end("" if 0 < status < 500 else str(status or "Cancelled"), name=f"{call.method} {call.pattern}", facts={
+    __slots__ = ("_call", "_span", "answer")
+
+    def __init__(self, call: Served, request_id: str) -> None:
+        self._call = call
+        self._span: Span | None = None
+        self.answer: Answer | None = None
+        came = Trace(request_id, traceparent_of(call.headers.get("traceparent")))
+        if are_spans_made():
+            self._span = start_span(call.method, came, "server")
+            came = self._span.trace
+        set_trace(came)
+
+    def __enter__(self) -> Serving:
+        return self
+
+    def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None,
+                 _where: TracebackType | None) -> None:
+        if self._span is None:
+            return
+        call, status = self._call, 0 if self.answer is None else self.answer.status
+        error = "" if 0 < status < 500 else str(status or "Cancelled")
+        self._span.end(error, name=f"{call.method} {call.pattern}", facts={
             "http.request.method": call.method, "http.route": call.pattern, "http.response.status_code": status})
-        set_trace(NO_TRACE)

@@ -8,8 +8,8 @@ segment.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 from fluffy.base.checks import invariant
 from fluffy.base.errors import MethodNotAllowed, NotFound
@@ -58,14 +58,13 @@ class Route:
     also: tuple[int, ...] = ()
     headers: tuple[Parameter, ...] = ()
     refuses: tuple[int, ...] = ()
+    query_names: tuple[str, ...] = field(init=False)
 
-    @property
-    def query_names(self) -> tuple[str, ...]:
-        return tuple(parameter.name for parameter in self.query)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "query_names", tuple(parameter.name for parameter in self.query))
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     route: Route
     params: dict[str, str]
 

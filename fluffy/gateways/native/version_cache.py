@@ -41,8 +41,11 @@ class VersionCache:
 
     def get(self, text: str, seq: int) -> CachedVersion | None:
         """The entry, if it is good for a reader at `seq`."""
-        entry = self._entries.get(text)
-        return entry if entry is not None and entry.seq >= seq else None
+        try:
+            entry = self._entries[text]
+        except KeyError:
+            return None
+        return entry if entry.seq >= seq else None
 
     def put(self, text: str, entry: CachedVersion) -> None:
         if len(entry.version.chunks) <= CHUNKS_MAX:

@@ -28,7 +28,7 @@ from fluffy.gateways.native.errors import answer_of, answer_of_bug
 from fluffy.gateways.native.exchange import Call, parse_query, shown_path, split_target
 from fluffy.gateways.native.limits import Slots
 from fluffy.gateways.native.metrics import Metrics
-from fluffy.gateways.native.serving import serving
+from fluffy.gateways.native.serving import Serving
 from fluffy.gateways.native.table import Match, Table
 from fluffy.gateways.supernode.joined import JoinedClusters
 from fluffy.gateways.supernode.joining import Joining
@@ -87,7 +87,7 @@ class SupernodeDesk:
         """Failures are answers too. Raises only CancelledError and InvariantBroken."""
         call.request_id = _request_id_of(call)
         call.deadline = Deadline.after(REQUEST_TIMEOUT_S)
-        with serving(call, call.request_id) as served:
+        with Serving(call, call.request_id) as served:
             answer = served.answer = await self._answer_or_error(call)
         answer.headers.append(("Fluffy-Request-Id", call.request_id))
         return answer
