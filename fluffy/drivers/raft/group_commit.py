@@ -20,7 +20,8 @@ from fluffy.base.units import MIB
 from fluffy.drivers.raft.library import HardenedSyncObj
 from fluffy.wire.log_entries import GROUP_BYTES_MAX, encode_group, encode_outcome
 
-# Three groups on their way keep disk, wire and apply busy at the same time; more only adds latency.
+# Groups on their way keep disk, wire and apply busy at the same time, but each costs every node a turn, a sync and a
+# commit. So one follows another only when more waits for it than is on its way (docs/decisions/032).
 GROUPS_IN_FLIGHT_MAX = 3
 GROUP_COMMANDS_MAX = 512
 # What waits for the next group: about ten full groups. Beyond it proposers hear Overloaded.
@@ -85,8 +86,12 @@ class GroupCommit:
             if not group.done and group.deadline_s < now:
                 self._finish(group, None, FAIL_REASON.UNKNOWN_OUTCOME)
         self._flying = [group for group in self._flying if not group.done]
-        while self._waiting and len(self._flying) < GROUPS_IN_FLIGHT_MAX and not self.is_held:
+        while self._waiting and not self.is_held and self._is_worth_a_group():
             self._submit(now)
+
+    def _is_worth_a_group(self) -> bool:
+        flying = sum(len(group.replies) for group in self._flying)
+        return len(self._flying) < GROUPS_IN_FLIGHT_MAX and len(self._waiting) > flying
 
     def _submit(self, now_s: float) -> None:
         commands: list[bytes] = []
