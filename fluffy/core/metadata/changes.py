@@ -21,6 +21,8 @@ KINDS = ("file-put", "file-deleted", "file-purged", "folder-made", "folder-remov
          "file-moved", "file-changed", "folder-moved", "folder-deleted", "folder-undeleted", "folder-purged")
 (FILE_PUT, FILE_DELETED, FILE_PURGED, FOLDER_MADE, FOLDER_REMOVED, BUCKET_MADE, BUCKET_REMOVED,
  FILE_MOVED, FILE_CHANGED, FOLDER_MOVED, FOLDER_DELETED, FOLDER_UNDELETED, FOLDER_PURGED) = range(len(KINDS))
+# What tells of a file; the others tell of folders.
+FILE_KINDS = frozenset({FILE_PUT, FILE_DELETED, FILE_PURGED, FILE_MOVED, FILE_CHANGED})
 
 # About 80 bytes a row: 40 MB. At 500 changes a second a follower may be away for a quarter of an hour.
 CHANGES_MAX = 500_000

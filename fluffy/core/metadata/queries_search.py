@@ -16,7 +16,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fluffy.core.metadata.changes import BUCKET_MADE, FOLDER_MADE, FOLDER_MOVED, FOLDER_UNDELETED, changes_cut
+from fluffy.core.metadata.changes import (
+    BUCKET_MADE,
+    FILE_KINDS,
+    FOLDER_MADE,
+    FOLDER_MOVED,
+    FOLDER_UNDELETED,
+    changes_cut,
+)
 from fluffy.core.metadata.model import Entry
 from fluffy.core.metadata.packing import unpack_etag, unpack_texts
 from fluffy.core.metadata.queries_files import owner_name
@@ -130,14 +137,13 @@ def feed_places(db: sqlite3.Connection, since_seq: int, limit: int) -> FeedPlace
     came: dict[int, list[tuple[int, int]]] = {FOLDER_MADE: [], FOLDER_UNDELETED: []}
     for at, kind, path, source in rows:
         later = [move for move in moves if move[0] > at] if moves else []
+        is_file = kind in FILE_KINDS
         for text in (path, source) if source else (path,):
-            current = _now_at(text, later)
-            folder_no, _, name = folders.parent_of(current)
+            folder_no, _, name = folders.parent_of(_now_at(text, later, is_file=is_file))
             if folder_no is not None:
-                places[folder_no, name] = None
-                places[folder_no, name + "/"] = None
+                places[folder_no, name if is_file else name + "/"] = None
         if kind in (FOLDER_MADE, BUCKET_MADE, FOLDER_UNDELETED):
-            came_no = folders.number(_now_at(path, later))
+            came_no = folders.number(_now_at(path, later, is_file=False))
             if came_no is not None:
                 came[FOLDER_UNDELETED if kind == FOLDER_UNDELETED else FOLDER_MADE].append((came_no, at))
     return FeedPlaces(rows[-1][0] if more else seq, tuple(places), tuple(came[FOLDER_MADE]),
@@ -273,10 +279,10 @@ class _Folders:
         return number
 
 
-def _now_at(path: str, moves: Sequence[tuple[int, str, str]]) -> str:
-    """Where a path leads after folders were moved."""
+def _now_at(path: str, moves: Sequence[tuple[int, str, str]], *, is_file: bool) -> str:
+    """Where a path leads after folders were moved. A file stays where only a folder of its name has left (S3)."""
     for _, source, target in moves:
-        if path == source or path.startswith(source + "/"):
+        if (path == source and not is_file) or path.startswith(source + "/"):
             path = target + path[len(source):]
     return path
 
