@@ -21,7 +21,7 @@ from fluffy.drivers.raft.library import HardenedSyncObj
 from fluffy.wire.log_entries import GROUP_BYTES_MAX, encode_group, encode_outcome
 
 # Groups on their way keep disk, wire and apply busy at the same time, but each costs every node a turn, a sync and a
-# commit. So one follows another only when more waits for it than is on its way (docs/decisions/032).
+# commit. So one follows another only when more waits for it than is on its way (docs/decisions/029).
 GROUPS_IN_FLIGHT_MAX = 3
 GROUP_COMMANDS_MAX = 512
 # What waits for the next group: about ten full groups. Beyond it proposers hear Overloaded.
