@@ -21,7 +21,8 @@ from fluffy.drivers.raft.library import HardenedSyncObj
 from fluffy.wire.log_entries import GROUP_BYTES_MAX, encode_group, encode_outcome
 
 # Groups on their way keep disk, wire and apply busy at the same time, but each costs every node a turn, a sync and a
-# commit. So one follows another only when more waits for it than is on its way (docs/decisions/029).
+# commit. So one follows another only when that is about to be applied here, or when more waits than is on its way
+# (docs/decisions/029).
 GROUPS_IN_FLIGHT_MAX = 3
 GROUP_COMMANDS_MAX = 512
 # What waits for the next group: about ten full groups. Beyond it proposers hear Overloaded.
@@ -91,7 +92,8 @@ class GroupCommit:
 
     def _is_worth_a_group(self) -> bool:
         flying = sum(len(group.replies) for group in self._flying)
-        return len(self._flying) < GROUPS_IN_FLIGHT_MAX and len(self._waiting) > flying
+        is_applying = self._raft.last_applied < self._raft.commit_index
+        return len(self._flying) < GROUPS_IN_FLIGHT_MAX and (is_applying or len(self._waiting) > flying)
 
     def _submit(self, now_s: float) -> None:
         commands: list[bytes] = []
