@@ -59,13 +59,9 @@ class Tokens:
     def credential_of(self, token_hash: bytes, seq: int) -> Credential | None:
         """What the state knows of a token; otherwise like `user_of`."""
         now_ms = self._clock.now_ms()
-        try:
-            known = self._known[token_hash]
-        except KeyError:
-            pass
-        else:
-            if known.holds(seq, now_ms):
-                return known.credential
+        known = self._known.get(token_hash)
+        if known is not None and known.holds(seq, now_ms):
+            return known.credential
         credential = self._reader.read(lambda db: queries.credential_by_token_hash(db, token_hash, now_ms))
         if credential is None:
             self._known.pop(token_hash, None)
