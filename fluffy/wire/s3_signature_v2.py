@@ -62,6 +62,7 @@ def in_header(header: str, headers: Mapping[str, str]) -> SignedV2:
     if not colon:
         raise SignatureError("InvalidArgument", 400, "AWS authorization header is invalid.  Expected"
                                                      " AwsAccessKeyId:signature", ArgumentName="Authorization")
+    _signed_at(headers)
     return SignedV2(_checked(access_key), _decodable(signature), None, _payload(headers))
 
 
@@ -122,11 +123,16 @@ def _check_time(signed: SignedV2, headers: Mapping[str, str], now_ms: int) -> No
             raise SignatureError("AccessDenied", 403, f"a presigned URL counts for at most {PRESIGNED_MAX_S} seconds",
                                  Expires=signed.expires_s)
         return
+    refuse_skew(_signed_at(headers), now_ms, headers.get("x-amz-date") or headers.get("date", ""))
+
+
+def _signed_at(headers: Mapping[str, str]) -> int:
+    """Milliseconds since 1970. Raises SignatureError: it is not said when."""
     text = headers.get("x-amz-date") or headers.get("date", "")
     at_ms, at_s = parse_stamp(text), parse_http_date(text)
     if at_ms is None and at_s is None:
         raise SignatureError("AccessDenied", 403, "AWS authentication requires a valid Date or x-amz-date header")
-    refuse_skew(at_ms if at_ms is not None else (at_s or 0) * SECOND_MS, now_ms, text)
+    return at_ms if at_ms is not None else (at_s or 0) * SECOND_MS
 
 
 def _payload(headers: Mapping[str, str]) -> str:

@@ -86,10 +86,21 @@ def test_what_is_made_up_is_refused_and_nothing_else_happens(header: str, fields
                       now_ms=ENDS_MS)
 
 
+@pytest.mark.parametrize("headers", [{}, {"date": "yesterday"}, {"x-amz-date": "", "date": ""}])
+def test_a_request_says_when_it_was_signed(headers: dict[str, str]) -> None:
+    with pytest.raises(S3Error) as caught:
+        in_header(f"AWS {KEY}:{EXAMPLES[0][5]}", headers)
+    assert caught.value.s3_code == "AccessDenied"
+
+
+SIGNED = {"date": EXAMPLES[0][4]}
+
+
 def test_chunks_that_nobody_signed_have_no_signature() -> None:
     with pytest.raises(S3Error):
-        in_header(f"AWS {KEY}:{EXAMPLES[0][5]}", {"x-amz-content-sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"})
+        in_header(f"AWS {KEY}:{EXAMPLES[0][5]}", {
+            **SIGNED, "x-amz-content-sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"})
     for headers in ({"x-amz-content-sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER"},
                     {"x-amz-trailer": "x-amz-checksum-crc32", "content-encoding": "gzip,aws-chunked"}):
-        signed = in_header(f"AWS {KEY}:{EXAMPLES[0][5]}", headers)
+        signed = in_header(f"AWS {KEY}:{EXAMPLES[0][5]}", {**SIGNED, **headers})
         assert signed.payload_kind is PayloadKind.UNSIGNED_CHUNKS_TRAILER
