@@ -188,15 +188,17 @@ class S3Door:
         if call.operation.is_read:
             call.point = await gate.point(self.desk.consistency, None, call.deadline)
             return
-        if call.bucket and not call.is_anonymous and not self._knows(call.bucket):
-            # Made a moment ago at another node, perhaps: only the newest state may say that it is not there.
-            await gate.point("strong", None, call.deadline)
+        await self.look_for_bucket(call)
         call.point = Point(gate.seq)
 
-    def _knows(self, bucket: str) -> bool:
-        return self.desk.reader.read(lambda db: queries_objects.bucket_facts(db, bucket)) is not None
-
     # What handlers ask
+
+    async def look_for_bucket(self, call: S3Call) -> None:
+        """See to it that this node knows the call's bucket, if there is one. Not for strangers: it costs a barrier."""
+        if call.bucket and not call.is_anonymous and self.desk.reader.read(
+                lambda db: queries_objects.bucket_facts(db, call.bucket)) is None:
+            # Made a moment ago at another node, perhaps: only the newest state may say that it is not there.
+            await self.desk.gate.point("strong", None, call.deadline)
 
     def bucket_facts(self, bucket: str) -> BucketFacts:
         """Raises BucketNotFound."""

@@ -198,10 +198,11 @@ class _Whole:
 
 async def _whole_of(door: S3Door, call: S3Call, upload: ObjectUpload, named: Sequence[CompletedPart]) -> _Whole:
     """Raises S3Error for parts that are not there, not those that are named, or too small."""
-    no = upload.no
-    stored = await door.desk.reader.read_in_thread(
-        lambda db: queries_object_uploads.object_parts(db, no, 0, PARTS_MAX), call.deadline)
-    there = {part.number: part for part in stored}
+    there = await _parts_of(door, call, upload)
+    if not all(_fits(there.get(part.number), part) for part in named):
+        # One of them came a moment ago, perhaps, by another node: only the newest state may say that it did not.
+        await door.desk.gate.point("strong", None, call.deadline)
+        there = await _parts_of(door, call, upload)
     parts = [_checked(there.get(part.number), part) for part in named]
     for part in parts[:-1]:
         if part.size < PART_BYTES_MIN:
@@ -229,9 +230,21 @@ def _with_part_sums(upload: ObjectUpload, meta: dict[str, str], parts: list[Obje
     return meta if PART_SUMS not in fitting({**upload.meta, **meta, PART_SUMS: sums}) else {**meta, PART_SUMS: sums}
 
 
+async def _parts_of(door: S3Door, call: S3Call, upload: ObjectUpload) -> dict[int, ObjectPart]:
+    """By number, as this node knows them."""
+    no = upload.no
+    stored = await door.desk.reader.read_in_thread(
+        lambda db: queries_object_uploads.object_parts(db, no, 0, PARTS_MAX), call.deadline)
+    return {part.number: part for part in stored}
+
+
+def _fits(part: ObjectPart | None, named: CompletedPart) -> bool:
+    return part is not None and named.etag.lower() == part.md5 and all(
+        part.sums.get(algorithm, text) == text for algorithm, text in named.checksums.items())
+
+
 def _checked(part: ObjectPart | None, named: CompletedPart) -> ObjectPart:
-    if part is None or named.etag.lower() != part.md5 or any(
-            part.sums.get(algorithm, text) != text for algorithm, text in named.checksums.items()):
+    if part is None or not _fits(part, named):
         raise S3Error("InvalidPart", 400, "One or more of the specified parts could not be found. The part might not"
                                           " have been uploaded, or the specified entity tag might not have matched the"
                                           " part's entity tag.", PartNumber=named.number, ETag=named.etag[:100])

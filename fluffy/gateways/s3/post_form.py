@@ -45,6 +45,7 @@ async def post_object(door: S3Door, call: S3Call) -> Answer:
         raise S3Error("InvalidArgument", 400, "Bucket POST must contain a field named 'key'.  If it is specified,"
                                               " please check the order of the fields.", ArgumentName="key")
     policy = await _admit(door, call, fields)
+    await door.look_for_bucket(call)
     facts = door.allow(call, Act.WRITE)
     path = object_path_of(call)
     headers = _headers_of(fields)

@@ -8,11 +8,12 @@ import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 from boto3.s3.transfer import TransferConfig
 
-from fluffy.core.metadata import queries_objects
+from fluffy.core.metadata import queries_object_uploads, queries_objects
 from fluffy.wire import s3_checksums
 from tests.support.s3_door import S3, failure, running_s3
 
@@ -222,6 +223,27 @@ async def test_boto3_moves_large_files_by_itself(s3: S3, tmp_path: Path) -> None
     await with_client(s3, work)
 
 
+async def test_a_part_put_a_moment_ago_at_another_node_is_looked_for_again(
+        s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, known = s3.native.desk.gate, queries_object_uploads.object_parts
+    catch_up, is_behind = gate.point, True
+
+    async def point(*arguments: Any) -> Any:
+        nonlocal is_behind
+        is_behind = False
+        return await catch_up(*arguments)
+
+    def work(client: Any) -> None:
+        upload = begin(client)
+        part = {"PartNumber": 1, "ETag": client.upload_part(
+            Bucket="parts", Key="k", UploadId=upload, PartNumber=1, Body=b"x")["ETag"]}
+        monkeypatch.setattr(queries_object_uploads, "object_parts",
+                            lambda *arguments: () if is_behind else known(*arguments))
+        monkeypatch.setattr(gate, "point", point)
+        client.complete_multipart_upload(Bucket="parts", Key="k", UploadId=upload, MultipartUpload={"Parts": [part]})
+    await with_client(s3, work)
+
+
 async def test_a_bucket_made_a_moment_ago_at_another_node_is_looked_for_again(
         s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     gate, known = s3.native.desk.gate, queries_objects.bucket_facts
@@ -236,7 +258,15 @@ async def test_a_bucket_made_a_moment_ago_at_another_node_is_looked_for_again(
         nonlocal is_behind
         monkeypatch.setattr(queries_objects, "bucket_facts", lambda db, name: None if is_behind else known(db, name))
         monkeypatch.setattr(gate, "point", point)
-        for write in (lambda: client.put_object(Bucket="parts", Key="a", Body=b"x"), lambda: begin(client)):
+        def post_form() -> None:
+            fields = client.generate_presigned_post("parts", "form")["fields"]
+            body = "".join(f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
+                           for name, text in fields.items())
+            body += '--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\nx\r\n--b--\r\n'
+            with urlopen(Request(f"{s3.url}/parts", body.encode(), {
+                    "Content-Type": "multipart/form-data; boundary=b"}), timeout=20) as answer:
+                assert answer.status == 204
+        for write in (lambda: client.put_object(Bucket="parts", Key="a", Body=b"x"), lambda: begin(client), post_form):
             is_behind = True
             write()
     await with_client(s3, work)
