@@ -6,7 +6,7 @@ Texts are compared byte by byte (COLLATE "C"), as everywhere in Fluffy.
 from __future__ import annotations
 
 SCHEMA = "fluffy_catalog"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 # "Flfc", for the advisory lock that one supernode holds.
 LOCK_KEY = 0x466C6663
 
@@ -45,6 +45,8 @@ CREATE TABLE {SCHEMA}.entries (
     f"CREATE INDEX entries_at ON {SCHEMA}.entries (cluster_no, parent, key)",
     # In the order in which names that begin with a word are shown; filters are tried without a look at the row.
     f"CREATE INDEX entries_folded ON {SCHEMA}.entries (folded, row_no) INCLUDE (marks, size, modified_ms)",
+    f"CREATE INDEX entries_size ON {SCHEMA}.entries (size)",
+    f"CREATE INDEX entries_modified_ms ON {SCHEMA}.entries (modified_ms)",
     # Words and marks meet in one index. New rows wait in a list until it has so many KiB; searches look through all of
     # it, so it is short.
     f"CREATE INDEX entries_grams ON {SCHEMA}.entries USING gin (folded public.gin_trgm_ops, marks)"

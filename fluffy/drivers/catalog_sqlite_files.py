@@ -10,7 +10,7 @@ from pathlib import Path
 from fluffy.base.units import MIB
 
 FILE_NAME = "catalog.db"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 # "Flfc"
 APPLICATION_ID = 0x466C6663
 WRITER_CACHE_KIB = 64 * 1024
@@ -60,6 +60,9 @@ CREATE TABLE entries (
     "CREATE INDEX entries_at ON entries (cluster_no, parent, key)",
     # In the order in which names that begin with a word are shown; filters are tried without a look at the row.
     "CREATE INDEX entries_folded ON entries (folded, row_no, bits, size, modified_ms)",
+    # For sizes and times that few have, however common the word beside them is.
+    "CREATE INDEX entries_size ON entries (size)",
+    "CREATE INDEX entries_modified_ms ON entries (modified_ms)",
     # Only which names have which three characters; whether they stand side by side is looked at in the name. A mark is
     # three characters in a column of its own (only those of tags share one), so it makes one such three and no others.
     "CREATE VIRTUAL TABLE grams USING fts5(name, owner, major, type, tags, content='', detail=none, columnsize=0,"

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from fluffy.base.errors import CatalogFailed
-from fluffy.core.federation.marks import bits_of, grams_of_marks, marks_of_query, tag_piece
 from fluffy.core.federation.paging import CatalogPage, PageMaker
-from fluffy.core.federation.ranking import LAST_CHARACTER, Cursor, Step, no_of, parse_cursor, plain_word, row_no_of
+from fluffy.core.federation.ranking import Cursor, Step, no_of, parse_cursor, row_no_of
 from fluffy.core.federation.tree import FolderId, Placed, Scope
 from fluffy.core.metadata.queries_federation import CatalogRow, Place
 from fluffy.core.metadata.schema import ROOT_NO
-from fluffy.core.search.plan import grams_of, match_of
 from fluffy.core.search.query import SearchQuery
+from fluffy.drivers.catalog_sqlite_candidates import COLUMNS, Candidates
 from fluffy.ports_federation import CatalogCluster, DeadLetter
 
-COLUMNS = "e.row_no, e.parent, e.key, e.size, e.generation, e.etag, e.content_type, e.owner, e.modified_ms, e.tags"
 # One round of looking up folders for so many candidates; a page mostly needs one.
 BATCH = 256
-# Sorted for each page; some ten milliseconds.
-FEW_MAX = 1_000
+# A page that is not full by then ends where it is, and its cursor goes on.
+PAGE_S = 0.05
 _LAST_PLACE = (1 << 41, "")
 
 
@@ -103,88 +102,28 @@ def search(db: sqlite3.Connection, query: SearchQuery, scope: Scope, after: str 
     if not scope:
         return maker.page(is_over=True)
     check_numbers(db, scope)
-    candidates = _Candidates(db, query, scope)
+    candidates, end_s = Candidates(db, query, scope), time.monotonic() + PAGE_S
     for step in Step:
         if step < cursor.step:
             continue
-        found = candidates.of(cursor if step is cursor.step else Cursor(step))
-        while batch := [_placed(row) for row in found.fetchmany(BATCH)]:
-            while missing := maker.missing(step, batch):
-                maker.folders.learn(missing, dict(_folders(db, missing)))
-            maker.take(step, batch)
-            if maker.is_full:
+        for stretch in candidates.stretches(cursor if step is cursor.step else Cursor(step)):
+            if _take(db, maker, step, stretch.rows):
+                return maker.page(is_over=False)
+            if stretch.end is not None and time.monotonic() >= end_s:
+                maker.reached(stretch.end)
                 return maker.page(is_over=False)
     return maker.page(is_over=True)
 
 
-class _Candidates:
-    """Rows that may fit a query, step by step."""
-
-    def __init__(self, db: sqlite3.Connection, query: SearchQuery, scope: Scope) -> None:
-        self._db = db
-        self._word = plain_word(query) or ""
-        self._low, self._high = row_no_of(min(scope), 0) - 1, row_no_of(max(scope) + 1, 0)
-        marks = marks_of_query(query)
-        self._match = match_of((*grams_of_marks(marks), *grams_of(query)))
-        self._conditions, self._values = _filters(query, marks)
-        self._few = self._are_few() if marks and self._word else None
-
-    def of(self, after: Cursor) -> sqlite3.Cursor:
-        """In the order of the step, behind the cursor."""
-        low = max(after.row_no, self._low) if after.step is not Step.BEGINS else self._low
-        match after.step:
-            case Step.EXACT:
-                where, order, values = "e.folded = ? AND e.row_no > ?", "e.row_no", [self._word, low]
-            case Step.BEGINS:
-                where, order = "e.folded > ? AND e.folded < ? AND (e.folded, e.row_no) > (?, ?)", "e.folded, e.row_no"
-                values = [self._word, self._word + LAST_CHARACTER, after.folded or self._word, after.row_no]
-            case Step.HOLDS:
-                if self._match and not self._few:
-                    return self._ask("grams g CROSS JOIN entries e ON e.row_no = g.rowid",
-                                     "grams MATCH ? AND g.rowid > ?", "g.rowid", [self._match, low])
-                where, order, values = "e.row_no > ?", "e.row_no", [low]
-        if self._few:
-            return self._ask("json_each(?) f CROSS JOIN entries e ON e.row_no = f.value", where, order,
-                             [self._few, *values])
-        return self._ask("entries e", where, order, values)
-
-    def _ask(self, source: str, where: str, order: str, values: list[Any]) -> sqlite3.Cursor:
-        conditions = "".join(f" AND {condition}" for condition in ("e.row_no < ?", *self._conditions))
-        return self._db.execute(f"SELECT {COLUMNS} FROM {source} WHERE {where}{conditions} ORDER BY {order}",
-                                [*values, self._high, *self._values])
-
-    def _are_few(self) -> str | None:
-        """All candidates as a JSON list, if they are so few that sorting them is less than walking over the others."""
-        rows = self._db.execute("SELECT rowid FROM grams WHERE grams MATCH ? AND rowid > ? AND rowid < ? LIMIT ?",
-                                (self._match, self._low, self._high, FEW_MAX + 1)).fetchall()
-        return None if len(rows) > FEW_MAX else json.dumps([row_no for (row_no,) in rows])
-
-
-def _filters(query: SearchQuery, marks: Sequence[int]) -> tuple[list[str], list[Any]]:
-    """What the catalog can leave out by itself; `SearchQuery.fits` decides. First what the index of names has."""
-    conditions: list[str] = []
-    values: list[Any] = []
-    if bits := bits_of(marks, is_file=query.only_files):
-        conditions.append("e.bits & ? = ?")
-        values += [bits, bits]
-    for column, low, high in (("size", query.min_size, query.max_size),
-                              ("modified_ms", query.since_ms, query.until_ms)):
-        if low is not None:
-            conditions.append(f"e.{column} >= ?")
-            values.append(low)
-        if high is not None:
-            conditions.append(f"e.{column} <= ?")
-            values.append(high)
-    if query.content_type is not None:
-        conditions.append("substr(lower(e.content_type), 1, ?) = ?")
-        values += [len(query.content_type), query.content_type]
-    if query.owner is not None:
-        conditions.append("e.owner = ?")
-        values.append(query.owner)
-    for tag in query.tags:
-        conditions.append("instr(e.tags, ?) > 0")
-        values.append(tag_piece(tag))
-    return conditions, values
+def _take(db: sqlite3.Connection, maker: PageMaker, step: Step, found: sqlite3.Cursor) -> bool:
+    """Take the candidates of a stretch; True: the page is full."""
+    while batch := [_placed(row) for row in found.fetchmany(BATCH)]:
+        while missing := maker.missing(step, batch):
+            maker.folders.learn(missing, dict(_folders(db, missing)))
+        maker.take(step, batch)
+        if maker.is_full:
+            return True
+    return False
 
 
 def _folders(db: sqlite3.Connection, wanted: Sequence[FolderId]) -> Iterator[tuple[FolderId, tuple[int, str]]]:

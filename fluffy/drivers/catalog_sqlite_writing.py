@@ -11,7 +11,8 @@ from fluffy.core.federation.ranking import row_no_of
 from fluffy.core.metadata.queries_federation import CatalogRow, FeedPiece, Place
 from fluffy.core.metadata.queries_search import KEY_MARKS, lookups
 from fluffy.core.search.query import fold
-from fluffy.drivers.catalog_sqlite_reading import COLUMNS, check_numbers, cluster, row_of, rows_between
+from fluffy.drivers.catalog_sqlite_candidates import COLUMNS
+from fluffy.drivers.catalog_sqlite_reading import check_numbers, cluster, row_of, rows_between
 from fluffy.ports_federation import CatalogCluster, DeadLetter
 
 # The newest are kept.

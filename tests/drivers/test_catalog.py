@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from fluffy.core.federation.tree import Sight
 from fluffy.core.metadata.commands_tree import DeleteFolder, Move, Undelete
 from fluffy.core.metadata.queries_federation import CatalogRow, FeedPiece
 from fluffy.core.search.query import SearchQuery, parse_query
+from fluffy.drivers import catalog_sqlite_candidates, catalog_sqlite_reading
 from fluffy.drivers.catalog_sqlite_files import open_for_reading
 from fluffy.drivers.catalog_sqlite_reading import search
 from fluffy.ports_federation import Catalog, DeadLetter
@@ -53,7 +55,9 @@ async def found(catalog: Catalog, query: SearchQuery, *towns: Town, limit: int =
 QUERIES = [parse_query(text, **filters) for text, filters in (
     ("a", {}), ("report", {}), ("REPORT", {}), ("rep pdf", {}), ("*.pdf", {}), ("a*", {}), ("äö", {}), ("x1", {}),
     ("", {"tag": "k=v"}), ("", {"tag": "k"}), ("a", {"tag": "k=w&z"}), ("", {"content_type": "image/"}),
-    ("", {"min_size": 3, "max_size": 6}), ("", {"owner": "admin"}), ("o", {"since_ms": 1200, "until_ms": 1900}),
+    ("", {"min_size": 3, "max_size": 6}), ("a", {"min_size": 4}), ("report", {"max_size": 5, "since_ms": 1500}),
+    ("rep", {"until_ms": 1600}), ("", {"since_ms": 1700}), ("", {"min_size": 3, "content_type": "image/"}),
+    ("", {"owner": "admin"}), ("o", {"since_ms": 1200, "until_ms": 1900}),
     ("", {"owner": "nobody"}), ("moved", {"bucket": "other"}), ("deep", {}))]
 
 
@@ -264,15 +268,16 @@ async def test_a_damaged_file_is_replaced(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("filters", "hits"), [
     ({"tag": "rare=yes"}, 1), ({"tag": "rare"}, 1), ({"content_type": "image/"}, 1), ({"owner": "nobody"}, 0),
-    ({"tag": "year=2026"}, 40)])
-async def test_a_common_word_with_a_filter_looks_at_few_rows(tmp_path: Path, filters: dict[str, str], hits: int,
+    ({"tag": "year=2026"}, 40), ({"min_size": 2}, 1), ({"min_size": 2, "max_size": 700}, 0), ({"since_ms": 6}, 1),
+    ({"until_ms": 4}, 0), ({"min_size": 1, "since_ms": 6}, 1)])
+async def test_a_common_word_with_a_filter_looks_at_few_rows(tmp_path: Path, filters: dict[str, Any], hits: int,
                                                              ) -> None:
     """Counted in steps of SQLite: a look at every name that has the word would be ten times as many."""
     with closing(Town("alpha")) as town:
         async with sqlite_catalog(tmp_path) as catalog:
             number = (await town.build(catalog)).number
-            rows = [CatalogRow(100 + n, 0, f"report-{n}" if n % 2 else f"my-report-{n}", 1, 1, "",
-                               "image/png" if n == 7 else "text/plain", "admin", 5,
+            rows = [CatalogRow(100 + n, 0, f"report-{n}" if n % 2 else f"my-report-{n}", 900 if n == 7 else 1, 1, "",
+                               "image/png" if n == 7 else "text/plain", "admin", 9 if n == 7 else 5,
                                {"rare": "yes"} if n == 7 else {"year": "2026"} if n % 100 == 0 else {})
                     for n in range(4_000)]
             await catalog.apply(number, FeedPiece(town.seq, town.seq, (), tuple(rows)), 0)
@@ -288,3 +293,21 @@ async def test_a_common_word_with_a_filter_looks_at_few_rows(tmp_path: Path, fil
         db.close()
         assert len(page.hits) == hits
         assert steps < 4_000
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_pages_that_end_after_a_while_miss_nothing_and_show_nothing_twice(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """No time for a page, no short cuts, stretches of some rows: every page ends in the middle of a walk."""
+    rng = random.Random(seed)
+    monkeypatch.setattr(catalog_sqlite_reading, "PAGE_S", -1.0)
+    for name, value in (("FEW_MARKED_MAX", 0), ("FEW_IN_RANGE_MAX", 0), ("STRETCH_NAMES", 2), ("STRETCH_NUMBERS", 3)):
+        monkeypatch.setattr(catalog_sqlite_candidates, name, value)
+    with closing(Town("alpha")) as alpha, closing(Town("beta")) as beta:
+        async with sqlite_catalog(tmp_path) as catalog:
+            for town in (alpha, beta):
+                town.stir(rng, 80)
+                await town.build(catalog)
+            for query in QUERIES:
+                got = await found(catalog, query, alpha, beta, limit=rng.choice([1, 3, 1000]))
+                assert sorted(got) == sorted(alpha.brute(query) + beta.brute(query)), query

@@ -62,6 +62,10 @@ class PageMaker:
                 if hit is not None and self._query.fits(hit.found):
                     self._hits.append(hit)
 
+    def reached(self, end: Cursor) -> None:
+        """There is nothing to show up to here: the next page may begin behind it."""
+        self._last = end
+
     def page(self, *, is_over: bool) -> CatalogPage:
         """`is_over`: there are no more candidates."""
         after = None if is_over or self._last is None else self._last.text()
