@@ -27,6 +27,7 @@ QUERY_CHARS_MAX = 256
 TERMS_MAX = 8
 TAGS_MAX = 8
 FILTER_CHARS_MAX = 512
+SIZE_MAX = 1 << 62
 _SPECIAL = "*?["
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -111,14 +112,19 @@ def parse_query(text: str = "", *, content_type: str = "", tag: str = "", min_si
         _check_text(value)
     if len(text) > QUERY_CHARS_MAX:
         raise QuerySyntax(f"the search text has {len(text)} characters; at most {QUERY_CHARS_MAX} are allowed")
-    query = SearchQuery(_parse_terms(text), _parse_tags(tag), content_type.lower() or None, min_size, max_size,
-                        since_ms, until_ms, owner or None, bucket.strip("/") or None)
+    query = SearchQuery(_parse_terms(text), _parse_tags(tag), content_type.lower() or None, _bounded(min_size),
+                        _bounded(max_size), since_ms, until_ms, owner or None, bucket.strip("/") or None)
     if query == SearchQuery(bucket=query.bucket):
         raise QuerySyntax("say what to look for: a text or pattern (q), or type, tag, owner, a size or a time")
     for name, low, high in (("size", min_size, max_size), ("time", since_ms, until_ms)):
         if low is not None and high is not None and low > high:
             raise QuerySyntax(f"the smallest {name} is above the largest, so nothing can be found")
     return query
+
+
+def _bounded(size: int | None) -> int | None:
+    """No file is larger than this, and indexes can hold it."""
+    return None if size is None else min(size, SIZE_MAX)
 
 
 def _check_text(text: str) -> None:

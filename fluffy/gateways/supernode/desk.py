@@ -35,6 +35,7 @@ from fluffy.gateways.supernode.joining import Joining
 from fluffy.ports import Clock
 from fluffy.ports_federation import Catalog
 from fluffy.services.federation.askers import Asker, Askers, Credentials
+from fluffy.services.federation.cursors import CursorSeal
 from fluffy.services.federation.file_cache import FileCache
 from fluffy.services.federation.mirror import Mirror
 from fluffy.services.federation.owed import Copier
@@ -72,6 +73,10 @@ class SupernodeDesk:
     redirects: int = 0
     fallbacks: int = 0
     found_by: dict[int, dict[str, Asker]] = field(default_factory=dict)  # by call, while it is answered
+    cursors: CursorSeal = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.cursors = CursorSeal(self.joining.operator_token)
 
     def receive(self, method: str, target: str, headers: Mapping[str, str], body: BodySource, remote: str,
                 sends_files: bool) -> Call:

@@ -89,12 +89,14 @@ def coverage_json(coverage: Coverage) -> dict[str, Any]:
 
 
 def cluster_json(cluster: JoinedCluster, coverage: Coverage, known: CatalogCluster | None,
-                 as_whom: str | None) -> dict[str, Any]:
-    """One cluster, as everybody who is known to any of them may see it."""
+                 as_whom: str | None, *, counts: bool) -> dict[str, Any]:
+    """One cluster, as everybody who is known to any of them may see it. `counts`: also how much is in it."""
     facts: Mapping[str, Any] = cluster.follower.facts
-    told = {name: facts.get(name) for name in ("leader", "nodes", "nodes_up", "free_bytes", "load", "files", "bytes")}
+    told = {name: facts.get(name) for name in ("leader", "nodes", "nodes_up", "free_bytes", "load")}
+    told |= {name: facts.get(name) if counts else None for name in ("files", "bytes")}
+    rows = None if not counts else 0 if known is None else known.rows
     return {**coverage_json(coverage), "name": cluster.name, "source": cluster.source,
-            "reachable": cluster.follower.is_reachable, "rows": 0 if known is None else known.rows,
+            "reachable": cluster.follower.is_reachable, "rows": rows,
             "uuid": None if known is None else known.epoch, **told, "peers": list(cluster.client.peers),
             "you_are": as_whom}
 

@@ -35,6 +35,7 @@ async def search(desk: SupernodeDesk, call: Call) -> Answer:
     """GET /v1/search?q=&cluster=&fresh="""
     query = query_of(call)
     limit, after = page_of(call)
+    after = desk.cursors.open(after)
     wanted = _wanted(desk, call)
     askers = await desk.askers_of(call)
     if call.flag("fresh"):
@@ -46,7 +47,7 @@ async def search(desk: SupernodeDesk, call: Call) -> Answer:
     except CatalogFailed:  # a cluster was begun anew between two looks: now it is known as such
         page, known, covered = await _find(desk, call, query, askers, wanted, after, limit)
     names = {one.number: one.name for one in known.values()}
-    return json_answer({"q": call.query.get("q", ""), "after": page.after, "coverage": covered,
+    return json_answer({"q": call.query.get("q", ""), "after": desk.cursors.seal(page.after), "coverage": covered,
                         "hits": [_hit_json(names[hit.cluster_no], hit) for hit in page.hits]})
 
 
@@ -152,9 +153,9 @@ async def _children(desk: SupernodeDesk, number: int, path: str, after: str, lim
         seen += [row for row in found if path or sight.sees(row.name)]
         if len(found) < limit:
             return seen, None
-        after = found[-1].key
         if seen:
-            return seen, after
+            return seen, seen[-1].key  # not the last that was looked at: that one may be hidden
+        after = found[-1].key
 
 
 async def list_clusters_of_catalog(desk: SupernodeDesk, call: Call) -> Answer:

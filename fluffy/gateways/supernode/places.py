@@ -63,11 +63,14 @@ def copies_of(row: CatalogRow | None) -> tuple[str, ...]:
 
 async def row_at(desk: SupernodeDesk, cluster: str, path: RemotePath) -> CatalogRow | None:
     """What the catalog knows of the file; None: nothing, or a folder."""
-    known = next((one for one in await desk.catalog.clusters() if one.name == cluster), None)
-    if known is None:
-        return None
-    row = await desk.catalog.find(known.number, path.text)
+    row = await entry_at(desk, cluster, path.text)
     return None if row is None or row.is_folder else row
+
+
+async def entry_at(desk: SupernodeDesk, cluster: str, path: str) -> CatalogRow | None:
+    """What the catalog knows of a file or folder; None: nothing."""
+    known = next((one for one in await desk.catalog.clusters() if one.name == cluster), None)
+    return None if known is None else await desk.catalog.find(known.number, path)
 
 
 async def find_copies(desk: SupernodeDesk, call: Call, path: RemotePath, *, besides: str | None = None,
@@ -103,7 +106,7 @@ async def places_to_write(desk: SupernodeDesk, call: Call, cluster: str, path: R
     names = await clusters_of(desk, call, cluster, path)
     if cluster == BEST and copies > len(names):
         free = [name for name, asker in askers.items() if name not in names and asker.role != "readonly"
-                and await row_at(desk, name, path) is None]  # what is there and no copy is somebody's file
+                and await _is_free(desk, call, asker, path)]
         names += best_clusters(desk.clusters.candidates(free), call.body.length, copies - len(names))
     places = [Place(askers[name], path) for name in names]
     places.sort(key=lambda place: (not desk.clusters.is_reachable(place.cluster), _is_late(desk, place)))
@@ -112,6 +115,18 @@ async def places_to_write(desk: SupernodeDesk, call: Call, cluster: str, path: R
     if cluster != BEST:
         raise ClusterUnreachable(f"cluster {cluster} does not answer now; nothing was written", cluster=cluster)
     raise NotEnoughCopies("no cluster that knows you has room and can be reached now; nothing was written")
+
+
+async def _is_free(desk: SupernodeDesk, call: Call, asker: Asker, path: RemotePath) -> bool:
+    """Whether nothing is there: what is there and no copy is somebody's file.
+
+    In a bucket that is hidden from the asker nothing is free, so nobody learns what is in it.
+    """
+    if not asker.sight.sees(path.text) and await entry_at(desk, asker.cluster, path.bucket) is not None:
+        now = await desk.askers.by_word_of_now(asker, call.deadline)  # the bucket may be new, and the asker's
+        if not now.sight.sees(path.text):
+            return False
+    return await row_at(desk, asker.cluster, path) is None
 
 
 async def clusters_of(desk: SupernodeDesk, call: Call, cluster: str, path: RemotePath) -> list[str]:

@@ -47,7 +47,8 @@ async def _clusters(desk: SupernodeDesk, call: Call) -> list[dict[str, Any]]:
     askers = await desk.askers_of(call)
     known = {one.name: one for one in await desk.catalog.clusters()}
     return [cluster_json(one, desk.clusters.coverage(name), known.get(name),
-                         askers[name].user if name in askers else None)
+                         askers[name].user if name in askers else None,
+                         counts=name in askers or desk.is_operator(call))
             for name, one in sorted(desk.clusters.by_name.items())]
 
 

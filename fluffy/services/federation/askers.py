@@ -96,6 +96,18 @@ class Askers:
             raise Unauthenticated("no cluster that this supernode has joined knows that token")
         return found
 
+    async def by_word_of_now(self, asker: Asker, deadline: Deadline) -> Asker:
+        """The same one, asked about once more; as known before while the cluster does not answer."""
+        key, follower = (asker.cluster, asker.token_hash), self._followers.get(asker.cluster)
+        if follower is None or not follower.breaker.is_closed or self._group is None:
+            return asker
+        task = self._asking.get(key)
+        if task is None:
+            task = self._asking[key] = self._group.create_task(self._ask(follower, asker.token_hash))
+        await asyncio.wait([task], timeout=deadline.at_most(ASK_S).left_s)
+        known = self._known.get(key)
+        return asker if known is None or known.asker is None else known.asker
+
     def _question(self, name: str, token: str) -> asyncio.Task[None] | None:
         """Ask when it is time to; a task when the answer has to be waited for."""
         known, now_s = self._known.get((name, token)), self._clock.monotonic_s()
