@@ -32,7 +32,7 @@ def _ours_s() -> float:
     return sum(usage(pid).cpu_s for pid in (own, *descendants(own)))
 
 
-class _Others:
+class Others:
     """Cores that others kept busy since this object was made."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class QuietRounds:
         self._others = []
         for number in range(ATTEMPTS_FACTOR * self.wanted):
             self._wait()
-            others = _Others()
+            others = Others()
             yield number
             self._others.append(others.cores())
             self._say(f"  (others kept {self._others[-1]:.2f} cores busy)")
@@ -82,7 +82,7 @@ class QuietRounds:
     def _wait(self) -> None:
         until_s = time.monotonic() + self._patience_s
         while time.monotonic() < until_s:
-            others = _Others()
+            others = Others()
             time.sleep(SAMPLE_S)
             if others.cores() <= QUIET_CORES:
                 return

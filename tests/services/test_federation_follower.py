@@ -126,6 +126,7 @@ async def test_what_differs_from_the_cluster_is_found_and_mended(alpha: Joined, 
                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(federation, "ROWS_MAX", 2)
     monkeypatch.setattr(following, "AUDIT_EVERY_S", 0.0)
+    monkeypatch.setattr(following, "AUDIT_REST_TIMES", 0)
     for number in range(5):
         await alpha.admin.must("PUT", f"/v1/files/admin/f{number}", b"x")
     follower = alpha.follower(catalog)

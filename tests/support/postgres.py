@@ -26,8 +26,11 @@ def programs() -> Path | None:
 
 
 @contextmanager
-def running_postgres() -> Iterator[str]:
-    """The URL of a fresh server, ended and removed afterwards. It refuses to run as root: then as user `postgres`."""
+def running_postgres(*, syncs: bool = False) -> Iterator[str]:
+    """The URL of a fresh server, ended and removed afterwards. It refuses to run as root: then as user `postgres`.
+
+    `syncs`: commits reach the disk, as in real use.
+    """
     where = programs()
     assert where is not None, "install postgresql (.ci/run does)"
     folder = Path(tempfile.mkdtemp(prefix="fluffy-pg-", dir="/tmp"))
@@ -41,8 +44,8 @@ def running_postgres() -> Iterator[str]:
                        check=True, capture_output=True, cwd=folder, env=env, **as_user)
         with (folder / "log").open("wb") as log:
             server = subprocess.Popen(
-                [where / "postgres", "-D", folder / "data", "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off",
-                 "-c", "shared_buffers=128MB", "-c", "max_connections=40"],
+                [where / "postgres", "-D", folder / "data", "-k", folder, "-c", "listen_addresses=",
+                 "-c", f"fsync={'on' if syncs else 'off'}", "-c", "shared_buffers=128MB", "-c", "max_connections=40"],
                 stdout=log, stderr=log, cwd=folder, env=env, **as_user)
         try:
             _wait(folder / ".s.PGSQL.5432", server)

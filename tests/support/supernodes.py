@@ -26,17 +26,20 @@ import yaml
 from fluffy.client.api import AsyncFluffy
 from fluffy.drivers.cluster_http import ClusterHttp
 from tests.support import processes
-from tests.support.cluster import POLL_S, ROOT, Cluster, ClusterFailed, free_address
+from tests.support.cluster import POLL_S, READY_TIMEOUT_S, ROOT, Cluster, ClusterFailed, free_address
 
 PORT = 7000
 READY_S = 30.0
 
 
 class Supernode:
-    """One supernode process: started, killed, started again. `host`: its address; None: any that is free."""
+    """One supernode process: started, killed, started again. `host`: its address; None: any that is free.
+
+    `catalog`: as in its configuration.
+    """
 
     def __init__(self, folder: Path, clusters: dict[str, Cluster], tokens: dict[str, str], host: str | None = None,
-                 ) -> None:
+                 catalog: str = "sqlite") -> None:
         self.folder = folder
         self.host = host or free_address()
         self.url = f"http://{self.host}:{PORT}"
@@ -51,7 +54,8 @@ class Supernode:
         (folder / "config.yaml").write_text(yaml.safe_dump({
             "cluster": {"name": "nobody", "replication": 1},
             "nodes": {"none": {"host": self.host, "http": PORT + 1, "raft": PORT + 2, "data": PORT + 3, "dir": "none"}},
-            "supernode": {"host": self.host, "http": PORT, "dir": "state", "clusters": lines}}))
+            "supernode": {"host": self.host, "http": PORT, "dir": "state", "catalog": catalog,
+                          "clusters": lines}}))
 
     def start(self) -> None:
         assert self._process is None
@@ -113,8 +117,8 @@ class Land:
     joiners: dict[str, str] = field(default_factory=dict)  # the supernodes' token of each
     supernodes: list[Supernode] = field(default_factory=list)
 
-    def add_supernode(self, host: str | None = None) -> Supernode:
-        made = Supernode(self.folder / f"supernode-{len(self.supernodes)}", self.clusters, self.joiners, host)
+    def add_supernode(self, host: str | None = None, catalog: str = "sqlite") -> Supernode:
+        made = Supernode(self.folder / f"supernode-{len(self.supernodes)}", self.clusters, self.joiners, host, catalog)
         self.supernodes.append(made)
         return made
 
@@ -143,7 +147,8 @@ class Land:
 
 
 @contextmanager
-def land(folder: Path, *names: str, nodes: int = 1, **settings: Any) -> Iterator[Land]:
+def land(folder: Path, *names: str, nodes: int = 1, ready_s: float = READY_TIMEOUT_S, **settings: Any,
+         ) -> Iterator[Land]:
     """Started clusters of these names, ready to be joined. `settings`: of their configurations' cluster section."""
     with ExitStack() as stack:
         made = Land(folder, {name: stack.enter_context(Cluster(
@@ -152,7 +157,7 @@ def land(folder: Path, *names: str, nodes: int = 1, **settings: Any) -> Iterator
         for cluster in made.clusters.values():
             cluster.start()
         for name, cluster in made.clusters.items():
-            cluster.wait_ready()
+            cluster.wait_ready(timeout_s=ready_s)
             made.askers[name] = cluster.token
             made.joiners[name] = asyncio.run(joiner(cluster))
         yield made
