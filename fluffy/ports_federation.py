@@ -120,6 +120,7 @@ class FeedChange:
     kind: str
     path: str
     source: str
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,8 @@ LEARN_S = 2.0
 JSON_BYTES_MAX = 64 * MIB
 ERROR_BYTES_MAX = 64 * KIB
 READ_BUFFER_BYTES = 1 * MIB
+# All tags that a file may have, percent-encoded, in one header.
+HEADER_BYTES_MAX = 64 * KIB
 
 _BY_STATUS: dict[int, type[FluffyError]] = {
     400: RequestError, 401: Unauthenticated, 403: AccessDenied, 404: NotFound, 409: Conflict, 412: PreconditionFailed,
@@ -340,7 +342,8 @@ class Transport:
             connector = aiohttp.TCPConnector(ssl=context, limit=0)
             self._session = aiohttp.ClientSession(
                 connector=connector, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False,
-                read_bufsize=READ_BUFFER_BYTES, timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S))
+                read_bufsize=READ_BUFFER_BYTES, max_field_size=HEADER_BYTES_MAX,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S))
         return self._session
 
 

@@ -1,7 +1,8 @@
 """A cluster over HTTP, as the supernode asks it: peer after peer until the deadline. Implements `ports.ClusterClient`.
 
 The supernode's home of aiohttp. An answer that makes no sense (no JSON, no fields, too long) is as none: the next peer
-is asked. A peer that failed is asked last for a while.
+is asked. A peer that gave none is asked last for a while; one that answers that it cannot do it now (it lags, it has
+no leader) only lets the next one have a try.
 """
 
 from __future__ import annotations
@@ -60,7 +61,11 @@ DOWN_FOR_S = 5.0
 # A page of 5,000 rows with the longest names, types and tags of real use; a normal one has 0.7 MB.
 PAGE_BYTES_MAX = 32 * MIB
 SMALL_BYTES_MAX = 4 * MIB
+# What is longer is understood in a thread: others wait for the loop.
+LOOP_BYTES_MAX = 64 * KIB
 ERROR_BYTES_MAX = 64 * KIB
+# All tags that a file may have, percent-encoded, in one header.
+HEADER_BYTES_MAX = 64 * KIB
 PEERS_MAX = 64
 CHANGES_MAX = 1_000
 _BY_STATUS: dict[int, type[FluffyError]] = {400: RequestError, 401: Unauthenticated, 403: AccessDenied, 404: NotFound,
@@ -174,7 +179,7 @@ class ClusterHttp:
             except Unavailable as error:
                 if is_begun:
                     raise
-                self._down_until_s[peer] = time.monotonic() + DOWN_FOR_S
+                self._note(peer, error)
                 trouble = error
                 continue
             return
@@ -184,12 +189,17 @@ class ClusterHttp:
                     headers: Mapping[str, str]) -> Mapping[str, Any]:
         """PUT a body that can be read only once: another peer is tried as long as none of it was taken."""
         taken = False
+        cut: FluffyError | None = None
 
         async def told() -> AsyncIterator[bytes]:
-            nonlocal taken
+            nonlocal taken, cut
             taken = True
-            async for block in body:
-                yield block
+            try:
+                async for block in body:
+                    yield block
+            except FluffyError as error:
+                cut = error
+                raise
 
         trouble: FluffyError = ClusterUnreachable(f"no peer of cluster {self.name} is known")
         for peer in self.peers:
@@ -198,9 +208,11 @@ class ClusterHttp:
                                      body=told()) as answer:
                     return await read_document(answer, SMALL_BYTES_MAX, self.name)
             except Unavailable as error:
+                if cut is not None:
+                    raise cut from error  # not this cluster failed, but where the body comes from
                 if taken:
                     raise
-                self._down_until_s[peer] = time.monotonic() + DOWN_FOR_S
+                self._note(peer, error)
                 trouble = error
         raise trouble
 
@@ -211,17 +223,23 @@ class ClusterHttp:
         async def once(peer: str) -> T:
             async with self.open(peer, "GET", target, deadline, headers=headers,
                                  head_s=max(silent_s, deadline.left_s / 2)) as answer:
-                document = await read_document(answer, PAGE_BYTES_MAX, self.name)
-            epoch, seq = document.get("epoch"), document.get("at_seq")
-            if not isinstance(epoch, str) or not isinstance(seq, int):
-                raise ClusterUnreachable(f"cluster {self.name} answers what makes no sense")
-            seen = Seen(epoch, seq, answer.headers.get("Fluffy-Stale", "") == "true")
-            try:
-                return parse(document, seen)
-            except (PageIllegal, NameIllegal, ValueError) as error:
-                raise ClusterUnreachable(f"cluster {self.name} answers what makes no sense: {error}") from error
+                body = await read_body(answer, PAGE_BYTES_MAX, self.name)
+            is_stale = answer.headers.get("Fluffy-Stale", "") == "true"
+            if len(body) > LOOP_BYTES_MAX:
+                return await asyncio.to_thread(self._understood, body, is_stale, parse)
+            return self._understood(body, is_stale, parse)
 
         return await self.try_peers(once, deadline)
+
+    def _understood(self, body: bytes, is_stale: bool, parse: Callable[[Mapping[str, Any], Seen], T]) -> T:
+        document = document_of(body, self.name)
+        epoch, seq = document.get("epoch"), document.get("at_seq")
+        if not isinstance(epoch, str) or not isinstance(seq, int):
+            raise ClusterUnreachable(f"cluster {self.name} answers what makes no sense")
+        try:
+            return parse(document, Seen(epoch, seq, is_stale))
+        except (PageIllegal, NameIllegal, ValueError) as error:
+            raise ClusterUnreachable(f"cluster {self.name} answers what makes no sense: {error}") from error
 
     async def try_peers(self, once: Callable[[str], Awaitable[T]], deadline: Deadline) -> T:
         """Run `once(peer)` on one peer after the other. A refusal that would be the same everywhere ends it."""
@@ -230,7 +248,7 @@ class ClusterHttp:
             try:
                 result = await once(peer)
             except Unavailable as error:
-                self._down_until_s[peer] = time.monotonic() + DOWN_FOR_S
+                self._note(peer, error)
                 trouble = error
             else:
                 self._prefer(peer)
@@ -238,6 +256,11 @@ class ClusterHttp:
             if deadline.passed:
                 break
         raise trouble
+
+    def _note(self, peer: str, error: Unavailable) -> None:
+        """A peer that said nothing that makes sense is down for a while; one that cannot do it now has answered."""
+        if isinstance(error, ClusterUnreachable):
+            self._down_until_s[peer] = time.monotonic() + DOWN_FOR_S
 
     def _prefer(self, peer: str) -> None:
         self._down_until_s.pop(peer, None)
@@ -287,7 +310,8 @@ class ClusterHttp:
         if self._session is None:
             connector = aiohttp.TCPConnector(ssl=self._context or True, limit=0)
             self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False, trust_env=False,
-                                                  cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=1 * MIB)
+                                                  cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=1 * MIB,
+                                                  max_field_size=HEADER_BYTES_MAX)
         return self._session
 
 
@@ -307,9 +331,11 @@ def _change(line: Any) -> FeedChange:
     if not isinstance(line, dict):
         raise PageIllegal("a change is an object")
     kind, path, source = line.get("kind"), line.get("path"), line.get("source", "/")
-    if not (isinstance(kind, str) and isinstance(path, str) and isinstance(source, str)):
-        raise PageIllegal("a change has a kind and a path")
-    return FeedChange(kind, parse_path(path).text, parse_path(source).text)
+    generation = line.get("generation", 0)
+    if not (isinstance(kind, str) and isinstance(path, str) and isinstance(source, str)
+            and isinstance(generation, int)):
+        raise PageIllegal("a change has a kind, a path and a generation")
+    return FeedChange(kind, parse_path(path).text, parse_path(source).text, generation)
 
 
 def _place(value: Any) -> Place | None:
@@ -325,13 +351,22 @@ def _pairs(rejects: Iterable[Reject]) -> tuple[tuple[str, str], ...]:
 
 
 async def read_document(answer: aiohttp.ClientResponse, bytes_max: int, name: str) -> dict[str, Any]:
+    body = await read_body(answer, bytes_max, name)
+    return await asyncio.to_thread(document_of, body, name) if len(body) > LOOP_BYTES_MAX else document_of(body, name)
+
+
+async def read_body(answer: aiohttp.ClientResponse, bytes_max: int, name: str) -> bytes:
     body = bytearray()
     async for block in answer.content.iter_any():
         body += block
         if len(body) > bytes_max:
             raise ClusterUnreachable(f"cluster {name} sends an answer of more than {bytes_max} bytes")
+    return bytes(body)
+
+
+def document_of(body: bytes, name: str) -> dict[str, Any]:
     try:
-        document = await asyncio.to_thread(json.loads, body) if len(body) > 256 * KIB else json.loads(body)
+        document = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise ClusterUnreachable(f"cluster {name} answers what is not JSON") from error
     if not isinstance(document, dict):

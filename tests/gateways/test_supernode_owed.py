@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -174,3 +175,35 @@ def test_many_due_for_one_cluster_leave_room_for_the_others(orders: OwedOrders) 
         orders.owe("slow", f"b/{number}", "here", "a", "a", 1)
     orders.owe("there", "b/f", "here", "a", "a", 2)
     assert [order.target for order in orders.due(3, 2, ["here", "slow", "there"])] == ["slow", "slow", "there"]
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_what_no_header_can_say_arrives_all_the_same(door: SupernodeDoor, many: bool) -> None:
+    name, tags = "d\u00f6c \u65e5\u672c 50%", {"k\u00e9y": "v\u00e4l=&ue", "\u65e5\u672c": "", "a b": "+%"}
+    if many:  # as many as a file may have; in the head of a request they are three times as long
+        tags |= {f"{number:02}" + "\U0001f4c4" * 120: "\u00e9" * 250 for number in range(8)}
+    meta = {"note": "\u00fcber \u65e5\u672c", "empty": "", "plain": "x"}
+    alpha, beta = door.clusters["alpha"].admin, door.clusters["beta"].admin
+    await alpha.must("PUT", f"/v1/files/admin/{quote(name)}", b"x" * 20_000, Content_Type="text/x")
+    await alpha.must("PUT", f"/v1/tags/admin/{quote(name)}", {"tags": tags})
+    await alpha.must("PUT", f"/v1/meta/admin/{quote(name)}", {"meta": meta})
+    owe(door, name)
+    await door.all_made_good()
+    assert door.desk.copier.given_up == 0, door.desk.orders.given_up(9, None)
+    found = await beta.must("GET", f"/v1/info/admin/{quote(name)}")
+    assert (found["tags"], found["meta"], found["content_type"], found["size"]) == (tags, meta, "text/x", 20_000)
+    generation = found["generation"]
+    owe(door, name)
+    await door.all_made_good()
+    assert (await beta.must("GET", f"/v1/info/admin/{quote(name)}"))["generation"] == generation, "nothing to do"
+
+
+async def test_metadata_alone_is_carried_over(door: SupernodeDoor) -> None:
+    alpha, beta = door.clusters["alpha"].admin, door.clusters["beta"].admin
+    await alpha.must("PUT", "/v1/files/admin/f", b"x", Fluffy_Meta_k="old")
+    owe(door, "f")
+    await door.all_made_good()
+    await alpha.must("PUT", "/v1/meta/admin/f", {"meta": {"k": "new"}})
+    owe(door, "f")
+    await door.all_made_good()
+    assert (await beta.must("GET", "/v1/info/admin/f"))["meta"] == {"k": "new"}

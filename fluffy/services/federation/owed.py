@@ -212,7 +212,7 @@ class _File:
 
     def is_as(self, copy: _File) -> bool:
         return self.blake3 is not None and all(
-            getattr(self, name) == getattr(copy, name) for name in ("blake3", "size", "content_type", "tags"))
+            getattr(self, name) == getattr(copy, name) for name in ("blake3", "size", "content_type", "tags", "meta"))
 
 
 async def _info(cluster: FileMover, path: str, asker: str, deadline: Deadline) -> _File | None:
