@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fluffy.services.federation.mirror_store import Cursor, Kept, Todo, Work
+from fluffy.services.federation.mirror_store import UNKNOWN_SEQ, Cursor, Kept, Sending, Todo, Work
 
 FILE_NAME = "mirrors.db"
 KEPT_MAX = 1_000
@@ -26,7 +26,8 @@ CREATE TABLE IF NOT EXISTS mirrors (
     seq             INTEGER NOT NULL,
     level_ms        INTEGER NOT NULL,    -- wall time when the target was as the source; 0: never
     compared_ms     INTEGER NOT NULL,    -- wall time when the last comparison of all ended; 0: one is going on
-    kept            INTEGER NOT NULL     -- how many files of others were kept, ever
+    kept            INTEGER NOT NULL,    -- how many files of others were kept, ever
+    target_seq      INTEGER NOT NULL     -- position of the target's feed; -1: not followed yet
 )""",
     """
 CREATE TABLE IF NOT EXISTS work (
@@ -59,7 +60,15 @@ CREATE TABLE IF NOT EXISTS kept (
     kept_as         TEXT NOT NULL,
     at_ms           INTEGER NOT NULL
 )""",
-    "CREATE UNIQUE INDEX IF NOT EXISTS kept_once ON kept (mirror, path, kept_as)")
+    "CREATE UNIQUE INDEX IF NOT EXISTS kept_once ON kept (mirror, path, kept_as)",
+    """
+CREATE TABLE IF NOT EXISTS sending (     -- large files: their uploads in parts at the target
+    mirror          TEXT NOT NULL,
+    path            TEXT NOT NULL,
+    upload_id       TEXT NOT NULL,
+    print           TEXT NOT NULL,       -- of the file and all that is told of it
+    PRIMARY KEY (mirror, path)
+) WITHOUT ROWID""")
 _WORK = "no, kind, path, came_from, after, made_ms, attempts, error"
 
 
@@ -73,6 +82,8 @@ class MirrorWork:
         self._db.execute("PRAGMA synchronous = NORMAL")
         for statement in _TABLES:
             self._db.execute(statement)
+        if "target_seq" not in [row[1] for row in self._db.execute("PRAGMA table_info(mirrors)")]:
+            self._db.execute(f"ALTER TABLE mirrors ADD COLUMN target_seq INTEGER NOT NULL DEFAULT {UNKNOWN_SEQ}")
 
     def close(self) -> None:
         self._db.close()
@@ -80,20 +91,21 @@ class MirrorWork:
     def forget_others(self, mirrors: Collection[str]) -> None:
         names = json.dumps(list(mirrors))
         with self._whole():
-            for table in ("mirrors", "work", "folders", "kept"):
+            for table in ("mirrors", "work", "folders", "kept", "sending"):
                 self._db.execute(f"DELETE FROM {table} WHERE mirror NOT IN (SELECT value FROM json_each(?))", (names,))
 
     def cursor(self, mirror: str) -> Cursor | None:
-        row = self._db.execute("SELECT epoch, target_epoch, seq, level_ms, compared_ms FROM mirrors WHERE mirror = ?",
-                               (mirror,)).fetchone()
+        row = self._db.execute("SELECT epoch, target_epoch, seq, level_ms, compared_ms, target_seq FROM mirrors"
+                               " WHERE mirror = ?", (mirror,)).fetchone()
         return None if row is None else Cursor(*row)
 
-    def begin(self, mirror: str, epoch: str, target_epoch: str, seq: int, now_ms: int) -> None:
+    def begin(self, mirror: str, epoch: str, target_epoch: str, seq: int, target_seq: int, now_ms: int) -> None:
         with self._whole():
             self._db.execute(
-                "INSERT INTO mirrors VALUES (?, ?, ?, ?, 0, 0, 0) ON CONFLICT (mirror) DO UPDATE SET"
-                " epoch = excluded.epoch, target_epoch = excluded.target_epoch, seq = excluded.seq, compared_ms = 0",
-                (mirror, epoch, target_epoch, seq))
+                "INSERT INTO mirrors (mirror, epoch, target_epoch, seq, target_seq, level_ms, compared_ms, kept)"
+                " VALUES (?, ?, ?, ?, ?, 0, 0, 0) ON CONFLICT (mirror) DO UPDATE SET epoch = excluded.epoch,"
+                " target_epoch = excluded.target_epoch, seq = excluded.seq, target_seq = excluded.target_seq,"
+                " compared_ms = 0", (mirror, epoch, target_epoch, seq, target_seq))
             self._add(mirror, [Todo("tree", "")], now_ms)
 
     def compare(self, mirror: str, now_ms: int) -> None:
@@ -105,6 +117,13 @@ class MirrorWork:
         with self._whole():
             self._db.execute("UPDATE mirrors SET seq = ? WHERE mirror = ?", (seq, mirror))
             self._add(mirror, todos, now_ms)
+
+    def take_target(self, mirror: str, since: Cursor, seq: int, todos: Iterable[tuple[Todo, int]], now_ms: int) -> None:
+        with self._whole():
+            if self._db.execute("UPDATE mirrors SET target_seq = ? WHERE mirror = ? AND target_epoch = ?"
+                                " AND target_seq = ?", (seq, mirror, since.target_epoch, since.target_seq)).rowcount:
+                for todo, due_ms in todos:
+                    self._add(mirror, [todo], now_ms, due_ms)
 
     def is_level(self, mirror: str, at_ms: int) -> None:
         self._db.execute("UPDATE mirrors SET level_ms = ?1, compared_ms = CASE compared_ms WHEN 0 THEN ?1 ELSE"
@@ -160,6 +179,22 @@ class MirrorWork:
             self._db.execute("DELETE FROM kept WHERE mirror = ?1 AND no <= (SELECT max(no) FROM kept) - ?2",
                              (mirror, KEPT_MAX))
 
+    def asides(self, mirror: str, path: str, since_ms: int) -> int:
+        return int(self._db.execute("SELECT count(*) FROM kept WHERE mirror = ? AND path = ? AND kept_as != path"
+                                    " AND at_ms >= ?", (mirror, path, since_ms)).fetchone()[0])
+
+    def sending(self, mirror: str, path: str) -> Sending | None:
+        row = self._db.execute("SELECT upload_id, print FROM sending WHERE mirror = ? AND path = ?",
+                               (mirror, path)).fetchone()
+        return None if row is None else Sending(*row)
+
+    def begin_sending(self, mirror: str, path: str, sending: Sending) -> None:
+        self._db.execute("INSERT OR REPLACE INTO sending VALUES (?, ?, ?, ?)",
+                         (mirror, path, sending.upload_id, sending.print))
+
+    def end_sending(self, mirror: str, path: str) -> None:
+        self._db.execute("DELETE FROM sending WHERE mirror = ? AND path = ?", (mirror, path))
+
     def kept(self, mirror: str, limit: int) -> list[Kept]:
         rows = self._db.execute("SELECT path, kept_as, at_ms FROM kept WHERE mirror = ? ORDER BY no DESC LIMIT ?",
                                 (mirror, limit))
@@ -169,18 +204,19 @@ class MirrorWork:
         row = self._db.execute("SELECT kept FROM mirrors WHERE mirror = ?", (mirror,)).fetchone()
         return 0 if row is None else int(row[0])
 
-    def _add(self, mirror: str, todos: Iterable[Todo], now_ms: int) -> None:
-        """What is to do already is renewed: whoever is at it now has not seen this change."""
+    def _add(self, mirror: str, todos: Iterable[Todo], now_ms: int, due_ms: int | None = None) -> None:
+        """What is to do already is renewed: whoever is at it now has not seen this change. `due_ms` None: now."""
         for todo in todos:
             old = self._db.execute("DELETE FROM work WHERE mirror = ? AND kind = ? AND path = ? RETURNING came_from,"
                                    " made_ms", (mirror, todo.kind, todo.path)).fetchone()
             came_from, made_ms = old or ("", now_ms)
             if came_from and todo.came_from and came_from != todo.came_from:
-                self._add(mirror, [Todo(todo.kind, came_from)], now_ms)
+                self._add(mirror, [Todo(todo.kind, came_from)], now_ms, due_ms)
             self._db.execute(
                 "INSERT INTO work (mirror, kind, path, came_from, after, made_ms, attempts, due_ms, error)"
                 " VALUES (?, ?, ?, ?, '', ?, 0, ?, '')",
-                (mirror, todo.kind, todo.path, todo.came_from or came_from, made_ms, now_ms))
+                (mirror, todo.kind, todo.path, todo.came_from or came_from, made_ms,
+                 now_ms if due_ms is None else due_ms))
 
     @contextmanager
     def _whole(self) -> Iterator[None]:

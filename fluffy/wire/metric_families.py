@@ -186,6 +186,8 @@ SUPERNODE = (
     _supernode("supernode_mirror_copied_files_total", "Files whose bytes were copied.", "mirror"),
     _supernode("supernode_mirror_copied_bytes_total", "Bytes that were copied.", "mirror"),
     _supernode("supernode_mirror_deleted_files_total", "Files that were removed at the target.", "mirror"),
+    _supernode("supernode_mirror_noticed_total", "Changes at the target by others (or unclear) that were looked at.",
+               "mirror"),
     _supernode("supernode_mirror_kept_files", "Files of others at the target that were set aside or left.", "mirror"),
 )
 # By what tells them, for docs/METRICS.md.

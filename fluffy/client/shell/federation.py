@@ -69,8 +69,12 @@ def mirrors(session: Session) -> None:
             f"{session.output.style(state, _COLOURS.get(state))}, {_shown(behind.get('seconds'))} s behind, "
             f"{_shown(behind.get('changes'))} changes and {_shown(behind.get('pending'))} pending, "
             f"{_shown(line.get('kept_count'))} files of others kept")
-        if line.get("error"):
-            session.output.line(f"  {safe(str(line['error']))}")
+        for name in ("error", "target_error"):
+            if line.get(name):
+                session.output.line(f"  {safe(str(line[name]))}")
+        done = line.get("since_start")
+        if isinstance(done, Mapping) and done.get("noticed"):
+            session.output.line(f"  {_shown(done['noticed'])} changes by others at the target were looked at")
     if not found:
         session.output.line("there is none that you may see; supernode.mirrors in its config.yaml names them")
 

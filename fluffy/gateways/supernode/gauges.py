@@ -45,5 +45,6 @@ def _tell_mirror(mirror: Mirror, samples: Samples) -> None:
             ("level", int(status.state == "level")), ("stopped", int(status.state == "stopped")),
             ("lag_seconds", status.lag_ms / 1000), ("lag_changes", status.changes), ("pending", status.pending),
             ("copied_files_total", counts.copied), ("copied_bytes_total", counts.copied_bytes),
-            ("deleted_files_total", counts.deleted), ("kept_files", mirror.kept_count())):
+            ("deleted_files_total", counts.deleted), ("noticed_total", mirror.watch.noticed),
+            ("kept_files", mirror.kept_count())):
         samples.add(f"fluffy_supernode_mirror_{name}", value, mirror.name)

@@ -34,7 +34,9 @@ def mirror_details(mirror: Mirror) -> dict[str, Any]:
     counts = mirror.files.counts
     return {
         "since_start": {"copied": counts.copied, "copied_bytes": counts.copied_bytes, "changed": counts.changed,
-                        "moved": counts.moved, "deleted": counts.deleted, "circles": counts.circles},
+                        "moved": counts.moved, "deleted": counts.deleted, "circles": counts.circles,
+                        "noticed": mirror.watch.noticed},
+        "target_error": mirror.watch.error or None,
         "failing": [{"path": f"/{mirror.source.path(work.path)}", "attempts": work.attempts, "error": work.error}
                     for work in mirror.failed(LISTED_MAX)],
         "kept_count": mirror.kept_count(),

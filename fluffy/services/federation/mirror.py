@@ -1,9 +1,10 @@
 """One mirror: a bucket of a cluster kept in another one, continuously. Its rules: docs/FEDERATION.md.
 
-Two halves. One follows the source's change feed and stores what is to be done together with the position behind it;
-the workers do it. What is to be done is always "make this as the source's is now", so it may be done late, twice, in
-any order, after a kill and by two supernodes. Without a position (the beginning, another history, a feed that was cut)
-everything is compared; and once a day, for what was removed at the target or what nobody thought of.
+Two halves. One follows the source's change feed, and the target's for what others do there (mirror_watch.py), and
+stores what is to be done together with the position behind it; the workers do it. What is to be done is always "make
+this as the source's is now", so it may be done late, twice, in any order, after a kill and by two supernodes. Without a
+position (the beginning, another history, a feed that was cut) everything is compared; and once a day, for what nobody
+thought of.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from fluffy.services.federation.mirror_files import MirrorFiles
 from fluffy.services.federation.mirror_sides import Side
 from fluffy.services.federation.mirror_store import Cursor, Kept, MirrorStore, Todo, Work
 from fluffy.services.federation.mirror_trees import MirrorTrees
+from fluffy.services.federation.mirror_watch import MirrorWatch
 from fluffy.services.federation.told import reason_of
 
 log = logging.getLogger("fluffy.supernode")
@@ -68,6 +70,7 @@ class Mirror:
         self.source = source
         self.target = target
         self.files = MirrorFiles(self.key, source, target, store)
+        self.watch = MirrorWatch(self.key, target, self.files, store, clock)
         self._trees = MirrorTrees(self.key, self.files, store)
         self._store = store
         self._clock = clock
@@ -82,6 +85,7 @@ class Mirror:
         """For ever."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_following())
+            group.create_task(self._keep_watching())
             for _ in range(WORKERS):
                 group.create_task(self._keep_working())
 
@@ -131,6 +135,17 @@ class Mirror:
                     log.info("mirror.follows", extra={"mirror": self.name})
                 rest_s = REST_FIRST_S
                 await asyncio.sleep(0 if more else 0.01)
+
+    async def _keep_watching(self) -> None:
+        while True:
+            try:
+                more = await self.watch.watch_once()
+            except FluffyError as error:
+                if not self.watch.error:
+                    log.warning("mirror.target_not_followed", extra={"mirror": self.name, "reason": reason_of(error)})
+                self.watch.error, more = reason_of(error), False
+                await asyncio.sleep(REST_FIRST_S)
+            await asyncio.sleep(0 if more else LOOK_EVERY_S)
 
     @property
     def _is_somebody_away(self) -> bool:
@@ -182,7 +197,8 @@ class Mirror:
         log.info("mirror.comparing", extra={"mirror": self.name, "epoch": seen.epoch, "seq": seen.seq})
         self.files.know(seen.epoch, target_epoch)
         self.source.min_seq = self._head = seen.seq
-        self._store.begin(self.key, seen.epoch, target_epoch, seen.seq, self._clock.now_ms())
+        target_seq = self._target_seen[1]
+        self._store.begin(self.key, seen.epoch, target_epoch, seen.seq, target_seq, self._clock.now_ms())
 
     async def _take(self, cursor: Cursor, answer: ChangesAnswer) -> None:
         now_ms = self._clock.now_ms()

@@ -7,21 +7,43 @@ the same mirror) is never written over: it is looked at again instead.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+import logging
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, urlencode
 from weakref import WeakValueDictionary
 
+from blake3 import blake3
+from cachetools import LRUCache
+
 from fluffy.base.deadline import Deadline
-from fluffy.base.errors import AlreadyExists, Conflict, IsFolder, NotFound, PreconditionFailed
+from fluffy.base.errors import (
+    AlreadyExists,
+    Conflict,
+    IsFolder,
+    NotFound,
+    PreconditionFailed,
+    UploadFinished,
+    UploadNotFound,
+)
 from fluffy.core.federation.mirroring import MARK, Act, MirrorFile, decide, kept_name, mark_for, origin_of
 from fluffy.services.federation.mirror_sides import Side
-from fluffy.services.federation.mirror_store import Kept, MirrorStore
+from fluffy.services.federation.mirror_store import Kept, MirrorStore, Sending
+from fluffy.services.federation.part_sending import PART_BYTES, Shape, send_in_parts
+
+log = logging.getLogger("fluffy.supernode")
 
 LOOKS_MAX = 5
 # A file may take this long, and a second more for each so many bytes.
 COPY_S = 600.0
 SLOW_BYTES_PER_S = 1_000_000
+# Whoever writes the target's file again and again, after so many times within a day it is left to people.
+ASIDES_MAX = 10
+ASIDES_WITHIN_MS = 24 * 3600 * 1000
+# Writes of our own that the target's feed has not told of yet.
+OWN_MAX = 20_000
 
 
 @dataclass(slots=True)
@@ -47,6 +69,16 @@ class MirrorFiles:
         self._store = store
         self._origins = ("", "")
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._own: LRUCache[tuple[str, str, int], bool] = LRUCache(OWN_MAX)
+
+    def was_own(self, kind: str, path: str, generation: int) -> bool:
+        """Whether the target's feed tells of a write of this mirror; asked once for each."""
+        return self._own.pop((kind, path, generation), False)
+
+    def _note_own(self, kind: str, path: str, said: Mapping[str, Any]) -> None:
+        generation = said.get("generation")
+        if isinstance(generation, int):
+            self._own[kind, path, generation] = True
 
     def know(self, source_epoch: str, target_epoch: str) -> None:
         self._origins = (origin_of(source_epoch, self.source.bucket), origin_of(target_epoch, self.target.bucket))
@@ -71,6 +103,8 @@ class MirrorFiles:
                 act = self.act(model, copy)
                 try:
                     if await self._do(act, path, came_from, model, copy, now_ms):
+                        if act is not Act.CREATE and act is not Act.REPLACE:
+                            await self._end_sending(path)  # of what it was once
                         return
                 except PreconditionFailed:
                     continue  # somebody was faster: look again
@@ -102,16 +136,20 @@ class MirrorFiles:
         if copy is None:
             return True
         if act is Act.DELETE:
-            await self.target.ask("DELETE", f"/v1/files/{quote(self.target.path(path))}", if_match=copy.etag)
+            said = await self.target.ask("DELETE", f"/v1/files/{quote(self.target.path(path))}", if_match=copy.etag)
+            self._note_own("file-deleted", path, said)
             self.counts.deleted += 1
         else:
             self._store.keep(self._mirror, Kept(path, path, now_ms))
         return True
 
     async def set_aside(self, path: str, copy: MirrorFile, now_ms: int) -> None:
-        """Give what others wrote another name. Raises PreconditionFailed, AlreadyExists."""
+        """Give what others wrote another name. Raises PreconditionFailed, AlreadyExists, Conflict."""
+        if self._store.asides(self._mirror, path, now_ms - ASIDES_WITHIN_MS) >= ASIDES_MAX:
+            raise Conflict(f"somebody writes /{self.target.path(path)} again and again (another mirror?): {ASIDES_MAX} "
+                           "times within a day it was set aside; let one of the two stop")
         name = kept_name(path, copy)
-        await self.target.move(path, name, copy.etag)
+        self._note_own("file-moved", name, await self.target.move(path, name, copy.etag))
         self._store.keep(self._mirror, Kept(path, name, now_ms))
 
     async def _move(self, model: MirrorFile, came_from: str, path: str) -> bool:
@@ -122,14 +160,14 @@ class MirrorFiles:
         if copy is None or self.act(model, copy) not in (Act.NOTHING, Act.RELABEL) or copy.mark is None:
             return False
         try:
-            await self.target.move(came_from, path, copy.etag)
+            self._note_own("file-moved", path, await self.target.move(came_from, path, copy.etag))
         except (AlreadyExists, NotFound, IsFolder):
             return False  # there is another way
         self.counts.moved += 1
         return True
 
     async def _copy(self, path: str, model: MirrorFile, copy: MirrorFile | None) -> None:
-        """Stream the bytes. What is told of them comes in the same step, so no half of it is ever seen."""
+        """Send the bytes. What is told of them comes in the same step, so no half of it is ever seen."""
         fit = {key: text for key, text in model.said.items() if _fits_header(text)}
         mark = mark_for(model, self._origins[0], None, sent=fit)
         headers = {"Content-Type": model.content_type, "Fluffy-Tags": urlencode(model.tags),
@@ -139,14 +177,52 @@ class MirrorFiles:
                    **({"If-None-Match": "*"} if copy is None else {"If-Match": f'"{copy.etag}"'})}
         if model.blake3 is not None:
             headers["Fluffy-Blake3"] = model.blake3
+        if model.size > PART_BYTES:
+            await self._copy_in_parts(path, model, copy)
+            return
         deadline = Deadline.after(COPY_S + model.size / SLOW_BYTES_PER_S)
         body = self._counted(self.source.read(path, model.generation, deadline))
         stored = await self.target.write(path, body, headers, deadline)
+        self._note_own("file-put", path, stored)
         self.counts.copied += 1
         if fit != model.said or model.blake3 is None:
             content, etag = stored.get("blake3"), stored.get("etag")
             mark = mark_for(model, self._origins[0], content if isinstance(content, str) else None)
             await self._set_meta(path, model, mark.text, etag if isinstance(etag, str) else "")
+
+    async def _copy_in_parts(self, path: str, model: MirrorFile, copy: MirrorFile | None) -> None:
+        """So that what was cut goes on with the part in which it was, also after a kill."""
+        mark = mark_for(model, self._origins[0], None)
+        shape = Shape(model.size, model.blake3, model.content_type, model.tags, {**model.said, MARK: mark.text},
+                      None if copy is None else copy.etag)
+        wanted = blake3(json.dumps([model.generation, model.content, shape.document(path)]).encode()).hexdigest()
+        before = self._store.sending(self._mirror, path)
+        if before is not None and before.print != wanted:
+            await self._end_sending(path)
+        deadline = Deadline.after(COPY_S + model.size / SLOW_BYTES_PER_S)
+
+        def read(start: int, count: int) -> AsyncIterator[bytes]:
+            return self._counted(self.source.read(path, model.generation, deadline, (start, count)))
+
+        stored = await send_in_parts(self.target, read, self.target.path(path), shape,
+                                     _Memo(self._store, self._mirror, path, wanted), deadline)
+        self._note_own("file-put", path, stored)
+        self.counts.copied += 1
+        if model.blake3 is None:
+            etag, content = stored.get("etag"), stored.get("blake3")
+            mark = mark_for(model, self._origins[0], content if isinstance(content, str) else f"etag:{etag}")
+            await self._set_meta(path, model, mark.text, etag if isinstance(etag, str) else "")
+
+    async def _end_sending(self, path: str) -> None:
+        """Forget an upload that nobody will go on with; its parts are freed."""
+        before = self._store.sending(self._mirror, path)
+        if before is None:
+            return
+        try:
+            await self.target.ask("DELETE", f"/v1/uploads/{before.upload_id}")
+        except (UploadNotFound, UploadFinished) as error:
+            log.info("mirror.upload_was_over", extra={"path": path, "reason": error.message})
+        self._store.end_sending(self._mirror, path)
 
     async def _counted(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for block in body:
@@ -165,6 +241,26 @@ class MirrorFiles:
     async def _set_meta(self, path: str, model: MirrorFile, mark: str, etag: str) -> None:
         await self.target.ask("PUT", f"/v1/meta/{quote(self.target.path(path))}", if_match=etag, document={
             "meta": {**model.said, MARK: mark}, "content_type": model.content_type})
+
+
+@dataclass(frozen=True, slots=True)
+class _Memo:
+    """Which upload a file is being sent by. Implements `part_sending.Memo`, durably."""
+
+    store: MirrorStore
+    mirror: str
+    path: str
+    print: str
+
+    def known(self) -> str | None:
+        found = self.store.sending(self.mirror, self.path)
+        return None if found is None or found.print != self.print else found.upload_id
+
+    def begun(self, upload_id: str) -> None:
+        self.store.begin_sending(self.mirror, self.path, Sending(upload_id, self.print))
+
+    def ended(self) -> None:
+        self.store.end_sending(self.mirror, self.path)
 
 
 def _fits_header(text: str) -> bool:

@@ -117,19 +117,27 @@ class Side:
         return await self._member().ask(method, target, Deadline.after(seconds), asker=self._asker(),
                                         document=document, headers=headers)
 
-    def read(self, inside: str, generation: int, deadline: Deadline) -> AsyncIterator[bytes]:
+    def read(self, inside: str, generation: int, deadline: Deadline, span: tuple[int, int] | None = None,
+             ) -> AsyncIterator[bytes]:
+        """`span`: the first byte and how many; None: the whole file."""
+        headers = {"Fluffy-Min-Seq": str(self.min_seq)}
+        if span is not None:
+            headers["Range"] = f"bytes={span[0]}-{span[0] + span[1] - 1}"
         return self._member().read(f"/v1/files/{quote(self.path(inside))}?generation={generation}", deadline,
-                                   asker=self._asker(), headers={"Fluffy-Min-Seq": str(self.min_seq)})
+                                   asker=self._asker(), headers=headers)
 
     async def write(self, inside: str, body: AsyncIterator[bytes], headers: Mapping[str, str], deadline: Deadline,
                     ) -> Mapping[str, Any]:
-        return await self._member().write(f"/v1/files/{quote(self.path(inside))}", body, deadline,
-                                          asker=self._asker(), headers=headers)
+        return await self.put(f"/v1/files/{quote(self.path(inside))}", body, headers, deadline)
 
-    async def move(self, src: str, dst: str, if_match: str | None = None) -> None:
+    async def put(self, target: str, body: AsyncIterator[bytes], headers: Mapping[str, str], deadline: Deadline,
+                  ) -> Mapping[str, Any]:
+        return await self._member().write(target, body, deadline, asker=self._asker(), headers=headers)
+
+    async def move(self, src: str, dst: str, if_match: str | None = None) -> Mapping[str, Any]:
         """Never over what is there. Raises AlreadyExists, NotFound, PreconditionFailed."""
         document = {"src": "/" + self.path(src), "dst": "/" + self.path(dst)}
-        await self.ask("POST", "/v1/move", document=document if if_match is None else {
+        return await self.ask("POST", "/v1/move", document=document if if_match is None else {
             **document, "if_match": f'"{if_match}"'})
 
     def _member(self) -> MirrorMember:

@@ -6,16 +6,23 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+# Of the target's feed, in what an earlier version wrote.
+UNKNOWN_SEQ = -1
+
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """`level_ms`: when the target was as the source; 0: never. `compared_ms` 0: a comparison of all is going on."""
+    """`level_ms`: when the target was as the source; 0: never. `compared_ms` 0: a comparison of all is going on.
+
+    `seq` is a position of the source's feed, `target_seq` of the target's (UNKNOWN_SEQ: not followed yet).
+    """
 
     epoch: str
     target_epoch: str
     seq: int
     level_ms: int
     compared_ms: int
+    target_seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +61,33 @@ class Kept:
     at_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """An upload in parts at the target. `print`: of the file and all that is told of it; another one begins anew."""
+
+    upload_id: str
+    print: str
+
+
 class MirrorStore(Protocol):
     """Durable, one row for each (mirror, kind, path). Calls block briefly."""
 
     def forget_others(self, mirrors: Collection[str]) -> None: ...
     def cursor(self, mirror: str) -> Cursor | None: ...
 
-    def begin(self, mirror: str, epoch: str, target_epoch: str, seq: int, now_ms: int) -> None:
-        """Follow from `seq`, and compare everything."""
+    def begin(self, mirror: str, epoch: str, target_epoch: str, seq: int, target_seq: int, now_ms: int) -> None:
+        """Follow from `seq`, the target's feed from `target_seq`, and compare everything."""
 
     def compare(self, mirror: str, now_ms: int) -> None:
         """Compare everything once more."""
 
     def take(self, mirror: str, seq: int, todos: Iterable[Todo], now_ms: int) -> None:
         """The feed was read up to `seq`: remember both, or neither."""
+
+    def take_target(self, mirror: str, since: Cursor, seq: int, todos: Iterable[tuple[Todo, int]], now_ms: int) -> None:
+        """The target's feed was read up to `seq`; each Todo with the time when it is due. Nothing when the cursor of
+        that feed is not that of `since` any more.
+        """
 
     def is_level(self, mirror: str, at_ms: int) -> None: ...
     def due(self, mirror: str, kind: str, now_ms: int, limit: int) -> list[Work]: ...
@@ -86,5 +106,11 @@ class MirrorStore(Protocol):
     def knows_folder(self, mirror: str, path: str) -> bool: ...
     def forget_folder(self, mirror: str, path: str) -> None: ...
     def keep(self, mirror: str, kept: Kept) -> None: ...
+    def asides(self, mirror: str, path: str, since_ms: int) -> int:
+        """How often a file at that place was set aside since then."""
+
+    def sending(self, mirror: str, path: str) -> Sending | None: ...
+    def begin_sending(self, mirror: str, path: str, sending: Sending) -> None: ...
+    def end_sending(self, mirror: str, path: str) -> None: ...
     def kept(self, mirror: str, limit: int) -> list[Kept]: ...
     def kept_count(self, mirror: str) -> int: ...
