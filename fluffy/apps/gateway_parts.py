@@ -7,6 +7,7 @@ know the node's number and the cluster's settings, which exist only after the cl
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -58,6 +59,7 @@ from fluffy.services.chunk_writer import ChunkWriter
 from fluffy.services.doctor import Doctor
 from fluffy.services.downloads import Downloads
 from fluffy.services.locks import Locks
+from fluffy.services.meeting import meet_others
 from fluffy.services.passwords import Passwords
 from fluffy.services.patches import Patches
 from fluffy.services.refusals import RefusalReporter
@@ -70,6 +72,8 @@ from fluffy.services.uploads import Uploads
 from fluffy.wire.handshake import PeerIdentity, derive_key
 from fluffy.wire.joining import PURPOSE as JOIN_PURPOSE
 from fluffy.wire.metric_samples import Samples
+
+log = logging.getLogger("fluffy.gateway")
 
 # Three uploads at full speed, or a dozen slow ones; 96 MiB. A process must stay below 300 MiB with all pools full.
 UPLOAD_BUFFERS_MAX = 12
@@ -144,6 +148,7 @@ def make_front(settings: Settings, node: NodeSettings, worker: int, connections:
             ThreadPoolExecutor(KEEPSAKE_THREADS, thread_name_prefix="keepsakes")),
         supernodes=Supernodes(settings.cluster.supernodes, authority_of(settings)),
         started_ms=clock.now_ms())
+    desk.is_meeting = True
     words = GatewayWords(node.dir / "run", worker, desk.user_times)
     desk.keeper_word = lambda: words.last
     domains = tuple(dict.fromkeys((*LOCAL_DOMAINS, settings.cluster.s3_domain)))
@@ -188,10 +193,12 @@ async def data_path(settings: Settings, node: NodeSettings, front: Front, *, own
         people = _people(settings, front, own_no, stack.enter_context(
             ThreadPoolExecutor(PASSWORD_THREADS, thread_name_prefix="passwords")))
         for task in (group.create_task(reporter.run()), group.create_task(people.refusals.run()),
-                     group.create_task(front.words.run(background)), group.create_task(front.living.run())):
+                     group.create_task(front.words.run(background)), group.create_task(front.living.run()),
+                     group.create_task(_meet(front.desk, own_no, peers, placement, cluster.write_quorum))):
             stack.callback(task.cancel)
         writer = ChunkWriter(own_no, store, peers, placement.current, cluster.replication, cluster.write_quorum,
-                             threads, since=lambda: front.reader.read(queries.drops_since))
+                             threads, since=lambda: front.reader.read(queries.drops_since),
+                             may_wait=front.desk.pulse.majority_seen)
         cache = _cache(settings, cluster.chunk_size)
         reader = ChunkReader(own_no, store, peers, placement.current, cache, reporter.lost, reads)
         upload_buffers = BufferPool(cluster.chunk_size, UPLOAD_BUFFERS_MAX)
@@ -208,6 +215,13 @@ async def data_path(settings: Settings, node: NodeSettings, front: Front, *, own
         front.desk.metrics.sources.append(tell)
         yield DataPath(own_no, cluster, uploads, Downloads(reader), patches, people, doctor,
                        Quarantine(node.dir / "quarantine"))
+
+
+async def _meet(desk: Desk, own_no: NodeNo, peers: DataPortClient, placement: PlacementView, write_quorum: int) -> None:
+    met = await meet_others(own_no, peers, placement.current, write_quorum)
+    desk.is_meeting = False
+    if met < write_quorum:
+        log.warning("gateway.alone", extra={"nodes_met": met, "write_quorum": write_quorum})
 
 
 def _people(settings: Settings, front: Front, own_no: NodeNo, threads: ThreadPoolExecutor) -> People:

@@ -14,7 +14,7 @@ from concurrent.futures import Executor
 
 from fluffy.base.checks import invariant
 from fluffy.base.deadline import Deadline
-from fluffy.base.errors import FluffyError, NotEnoughCopies, Overloaded, error_for
+from fluffy.base.errors import FluffyError, NotEnoughCopies, NotReady, Overloaded, PeerUnreachable, error_for
 from fluffy.base.hashing import chunk_id_of, xxh3_of
 from fluffy.base.ids import ChunkId, NodeNo
 from fluffy.base.threads import in_thread
@@ -34,6 +34,11 @@ STRAGGLER_PATIENCE_S = 3.0
 # For a node that was given up a moment ago: a hung machine must not hold up every chunk of a file anew.
 LATE_PATIENCE_S = 0.3
 LATE_REMEMBERED_S = 5.0
+# Nodes that start together, or restart one after the other, do not open their doors at the same moment: too few of them
+# are waited for this long, which is shorter than a client's patience.
+MEETING_PATIENCE_S = 5.0
+MEETING_AGAIN_S = 0.2
+_COMES_BACK = frozenset({PeerUnreachable.code(), NotReady.code()})
 # Of all uploads of this process together. Memory is bounded by the buffers; this bounds what waits for one peer.
 CHUNKS_IN_FLIGHT_MAX = 16
 invariant(LATE_PATIENCE_S < STRAGGLER_PATIENCE_S < SLOW_AFTER_S, "with a quorum nobody waits for stand-ins")
@@ -42,21 +47,23 @@ invariant(LATE_PATIENCE_S < STRAGGLER_PATIENCE_S < SLOW_AFTER_S, "with a quorum 
 class ChunkWriter:
     """Implements `ports.ChunkSink`. `pool` runs hashing and the own disk; `placement` gives the committed map.
 
-    `since`: what `queries.drops_since` says; asked before a chunk is sent.
+    `since`: what `queries.drops_since` says; asked before a chunk is sent. `may_wait`: whether too few nodes that
+    answer are worth a wait, which they are not when a write could not be agreed on either.
     """
 
     def __init__(self, own_no: NodeNo, store: ChunkStore, peers: NodeClient, placement: Callable[[], PlacementMap],
                  replication: int, write_quorum: int, pool: Executor, *,
-                 since: Callable[[], int] = lambda: 0, slow_after_s: float = SLOW_AFTER_S,
-                 straggler_patience_s: float = STRAGGLER_PATIENCE_S) -> None:
+                 since: Callable[[], int] = lambda: 0, may_wait: Callable[[], bool] = lambda: False,
+                 slow_after_s: float = SLOW_AFTER_S, straggler_patience_s: float = STRAGGLER_PATIENCE_S) -> None:
         invariant(0 < write_quorum <= replication, "a quorum is at least one and at most all copies")
         self._own_no = own_no
         self._store = store
         self._peers = peers
         self._placement = placement
         self._since = since
+        self._may_wait = may_wait
         self._replication = replication
-        self._write_quorum = write_quorum
+        self.write_quorum = write_quorum
         self._pool = pool
         self._slow_after_s = slow_after_s
         self._straggler_patience_s = straggler_patience_s
@@ -73,11 +80,23 @@ class ChunkWriter:
         try:
             chunk_id, xxh3 = await in_thread(self._pool, _hashes, data)
             since_seq = self._since()
-            candidates = self._late_last(place(chunk_id, self._placement(), self._write_quorum, self._own_no))
-            replicas = await _Spread(self, chunk_id, xxh3, data, deadline).run(candidates)
-            return WrittenChunk(chunk_id, len(data), replicas, since_seq)
+            return WrittenChunk(chunk_id, len(data), await self._spread(chunk_id, xxh3, data, deadline), since_seq)
         finally:
             self._slots.release()
+
+    async def _spread(self, chunk_id: ChunkId, xxh3: bytes, data: memoryview, deadline: Deadline,
+                      ) -> tuple[NodeNo, ...]:
+        """The nodes that have it, of all that answer within MEETING_PATIENCE_S."""
+        patience = deadline.at_most(MEETING_PATIENCE_S)
+        while True:
+            candidates = self._late_last(place(chunk_id, self._placement(), self.write_quorum, self._own_no))
+            try:
+                return await _Spread(self, chunk_id, xxh3, data, deadline).run(candidates)
+            except NotEnoughCopies as error:
+                codes = set(error.facts.get("failures", {}).values())
+                if patience.passed or (codes and codes.isdisjoint(_COMES_BACK)) or not self._may_wait():
+                    raise
+            await asyncio.sleep(MEETING_AGAIN_S)
 
     async def store_on(self, node: NodeNo, chunk_id: ChunkId, xxh3: bytes, data: memoryview,
                        deadline: Deadline) -> None:
@@ -105,7 +124,7 @@ class ChunkWriter:
         return sorted(candidates, key=self._is_late)
 
     def machine(self, candidates: Sequence[NodeNo]) -> ChunkWrite:
-        return ChunkWrite(candidates, self._replication, self._write_quorum)
+        return ChunkWrite(candidates, self._replication, self.write_quorum)
 
     @property
     def slow_after_s(self) -> float:
@@ -197,7 +216,7 @@ class _Spread:
             case Finish(replicas):
                 return replicas
             case GiveUp(code, failures, stored):
-                raise error_for(code, None, stored=list(stored),
+                raise error_for(code, None, stored=list(stored), needed=self._writer.write_quorum,
                                 failures={str(node): failure for node, failure in failures.items()})
             case Send():
                 invariant(False, "sending is not an end")

@@ -102,6 +102,37 @@ async def test_no_candidates_at_all(world):
         await world.write()
 
 
+async def test_nodes_that_start_a_moment_later_are_waited_for(tmp_path, threads, monkeypatch):
+    """A node that is just ready: the others' data ports open a moment after its own."""
+    monkeypatch.setattr(chunk_writer, "MEETING_AGAIN_S", 0.02)
+    world = World(tmp_path, threads, nodes=3, may_wait=lambda: True)
+    world.peers.behaviours = {no: Behaviour(error=PeerUnreachable()) for no in (2, 3)}
+    asyncio.get_running_loop().call_later(0.1, world.peers.behaviours.clear)
+    assert set((await world.write()).replicas) == {1, 2, 3}
+    assert len(world.peers.puts) > 4
+
+
+async def test_too_few_nodes_are_waited_for_as_long_as_that_makes_sense(tmp_path, threads, monkeypatch):
+    monkeypatch.setattr(chunk_writer, "MEETING_AGAIN_S", 0.01)
+    monkeypatch.setattr(chunk_writer, "MEETING_PATIENCE_S", 0.1)
+    is_majority = [True]
+    world = World(tmp_path, threads, nodes=3, may_wait=lambda: is_majority[0])
+    world.peers.behaviours = {no: Behaviour(error=PeerUnreachable()) for no in (2, 3)}
+    with pytest.raises(NotEnoughCopies):
+        await world.write()
+    tries = len(world.peers.puts)
+    assert tries > 4, "it tried again"
+    is_majority[0] = False  # nothing could be agreed on either
+    with pytest.raises(NotEnoughCopies):
+        await world.write()
+    assert len(world.peers.puts) == tries + 2
+    is_majority[0] = True
+    world.peers.behaviours = {no: Behaviour(error=DiskFull()) for no in (2, 3)}
+    with pytest.raises(DiskFull):
+        await world.write()
+    assert len(world.peers.puts) == tries + 4, "full disks do not come back within seconds"
+
+
 async def test_a_straggler_is_left_behind_once_the_quorum_had_patience(tmp_path, threads):
     world = World(tmp_path, threads, nodes=3, straggler_patience_s=0.05)
     late = world.order[2]

@@ -30,11 +30,14 @@ async def healthz(desk: Desk, call: Call) -> Answer:
 
 
 async def readyz(desk: Desk, call: Call) -> Answer:
-    """GET /readyz: 200 when this node has a leader, is caught up and can move bytes."""
+    """GET /readyz: 200 when this node has a leader, is caught up and has found those who keep copies."""
     status = await desk.pulse.recent()
     why_not = readiness(status)
     if why_not is None and desk.data is None:
         why_not = NotReady("this node is still opening its data path")
+    if why_not is None and desk.is_meeting:
+        why_not = NotReady("this node is still looking for the data ports of the others, which keep copies of what it "
+                           "is given")
     if why_not is not None or status is None:
         answer = answer_of(why_not or NotReady(), call.request_id)
         answer.headers.append(("Fluffy-Node", desk.node))

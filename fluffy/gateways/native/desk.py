@@ -153,7 +153,8 @@ class NodesDoor:
 class Desk:
     """The native API of one gateway process. `data` is None until the cluster is born.
 
-    `keeper_word`: the newest word of this node's keeper (run/keeper.json), None when it is silent.
+    `keeper_word`: the newest word of this node's keeper (run/keeper.json), None when it is silent. `is_meeting`: the
+    other nodes' data ports have not been found since the start; told by `/readyz` only, for reading works already.
     """
 
     node: str
@@ -185,6 +186,7 @@ class Desk:
     started_ms: int = 0
     look_again_at_s: float = 0.0
     is_closing: bool = False
+    is_meeting: bool = False
 
     def receive(self, method: str, target: str, headers: Mapping[str, str], body: BodySource, remote: str,
                 sends_files: bool) -> Call:

@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass
 
 from fluffy.base.deadline import Deadline
-from fluffy.base.errors import FluffyError, NoLeader, NotReady, QuorumLost, Unavailable
+from fluffy.base.errors import FluffyError, NoLeader, NotEnoughCopies, NotReady, QuorumLost, Unavailable
 from fluffy.ports import Clock, LogStatus, MetadataLog
 
 PULSE_S = 1.0
@@ -72,7 +72,8 @@ class Pulse:
     def explain(self, error: Unavailable) -> Unavailable:
         """The refusal of a write, with the count of nodes when that is the cause."""
         status = self.last.status
-        if isinstance(error, QuorumLost | NoLeader) and status is not None and not status.majority_connected:
+        is_told_better = isinstance(error, QuorumLost | NoLeader | NotEnoughCopies)
+        if is_told_better and status is not None and not status.majority_connected:
             return quorum_lost(status)
         return error
 
