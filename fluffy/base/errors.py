@@ -71,6 +71,11 @@ class RangeIllegal(RequestError):
     sentence = "the range lies outside the file"
 
 
+class LengthRequired(RequestError):
+    http_status = 411
+    sentence = "say how long the body is: Content-Length, 0 for an empty file, or Transfer-Encoding: chunked"
+
+
 class TooLarge(RequestError):
     http_status = 413
     sentence = "the request is larger than this door accepts"

@@ -40,6 +40,17 @@ async def test_a_node_that_lags_does_not_refuse_by_what_it_knew(
     assert (await door.put("admin/a", BODY)).status == 201
 
 
+async def test_a_full_quota_says_how_much_is_used_of_what_before_the_body_came(door: Door) -> None:
+    await door.put("admin/a", b"12345")
+    door.cluster.log.apply(quota(100))
+    refusal = json.loads(await (await door.put("admin/b", BODY)).text())["error"]
+    assert refusal["message"].startswith("bucket admin uses 5 of the 100 bytes that its quota allows")
+    assert (refusal["subject"], refusal["name"], refusal["used"], refusal["limit"]) == ("bucket", "admin", 5, 100)
+    door.cluster.log.apply(SetQuota(header(), "user", "admin", 50, None))
+    refusal = json.loads(await (await door.put("admin/b", BODY)).text())["error"]
+    assert refusal["message"].startswith("user admin uses 5 of the 50 bytes")
+
+
 @pytest.mark.parametrize("make_refusal", [
     lambda: quota(100), lambda: MakeFolder(header(), "admin/a")], ids=["quota", "folder"])
 async def test_a_repeated_upload_gets_its_first_answer_whatever_speaks_against_it_now(

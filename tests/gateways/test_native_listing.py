@@ -121,7 +121,7 @@ async def test_info_tells_where_every_chunk_is(door: Door) -> None:
     await door.put("/admin/f", b"x" * (2 * CHUNK_SIZE + 1))
     info = await json_of(door, "/v1/info/admin/f")
     assert [chunk["length"] for chunk in info["chunks"]] == [CHUNK_SIZE, CHUNK_SIZE, 1]
-    assert info["chunks"][0]["replicas"] == ["one", "two"]
+    assert info["chunks"][0]["replicas"] == ["one", "two"] and len(info["chunks"][0]["zones"]) == 2
     assert (info["kind"], info["owner"], info["size"]) == ("file", "admin", 2 * CHUNK_SIZE + 1)
     assert (await json_of(door, "/v1/info/admin"))["kind"] == "bucket"
     assert (await json_of(door, "/v1/info/admin/none", 404))["error"]["code"] == "FileNotFound"

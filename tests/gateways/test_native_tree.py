@@ -271,6 +271,8 @@ async def test_metadata_is_replaced_and_comes_back_as_headers(admin: Asker, body
     ("tags", {"k": "line\nline"}, 400, "QuerySyntax"),
     ("tags", {"k": 7}, 400, "QuerySyntax"),
     ("tags", {"tags": {"a": "1"}, "other": "2"}, 400, "QuerySyntax"),
+    ("tags", None, 400, "QuerySyntax"),
+    ("meta", None, 400, "QuerySyntax"),
     ("meta", {"not a header name": "1"}, 400, "QuerySyntax"),
     ("meta", {"ü": "1"}, 400, "QuerySyntax"),
     ("meta", {"a": "1", "A": "2"}, 400, "QuerySyntax"),

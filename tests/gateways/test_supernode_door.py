@@ -69,7 +69,7 @@ async def test_what_is_put_in_a_cluster_is_found_listed_and_read(door: Supernode
     await door.level()
     # The same token is the admin's of both clusters here.
     assert await hits(door, "q=report", ADMIN_TOKEN) == ["alpha:/admin/docs/report-a", "beta:/admin/report-b"]
-    assert await hits(door, "q=report&cluster=beta", ADMIN_TOKEN) == ["beta:/admin/report-b"]
+    assert await hits(door, "q=report&cluster=beta&everywhere=1", ADMIN_TOKEN) == ["beta:/admin/report-b"]
     assert await hits(door, "q=report&fresh=1", ADMIN_TOKEN) == ["alpha:/admin/docs/report-a", "beta:/admin/report-b"]
     found = await door.must("GET", "/v1/search?q=report&limit=1", ADMIN_TOKEN)
     assert [line["state"] for line in found["coverage"]] == ["fresh", "fresh"] and found["after"]
@@ -216,7 +216,7 @@ async def test_updates_and_deletions_reach_a_cluster_that_was_away(door: Superno
     await door.switch_off("beta")
     told = await door.must("PUT", "/v1/files/@best/admin/changed?copies=2", ADMIN_TOKEN, b"newer")
     assert (told["stored"], told["owed"]) == (["alpha"], ["beta"])
-    told = await door.must("DELETE", "/v1/files/beta/admin/gone", ADMIN_TOKEN)
+    told = await door.must("DELETE", "/v1/files/beta/admin/gone?proxy=1", ADMIN_TOKEN)
     assert (told["deleted"], told["owed"]) == (["alpha"], ["beta"])
     assert {line["to"] for line in (await door.must("GET", "/v1/owed", ADMIN_TOKEN))["owed"]} == {
         "beta:/admin/changed", "beta:/admin/gone"}
@@ -320,4 +320,4 @@ async def _never(*_: object) -> None:
 
 def test_names_only_are_passed_on_to_the_clusters() -> None:
     search = next(route for route in ROUTES if route.pattern == "/v1/search")
-    assert set(naming.NAMES_ONLY) == set(search.query_names) - {"limit", "after", "cluster", "fresh"}
+    assert set(naming.NAMES_ONLY) == set(search.query_names) - {"limit", "after", "cluster", "fresh", "everywhere"}

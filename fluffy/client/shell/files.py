@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import zip_longest
 from typing import Any, BinaryIO
 
 import click
@@ -137,11 +138,21 @@ def _show_info(session: Session, document: Mapping[str, Any]) -> None:
         if isinstance(value, dict):
             value = ", ".join(f"{name}={text}" for name, text in value.items())
         session.output.line(f"{session.output.style(f'{safe(str(key)):<13}', 'cyan')} {safe(str(value))}")
+    if document.get("inline"):
+        label = session.output.style("copies".ljust(13), "cyan")
+        session.output.line(f"{label} on every node, in its metadata: the file is small")
     for number, chunk in enumerate(document.get("chunks") or []):
-        nodes = ", ".join(str(name) for name in chunk.get("replicas", ())) or "nobody: all copies are lost"
+        nodes = _holders(chunk) or "nobody: all copies are lost"
         label = session.output.style(f"chunk {number}".ljust(13), "cyan")
         size = format_size(chunk.get("length", 0))
         session.output.line(f"{label} {safe(str(chunk.get('id', '')))[:16]}… {size:>10}  on {safe(nodes)}")
+
+
+def _holders(chunk: Mapping[str, Any]) -> str:
+    """`one (zone a), two (zone b)`."""
+    names, zones = chunk.get("replicas", ()), chunk.get("zones", ())
+    return ", ".join(f"{name} (zone {zone})" if zone else str(name)
+                     for name, zone in zip_longest(names, zones, fillvalue=""))
 
 
 @row("files", takes="remote", eats="paths", params=(

@@ -41,6 +41,20 @@ class QuotaUse:
 
 
 @dataclass(frozen=True, slots=True)
+class TightQuota:
+    """The quota that leaves the least room for a file's bytes. `subject`: user or bucket."""
+
+    subject: str
+    name: str
+    used: int
+    limit: int
+
+    @property
+    def bytes_left(self) -> int:
+        return max(0, self.limit - self.used)
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """A line of the list of users."""
 

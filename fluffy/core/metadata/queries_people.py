@@ -7,6 +7,7 @@ clock: what ends by time is over when either that or log time says so.
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from typing import Any
 
 from fluffy.base.ids import UserNo
@@ -24,6 +25,7 @@ from fluffy.core.metadata.model_people import (
     Person,
     QuotaUse,
     Standing,
+    TightQuota,
     TokenInfo,
 )
 from fluffy.core.metadata.names import is_bucket_name, is_name
@@ -204,14 +206,27 @@ def bytes_left(db: sqlite3.Connection, bucket: str, user_no: UserNo) -> int | No
 
     `user_no`: who would own the bucket if it does not exist.
     """
+    tight = tightest_quota(db, bucket, user_no)
+    return None if tight is None else tight.bytes_left
+
+
+def tightest_quota(db: sqlite3.Connection, bucket: str, user_no: UserNo) -> TightQuota | None:
+    """Which quota that is, and how much of it is used; None: there is none."""
     if not is_bucket_name(bucket):
         return None
     row = db.execute("SELECT e.no, e.owner_no FROM entries e WHERE e.parent = ? AND e.key = ?",
                      (ROOT_NO, bucket + "/")).fetchone()
-    rooms = [_quota(db, SUBJECT_USER, user_no if row is None else row[1]).bytes_left]
+    owner_no = user_no if row is None else UserNo(row[1])
+    found = [("user", "", _quota(db, SUBJECT_USER, owner_no))]
     if row is not None:
-        rooms.append(_quota(db, SUBJECT_BUCKET, row[0]).bytes_left)
-    return min((room for room in rooms if room is not None), default=None)
+        found.append(("bucket", bucket, _quota(db, SUBJECT_BUCKET, row[0])))
+    tight = [TightQuota(subject, name, quota.bytes, quota.bytes_max) for subject, name, quota in found
+             if quota.bytes_max is not None]
+    if not tight:
+        return None
+    least = min(tight, key=lambda quota: quota.bytes_left)
+    owner = user_by_no(db, owner_no) if least.subject == "user" else None
+    return least if owner is None else replace(least, name=owner.name)
 
 
 def locks_at(db: sqlite3.Connection, path: RemotePath, now_ms: int) -> tuple[Lock, ...]:

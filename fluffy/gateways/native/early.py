@@ -11,8 +11,8 @@ import sqlite3
 from collections.abc import Callable
 from typing import NamedTuple
 
-from fluffy.base.errors import FluffyError
-from fluffy.base.ids import RequestId
+from fluffy.base.errors import FluffyError, QuotaExceeded
+from fluffy.base.ids import RequestId, UserNo
 from fluffy.core.metadata import queries
 from fluffy.gateways.native.desk import Desk
 from fluffy.gateways.native.exchange import Call
@@ -40,3 +40,16 @@ async def room_for(desk: Desk, call: Call, request_id: RequestId,
     if refusal is not None:
         raise refusal
     return room
+
+
+def with_use(desk: Desk, bucket: str, user_no: UserNo, refusal: QuotaExceeded) -> QuotaExceeded:
+    """A refusal that says how much is used of what, as the log's own do. `user_no`: as in `queries.bytes_left`."""
+    tight = None if "used" in refusal.facts else desk.reader.read(
+        lambda db: queries.tightest_quota(db, bucket, user_no))
+    if tight is None:
+        return refusal
+    return QuotaExceeded(
+        f"{tight.subject} {tight.name} uses {tight.used:,} of the {tight.limit:,} bytes that its quota allows; the file"
+        " does not fit, and nothing of it was stored",
+        subject=tight.subject, name=tight.name, unit="bytes", used=tight.used, limit=tight.limit,
+        bytes_left=tight.bytes_left)

@@ -18,7 +18,9 @@ _RESERVED = frozenset({"code", "message", "request_id", "retry"})
 def error_json(error: FluffyError, request_id: str) -> dict[str, object]:
     """What stands under `error`."""
     facts = {name: fact for name, fact in error.facts.items() if name not in _RESERVED}
-    return {"code": error.code(), "message": error.message, "request_id": request_id, "retry": error.retry, **facts}
+    # Which copy was asked is the nodes' own business: for a client another try, here or at another node, is later.
+    retry = "later" if error.retry == "other-replica" else error.retry
+    return {"code": error.code(), "message": error.message, "request_id": request_id, "retry": retry, **facts}
 
 
 def answer_of(error: FluffyError, request_id: str) -> Answer:

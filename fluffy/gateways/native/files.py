@@ -21,6 +21,7 @@ from fluffy.base.errors import (
     IsFolder,
     PreconditionFailed,
     QuerySyntax,
+    QuotaExceeded,
     RangeIllegal,
     Unavailable,
 )
@@ -34,7 +35,7 @@ from fluffy.gateways.http.exchange import Answer, Headers
 from fluffy.gateways.http.heads import render_lines
 from fluffy.gateways.native.answers import LOOP_FILE_BYTES_MAX, moment_of, read_version
 from fluffy.gateways.native.desk import Desk
-from fluffy.gateways.native.early import Early, room_for
+from fluffy.gateways.native.early import Early, room_for, with_use
 from fluffy.gateways.native.exchange import Call, Point, json_answer
 from fluffy.gateways.native.kept_headers import shown_to, shown_to_all
 from fluffy.gateways.native.shapes import file_json, folder_json, stored_json
@@ -75,6 +76,8 @@ async def store_file(desk: Desk, call: Call, **more: object) -> Answer:
             stored = await data.uploads.put(header, order, call.body)
         except Unavailable as error:
             raise desk.pulse.explain(error) from error
+        except QuotaExceeded as error:
+            raise with_use(desk, path.bucket, call.user.user_no, error) from error
     desk.gate.learned(stored.outcome.seq)
     call.point = Point(stored.outcome.seq)
     status = 201 if stored.outcome.facts["created"] else 200
@@ -168,9 +171,9 @@ async def _file_info(desk: Desk, call: Call, path: RemotePath) -> Answer:
         version = queries.file_version(db, path, generation, size_max=size_max)
         if version is None:
             return None, None
-        names = {int(record.node_no): record.name for record in queries.node_records(db)}
+        nodes = {int(record.node_no): record for record in queries.node_records(db)}
         kept = len(queries.versions(db, path, VERSIONS_COUNTED_MAX))
-        return version, json_answer(file_json(version, names, queries.locks_at(db, path, now_ms), kept))
+        return version, json_answer(file_json(version, nodes, queries.locks_at(db, path, now_ms), kept))
 
     version, answer = desk.reader.read(partial(look, size_max=LOOP_FILE_BYTES_MAX))
     if version is not None and version.size > LOOP_FILE_BYTES_MAX:

@@ -35,9 +35,11 @@ async def read_bytes(call: Call, bytes_max: int) -> bytes:
     return await _read(call, bytes_max)
 
 
-async def read_object(call: Call, bytes_max: int = JSON_BYTES_MAX) -> dict[str, Any]:
-    """The body's fields, whatever their names."""
+async def read_object(call: Call, bytes_max: int = JSON_BYTES_MAX, *, needed: bool = False) -> dict[str, Any]:
+    """The body's fields, whatever their names. `needed`: a forgotten body is not an object without fields."""
     data = await _read(call, bytes_max)
+    if not data and needed:
+        raise QuerySyntax("the body is missing: a JSON object, {} for an empty one")
     if not data:
         return {}
     try:

@@ -22,7 +22,7 @@ CHANGED = (409,)
 # Of a change in the tree: preconditions, locks, conditions that a write cannot have, quotas and full disks.
 WRITTEN = (404, 412, 423, 501, 507)
 _SCHEMA_OF = {"text": {"type": "string"}, "flag": {"type": "string", "enum": ["", "0", "1"]}}
-_RETRY = ("never", "later", "same-id", "other-replica")
+_RETRY = ("never", "later", "same-id")
 _ERROR = {
     "type": "object", "required": ["error"], "properties": {"error": {
         "type": "object", "required": ["code", "message", "request_id", "retry"],
@@ -33,7 +33,8 @@ _ERROR = {
 _WORDS = {
     400: "the request is malformed", 401: "no valid credential", 403: "not allowed", 404: "there is no such thing",
     408: "nothing came from the client for too long", 409: "it does not fit what is there",
-    410: "the history does not reach back that far", 412: "a precondition does not hold", 413: "too large",
+    410: "the history does not reach back that far", 411: "the length of the body is not said",
+    412: "a precondition does not hold", 413: "too large",
     416: "the range is not in the file", 423: "somebody has locked it", 429: "too many attempts; see Retry-After",
     431: "the headers are too large", 501: "not supported", 503: "not now; see Retry-After", 507: "no room"}
 _RETRY_AFTER = {"Retry-After": {"description": "seconds", "schema": {"type": "string"}}}
@@ -75,6 +76,8 @@ def refusals_of(route: Route) -> tuple[int, ...]:
         found.update(ASKED)
     if "{" in route.pattern or route.query or route.sent is not None:
         found.add(404)  # what the address, a parameter or a field names is not there
+    if route.body == "bytes":
+        found.add(411)
     if "{path}" in route.pattern:
         found.add(409)  # a folder where a file should be, or the other way round
     if route.method != "GET" and route.act is not None:

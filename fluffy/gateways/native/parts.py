@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from fluffy.base.errors import AccessDenied, QuerySyntax, Unavailable, UploadFinished, UploadNotFound
+from fluffy.base.errors import AccessDenied, QuerySyntax, QuotaExceeded, Unavailable, UploadFinished, UploadNotFound
 from fluffy.base.ids import UserNo
 from fluffy.base.paths import parse_file_path, parse_path
 from fluffy.core.access.policy import Act
@@ -21,12 +21,13 @@ from fluffy.core.metadata.outcomes import Accepted
 from fluffy.core.metadata.upload_table import PARTS_MAX
 from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.desk import Desk
-from fluffy.gateways.native.early import Early, room_for
+from fluffy.gateways.native.early import Early, room_for, with_use
 from fluffy.gateways.native.exchange import Call, Point, json_answer
 from fluffy.gateways.native.json_body import Fields, read_json
 from fluffy.gateways.native.kept_headers import checked_headers
 from fluffy.gateways.native.shapes import Json, known_hex
 from fluffy.gateways.native.writing import (
+    check_framing,
     checked_meta,
     checked_tags,
     checked_type,
@@ -35,7 +36,6 @@ from fluffy.gateways.native.writing import (
     guess_type,
     if_match_of,
     one_tag,
-    refuse_encoding,
 )
 from fluffy.services.part_uploads import CompleteOrder, PartUploads
 from fluffy.services.uploads import Promise, PutOrder
@@ -79,7 +79,7 @@ async def put_part(desk: Desk, call: Call) -> Answer:
     """PUT /v1/uploads/{id}/parts/{n}"""
     service = _service(desk)
     number = _part_number(call.params["n"])
-    refuse_encoding(call)
+    check_framing(call)
     md5, root = digest_of(call, "content-md5", 16), digest_of(call, "fluffy-blake3", HASH_BYTES)
     found = await _session(desk, call)
     if isinstance(found, FinishedUpload):
@@ -93,6 +93,8 @@ async def put_part(desk: Desk, call: Call) -> Answer:
             stored = await service.put_part(header, found.upload_id, number, promise, call.body)
         except Unavailable as error:
             raise desk.pulse.explain(error) from error
+        except QuotaExceeded as error:
+            raise with_use(desk, parse_file_path(found.path).bucket, found.user_no, error) from error
     _learn(desk, call, stored.outcome)
     return json_answer({"n": number, "size": stored.size, "blake3": stored.blake3.hex(), "etag": stored.etag,
                         "expires": rfc3339(stored.outcome.facts["expires_ms"])}, 200, [("ETag", f'"{stored.etag}"')])

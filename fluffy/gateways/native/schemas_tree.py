@@ -47,7 +47,7 @@ FILE_INFO = thing(
     path=TEXT, kind=one_of("file"), owner=TEXT, size=COUNT, generation=NUMBER, etag=TEXT, blake3=or_null(TEXT),
     content_type=TEXT, modified=TIME, meta=TEXTS, tags=TEXTS, meta_version=NUMBER, inline=FLAG, versions=COUNT,
     headers=TEXTS, checksum=or_null(thing(algorithm=TEXT, value=TEXT, type=TEXT)),
-    chunks=listed(thing(id=TEXT, length=COUNT, replicas=listed(TEXT))), **_LOCKS)
+    chunks=listed(thing(id=TEXT, length=COUNT, replicas=listed(TEXT), zones=listed(TEXT))), **_LOCKS)
 FOLDER_INFO = thing(path=TEXT, kind=one_of("folder", "bucket"), owner=TEXT, created=TIME, entries=COUNT, files=COUNT,
                     bytes=COUNT, **_LOCKS)
 INFO = either(FILE_INFO, FOLDER_INFO)

@@ -5,8 +5,10 @@ Paths are written as people type them, with a leading slash; times as RFC 3339 i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from fluffy.core.metadata.commands import NodeRecord
 from fluffy.core.metadata.model import (
     Change,
     DiffLine,
@@ -97,8 +99,11 @@ def labelled_json(entry: Entry, labels: Labels | None) -> Json:
     return line
 
 
-def file_json(version: FileVersion, node_names: dict[int, str], locks: tuple[Lock, ...], versions: int) -> Json:
-    """Everything known about a file. `versions`: how many generations are kept; `lock`: the first that covers it."""
+def file_json(version: FileVersion, nodes: Mapping[int, NodeRecord], locks: tuple[Lock, ...], versions: int) -> Json:
+    """Everything known about a file. `versions`: how many generations are kept; `lock`: the first that covers it.
+
+    `zones` of a chunk: of each node in `replicas`, in the same order.
+    """
     return {
         "path": "/" + version.path, "kind": "file", "owner": version.owner, "size": version.size,
         "generation": version.generation, "etag": version.etag, "blake3": known_hex(version.blake3),
@@ -107,7 +112,8 @@ def file_json(version: FileVersion, node_names: dict[int, str], locks: tuple[Loc
         "tags": version.tags, "meta_version": version.meta_version, "inline": version.inline is not None,
         "versions": versions, **_locks_json(locks),
         "chunks": [{"id": chunk.chunk_id.hex(), "length": chunk.length,
-                    "replicas": [node_names.get(no, f"node {no}") for no in chunk.replicas]}
+                    "replicas": [nodes[no].name if no in nodes else f"node {no}" for no in chunk.replicas],
+                    "zones": [nodes[no].zone if no in nodes else "" for no in chunk.replicas]}
                    for chunk in version.chunks]}
 
 

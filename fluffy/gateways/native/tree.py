@@ -144,7 +144,7 @@ async def touch(desk: Desk, call: Call) -> Answer:
 async def set_tags(desk: Desk, call: Call) -> Answer:
     """PUT /v1/tags/{path} {"k": "v"} or {"tags": {"k": "v"}}: these instead of those that are there."""
     path = _changed_file(desk, call)
-    fields = Fields(await read_object(call))
+    fields = Fields(await read_object(call, needed=True))
     is_wrapped = isinstance(fields.values.get("tags"), dict) and len(fields.values) == 1
     tags = checked_tags((fields.texts_or_none("tags") or {}) if is_wrapped else fields.all_texts())
     outcome = await desk.propose(SetTags(desk.header(call), path.text, tags, if_match_of(call), desk.lock_of(call)))
@@ -156,7 +156,7 @@ async def set_tags(desk: Desk, call: Call) -> Answer:
 async def set_meta(desk: Desk, call: Call) -> Answer:
     """PUT /v1/meta/{path} {"k": "v"} or {"meta": {"k": "v"}, "content_type": T}: these instead of those there are."""
     path = _changed_file(desk, call)
-    fields = Fields(await read_object(call))
+    fields = Fields(await read_object(call, needed=True))
     is_wrapped = isinstance(fields.values.get("meta"), dict) and set(fields.values) <= {"meta", "content_type"}
     meta = checked_meta((fields.texts_or_none("meta") or {}) if is_wrapped else fields.all_texts())
     content_type = fields.text_or_none("content_type") if is_wrapped else None

@@ -12,7 +12,7 @@ import re
 from functools import lru_cache
 from urllib.parse import parse_qsl
 
-from fluffy.base.errors import DigestMismatch, NotSupported, QuerySyntax, TooLarge
+from fluffy.base.errors import DigestMismatch, LengthRequired, NotSupported, QuerySyntax, TooLarge
 from fluffy.base.paths import RemotePath
 from fluffy.gateways.native.exchange import Call
 from fluffy.gateways.native.kept_headers import kept_of
@@ -37,7 +37,7 @@ def order_of(call: Call, path: RemotePath, lock: bytes, *, is_whole: bool = True
 
     `is_whole`: the body is the whole file, not a part of one.
     """
-    refuse_encoding(call)
+    check_framing(call)
     meta, tags = {**_meta_of(call), **kept_of(call.headers)}, _tags_of(call.headers.get("fluffy-tags"))
     if is_whole and "content-range" in call.headers:
         raise NotSupported("a PUT writes the whole file; send a range with PATCH")
@@ -49,8 +49,13 @@ def order_of(call: Call, path: RemotePath, lock: bytes, *, is_whole: bool = True
         md5=digest_of(call, "content-md5", 16), blake3=digest_of(call, "fluffy-blake3", 32), lock=lock)
 
 
-def refuse_encoding(call: Call) -> None:
-    """Raise NotSupported for a body that is not the bytes themselves."""
+def check_framing(call: Call) -> None:
+    """Raise NotSupported for a body that is not the bytes themselves, LengthRequired for a request that has none.
+
+    HTTP takes that for a body of 0 bytes; but whoever forgot it must not empty a file.
+    """
+    if "content-length" not in call.headers and "transfer-encoding" not in call.headers:
+        raise LengthRequired
     if "content-encoding" in call.headers and call.headers["content-encoding"].lower() != "identity":
         raise NotSupported("the body is taken as it is: send the bytes as they shall come back, and say in"
                            " Fluffy-Header-Content-Encoding that they are packed")

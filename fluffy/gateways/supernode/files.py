@@ -23,6 +23,7 @@ from fluffy.base.errors import (
 )
 from fluffy.gateways.http.exchange import Answer, Headers
 from fluffy.gateways.native.exchange import Call, json_answer
+from fluffy.gateways.native.writing import check_framing
 from fluffy.gateways.supernode import proxied
 from fluffy.gateways.supernode.desk import SupernodeDesk
 from fluffy.gateways.supernode.places import (
@@ -107,6 +108,7 @@ async def _redirect(desk: SupernodeDesk, call: Call, place: Place, method: str) 
 async def put_file(desk: SupernodeDesk, call: Call) -> Answer:
     """PUT /v1/files/{path}"""
     cluster, path = split_place(call)
+    check_framing(call)
     copies = call.number("copies", 1, COPIES_MAX, least=1)
     if copies > 1 and cluster != BEST:
         raise QuerySyntax("copies is for @best; a named cluster keeps the copies that the file has")

@@ -24,7 +24,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/status", state.get_status, "The supernode and its clusters.", Act.SEE_CLUSTER),
     Route("GET", "/v1/search", names.search, "Files and folders of all clusters, and what the answer speaks for.",
           Act.READ, query=(
-              *(one for one in _SEARCH.query if one.name != "everywhere"),
+              *_SEARCH.query,
               Parameter("cluster", "text", "only in this cluster; several joined by commas"),
               Parameter("fresh", "flag", "1: ask the clusters themselves"))),
     Route("GET", "/v1/catalog", names.list_clusters_of_catalog, "The clusters that know the asker.", Act.READ),
@@ -36,7 +36,7 @@ ROUTES: tuple[Route, ...] = (
           Act.WRITE, body="bytes", success=201,
           query=(PROXY, Parameter("copies", "number", "with @best: in how many clusters, 1 to 5"))),
     Route("DELETE", "/v1/files/{path}", files.delete_file, "Delete a file and its copies.", Act.WRITE,
-          query=(Parameter("purge", "flag", "1: for good, not to the trash"),)),
+          query=(PROXY, Parameter("purge", "flag", "1: for good, not to the trash"))),
     Route("GET", "/v1/owed", state.list_owed, "What is owed to clusters; what was given up.", Act.READ),
     Route("GET", "/v1/mirrors", state.list_mirrors,
           "Buckets that are kept in another cluster: lag, what fails, what of others was kept.", Act.READ),
