@@ -18,7 +18,9 @@ import uvloop
 
 from fluffy.apps.gateway_parts import Front, data_path, make_front, tls_context
 from fluffy.apps.process import run_process
+from fluffy.apps.returning import wait_for_welcome
 from fluffy.apps.settings import NodeSettings, Settings
+from fluffy.apps.supervisor import tell_supervisor
 from fluffy.base.checks import InvariantBroken
 from fluffy.base.errors import StartRefused
 from fluffy.drivers.metric_sockets import telling_metrics
@@ -68,7 +70,7 @@ class _Gateway:
                     asyncio.TaskGroup() as group):
             tasks = [group.create_task(job) for job in (
                 front.desk.gate.run(), front.desk.pulse.run(), front.desk.access_log.run(), server.run(), s3.run(),
-                self._open_data_path(front))]
+                self._open_data_path(front), self._return_when_welcome(front))]
             listeners = [await self._listen(server.new_connection, "HTTP", self._node.http)]
             if self._node.s3 is not None:
                 listeners.append(await self._listen(s3.new_connection, "S3", self._node.s3))
@@ -111,6 +113,13 @@ class _Gateway:
                 await asyncio.get_running_loop().create_future()
             finally:
                 front.desk.data = None
+
+    async def _return_when_welcome(self, front: Front) -> None:
+        """A node with an emptied disk starts anew when the cluster lets it in. One gateway asks for all."""
+        if self._owns_data_port and await wait_for_welcome(
+                self._settings, self._node, lambda: front.desk.data is not None):
+            log.info("gateway.welcome")
+            tell_supervisor(self._node.dir)
 
     def _on_signal(self) -> None:
         if self._stop.is_set():

@@ -12,8 +12,9 @@ import json
 import logging
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from fluffy.apps.identity import Identity, record_cluster_uuid
 from fluffy.apps.seed import Seed, SeedNode, write_seed
@@ -42,10 +43,11 @@ PATIENCE_S = 300.0
 # Who cannot be reached for so long is not there.
 UNREACHABLE_S = 30.0
 _EVERYWHERE = ("0.0.0.0", "::", "")
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class _Later:
+class Later:
     """Not yet, and why. `is_silence`: nobody answered at all."""
 
     reason: str
@@ -62,13 +64,12 @@ def join_cluster(settings: Settings, node: NodeSettings, identity: Identity, pee
     if node.host in _EVERYWHERE:
         raise ConfigIllegal(f"nodes.{node.name}.host is {node.host!r}: the others need an address at which they reach "
                             "this machine")
-    key = derive_key(settings.secret(), PURPOSE)
     began_s = heard_s = time.monotonic()
     said = ""
     while True:
-        found = _ask(settings, node, identity, key, host, port)
+        found = ask_once(settings, node, identity, host, port)
         if isinstance(found, JoinAnswer):
-            _note(node, found)
+            note_answer(node, found)
             log.info("cluster.admitted", extra={"node_no": found.node_no, "cluster_uuid": found.cluster_uuid})
             return True
         now_s = time.monotonic()
@@ -93,15 +94,17 @@ def parse_peer(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _ask(settings: Settings, node: NodeSettings, identity: Identity, key: bytes, host: str, port: int,
-         ) -> JoinAnswer | _Later:
+def ask_once(settings: Settings, node: NodeSettings, identity: Identity, host: str, port: int, *,
+             timeout_s: float = ASK_TIMEOUT_S, headers: Mapping[str, str] = NO_HEADERS) -> JoinAnswer | Later:
+    """Ask one member. Raises StartRefused for a no that time does not change."""
+    key = derive_key(settings.secret(), PURPOSE)
     newcomer = Newcomer(node.name, identity.disk_uuid, node.zone, node.host, node.http, node.raft, node.data,
                         node.s3 or 0)
     question = JoinQuestion(newcomer, settings.cluster.name, time.time_ns() // 1_000_000, new_nonce())
     try:
-        status, body = _post(settings, host, port, encode_question(question, key))
+        status, body = _post(settings, host, port, encode_question(question, key), timeout_s, headers)
     except (OSError, http.client.HTTPException) as error:
-        return _Later(f"it does not answer ({error})", is_silence=True)
+        return Later(f"it does not answer ({error})", is_silence=True)
     if status == 200:
         try:
             return decode_answer(body, question.nonce, key)
@@ -110,21 +113,22 @@ def _ask(settings: Settings, node: NodeSettings, identity: Identity, key: bytes,
                                f"{error.message}") from error
     code, message = _refusal_of(body)
     if status in (429, 503) or code == "PreconditionFailed":
-        return _Later(message)
+        return Later(message)
     raise StartRefused(f"node {node.name} may not join: {message}")
 
 
-def _post(settings: Settings, host: str, port: int, body: bytes) -> tuple[int, bytes]:
+def _post(settings: Settings, host: str, port: int, body: bytes, timeout_s: float, headers: Mapping[str, str],
+          ) -> tuple[int, bytes]:
     if settings.tls.cert is None:
-        connection = http.client.HTTPConnection(host, port, timeout=ASK_TIMEOUT_S)
+        connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
     else:
         # The answer proves by itself who gave it (wire/joining.py), and nothing secret is sent.
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        connection = http.client.HTTPSConnection(host, port, timeout=ASK_TIMEOUT_S, context=context)
+        connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
     try:
-        connection.request("POST", "/v1/join", body, {"Content-Type": "application/json"})
+        connection.request("POST", "/v1/join", body, {"Content-Type": "application/json", **headers})
         answer = connection.getresponse()
         return answer.status, answer.read(ANSWER_BYTES_MAX)
     finally:
@@ -139,7 +143,8 @@ def _refusal_of(body: bytes) -> tuple[str, str]:
         return "", "its answer is not one of a node of this version"
 
 
-def _note(node: NodeSettings, answer: JoinAnswer) -> None:
+def note_answer(node: NodeSettings, answer: JoinAnswer) -> None:
+    """Make the folder that of a member, with an address book of the others."""
     if not answer.cluster_uuid or not answer.nodes:
         raise FrameCorrupt("the answer to a question to join names no cluster")
     others = tuple(SeedNode(known.name, known.disk_uuid, known.host, known.raft) for known in answer.nodes

@@ -241,8 +241,7 @@ class LogProcess:
         if expected is None:
             return f"{peer.name} is not a member of this cluster: start it with: server.py {peer.name} --join HOST:PORT"
         return (f"the disk of node {peer.name} is not the one this cluster knows: it was emptied or exchanged. An "
-                f"admin lets it be admitted again with: recover {peer.name}; then start: server.py {peer.name} "
-                "--join HOST:PORT")
+                f"admin lets it be admitted again with: recover {peer.name}; then it comes back by itself")
 
     def _adopt_cluster(self) -> None:
         """Once the state has a cluster: write it to node.json, for good."""

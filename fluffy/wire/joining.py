@@ -24,6 +24,8 @@ from fluffy.base.units import MINUTE_MS
 
 T = TypeVar("T")
 PURPOSE = "join"
+# With this header a machine asks only to be let in again under a name that is known (apps/returning.py).
+RETURN_HEADER = "Fluffy-Return"
 NONCE_BYTES = 16
 # A clock may be wrong by this much; more would also make leases and expiry times of this node strange.
 AGE_MAX_MS = 10 * MINUTE_MS

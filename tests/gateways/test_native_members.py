@@ -14,10 +14,11 @@ from fluffy.base.ids import ChunkId, NodeNo
 from fluffy.base.units import MINUTE_MS
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands import PutFile
-from fluffy.core.metadata.commands_members import RetireNode, SetVoters
+from fluffy.core.metadata.commands_members import RetireNode, SetVoters, WelcomeDisk
 from fluffy.wire.handshake import derive_key
 from fluffy.wire.joining import (
     PURPOSE,
+    RETURN_HEADER,
     JoinAnswer,
     JoinQuestion,
     KnownNode,
@@ -59,6 +60,23 @@ async def test_a_machine_with_the_secret_becomes_a_member_and_learns_who_the_oth
     assert [node.name for node in found.nodes] == ["one", "two", "three", "four"]
     assert found.cluster_uuid == door.cluster.genesis.cluster_uuid
     assert door.cluster.reader.read(queries.node_records)[3].host == "10.0.0.4"
+
+
+async def test_who_asks_to_return_is_let_in_under_a_known_name_only_and_when_an_admin_said_so(door: Door) -> None:
+    async def ask_again(node: Newcomer) -> tuple[int, bytes]:
+        async with aiohttp.ClientSession() as stranger, stranger.post(
+                door.url + "/v1/join", data=encode_question(question(door, node), KEY),
+                headers={RETURN_HEADER: "1"}) as answer:
+            return answer.status, await answer.read()
+
+    status, body = await ask_again(FOUR)
+    assert status == 409 and b"four is not a member" in body and b"--join" in body
+    assert len(door.cluster.reader.read(queries.node_records)) == 3
+    status, body = await ask_again(replace(FOUR, name="two"))
+    assert status == 409 and b"recover two" in body
+    door.cluster.log.apply(WelcomeDisk(header(), "two", MINUTE_MS))
+    status, body = await ask_again(replace(FOUR, name="two"))
+    assert status == 412 and b"old disk of two is still in use" in body
 
 
 async def test_without_the_secret_nobody_joins_and_nobody_answers(door: Door) -> None:

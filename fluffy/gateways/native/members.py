@@ -8,7 +8,7 @@ import asyncio
 from typing import Any
 
 from fluffy.base.deadline import Deadline
-from fluffy.base.errors import NodeNotFound, NotReady, PreconditionFailed, RequestMalformed
+from fluffy.base.errors import AlreadyExists, NodeNotFound, NotReady, PreconditionFailed, RequestMalformed
 from fluffy.base.ids import NodeNo, RequestId, UserNo
 from fluffy.base.units import DAY_MS, format_size
 from fluffy.core.metadata import queries
@@ -22,7 +22,7 @@ from fluffy.gateways.native.desk import Desk, NodesDoor
 from fluffy.gateways.native.exchange import JSON_TYPE, Call, Point, json_answer
 from fluffy.gateways.native.json_body import read_json, read_object
 from fluffy.wire.iptable import format_host
-from fluffy.wire.joining import JoinAnswer, KnownNode, decode_question, encode_answer
+from fluffy.wire.joining import RETURN_HEADER, JoinAnswer, KnownNode, decode_question, encode_answer
 
 JOIN_BODY_BYTES_MAX = 16 * 1024
 # How long a request waits for a removed node to be gone; a leader needs a second or two for each step.
@@ -45,6 +45,9 @@ async def join(desk: Desk, call: Call) -> Answer:
         raise PreconditionFailed(f"this is the cluster {state.cluster_name}, but the configuration of "
                                  f"{question.node.name} says {question.cluster}: correct cluster.name there")
     node = question.node
+    if RETURN_HEADER.lower() in call.headers and _find(desk, node.name) is None:
+        raise AlreadyExists(f"the cluster is there already, and {node.name} is not a member of it: start it with: "
+                            f"server.py {node.name} --join HOST:PORT", node=node.name)
     header = Header(RequestId(b""), desk.clock.now_ms(), desk.data_path().node_no, UserNo(0))
     outcome = await desk.propose(AdmitNode(header, node.name, node.disk_uuid, node.zone, node.host, node.http,
                                            node.raft, node.data, node.s3))
@@ -138,8 +141,8 @@ async def recover(desk: Desk, call: Call) -> Answer:
     outcome = await desk.propose(WelcomeDisk(desk.header(call, "welcome"), name, WELCOME_MS))
     call.point = Point(outcome.seq)
     return json_answer({"node": name, "alive": False, "welcome_until_ms": outcome.facts["until_ms"], "does":
-                        f"with its old disk, start {name} as always; with an emptied or new one, start it with: "
-                        f"server.py {name} --join {_an_address(desk)}"})
+                        f"start {name} as always, with its old disk or an emptied one; on another machine, whose "
+                        f"configuration does not name the others, with: server.py {name} --join {_an_address(desk)}"})
 
 
 async def _is_alive(desk: Desk, member: Member) -> bool:

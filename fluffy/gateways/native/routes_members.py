@@ -5,10 +5,12 @@ from __future__ import annotations
 from fluffy.core.access.policy import Act
 from fluffy.gateways.native import members, schemas_cluster
 from fluffy.gateways.native.table import Parameter, Route
+from fluffy.wire.joining import RETURN_HEADER
 
 MEMBERS: tuple[Route, ...] = (
     Route("POST", "/v1/join", members.join, "A machine that proves the cluster's secret becomes a member.", None,
-          body="json", sent=schemas_cluster.JOIN, answer=schemas_cluster.JOINED, refuses=(401, 409, 412)),
+          body="json", sent=schemas_cluster.JOIN, answer=schemas_cluster.JOINED, refuses=(401, 409, 412),
+          headers=(Parameter(RETURN_HEADER, "flag", "only under a name that is a member's, with another disk"),)),
     Route("POST", "/v1/admin/nodes/{name}/drain", members.drain, "Empty a node, or stop emptying it.", Act.OPERATE,
           body="json", sent=schemas_cluster.DRAIN, answer=schemas_cluster.DRAINED),
     Route("GET", "/v1/admin/nodes/{name}/drain", members.show_drain, "How empty a node is, and whether it may go.",
