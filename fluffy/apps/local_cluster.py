@@ -26,11 +26,13 @@ from fluffy.base.errors import ConfigIllegal, StartRefused
 
 # Until every /readyz says 200: a cold start takes about 3 s, a busy machine several times that.
 READY_WAIT_S = 60.0
+TOKEN_NAME = "admin.token"
 _REPL = "from fluffy.apps.client import main; main()"
 
 
 @click.command(name="up", help="Start a whole cluster on this machine and open the REPL; leaving it stops the cluster.")
-@click.option("--nodes", type=click.IntRange(1, len(NAMES)), help="how many nodes (default 3)")
+@click.option("--nodes", type=click.IntRange(1, len(NAMES)),
+              help="how many nodes (default 3); those behind the seventh join without a vote")
 @click.option("--dir", "folder", type=click.Path(path_type=Path, file_okay=False),
               help="the cluster's folder (default: that of the config.yaml that is found)")
 @click.option("--base-port", type=click.IntRange(1, 65_000), help="node 1 serves HTTP on this + 101 (default 7000)")
@@ -57,6 +59,10 @@ def up_command(nodes: int | None, folder: Path | None, base_port: int | None, na
     note_cluster(os.environ, settings.path)
     names: list[str] = [node] if node is not None else list(settings.nodes)
     _start(settings, names, join)
+    if node is None:
+        settings = _grow(settings, nodes or 0)
+        names = list(settings.nodes)
+    show_token(settings)
     if node is None and not no_supernode:
         _start_supernode(settings, [settings.node(name).dir for name in names])
     if detach:
@@ -109,6 +115,29 @@ def _start(settings: Settings, names: Iterable[str], join: str | None = None) ->
             _stop([process.process.pid for process in started if process.process.poll() is None])
     if problem is not None:
         raise click.ClickException(problem)
+
+
+def _grow(settings: Settings, wanted: int) -> Settings:
+    """Let the nodes join that a cluster cannot be born with. When one does not, all are ended again."""
+    for name in NAMES[len(settings.nodes):wanted]:
+        settings = load(add_node(settings.path, name))
+        try:
+            _start(settings, [name], _a_running_peer(settings))
+        except click.ClickException:
+            _stop(_running(settings, settings.nodes))
+            raise
+    return settings
+
+
+def show_token(settings: Settings) -> None:
+    """`admin.token` beside the configuration leads to the admin's token, wherever that configuration keeps it."""
+    shown, token = settings.path.with_name(TOKEN_NAME), settings.cluster.admin_token_file
+    if os.path.lexists(shown) or not token.is_file():
+        return
+    try:
+        shown.symlink_to(os.path.relpath(token, shown.parent))
+    except OSError as error:
+        click.echo(f"{shown} could not be made ({error.strerror}); the admin's token is in {token}", err=True)
 
 
 def _start_supernode(settings: Settings, node_dirs: list[Path]) -> None:

@@ -13,8 +13,10 @@ from fluffy.base.errors import ConfigIllegal
 from fluffy.core.health.membership_plan import VOTERS_MAX
 from fluffy.wire.iptable import NODE_NAME
 
-NAMES = ("one", "two", "three", "four", "five", "six", "seven")
-invariant(len(NAMES) == VOTERS_MAX, "every voter that a cluster may have is named")
+# The first are there at the birth and vote; those behind join it. One machine does not serve more.
+NAMES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
+         "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty")
+invariant(len(NAMES) >= VOTERS_MAX, "every voter that a cluster may have is named")
 BASE_PORT = 7000
 NODES = 3
 CLUSTER = "alpha"
@@ -71,6 +73,7 @@ class Wanted:
 def prepare_config(folder: Path | None, wanted: Wanted) -> Path:
     """The configuration to start: an existing one that fits what is wanted, else a new one.
 
+    A new one has at most as many nodes as a cluster may be born with; `add_node` writes the others when it runs.
     Raises ConfigIllegal when an existing one says otherwise.
     """
     found = find_config() if folder is None else folder / CONFIG_NAME
@@ -80,7 +83,7 @@ def prepare_config(folder: Path | None, wanted: Wanted) -> Path:
     folder = folder or Path.cwd()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / CONFIG_NAME
-    count, base = wanted.nodes or NODES, wanted.base_port or BASE_PORT
+    count, base = min(wanted.nodes or NODES, VOTERS_MAX), wanted.base_port or BASE_PORT
     addresses = "".join(f"{NAMES[index]:<8}{HOST}:{base + 101 + index}\n" for index in range(count))
     path.with_name(IPTABLE_NAME).write_text(
         f"# The members of the cluster {wanted.name or CLUSTER}: NAME HOST:HTTP_PORT\n{addresses}", encoding="utf-8")

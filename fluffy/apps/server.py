@@ -21,6 +21,7 @@ from fluffy.apps.children import Backoff, Child, ChildSpec
 from fluffy.apps.identity import load_or_create_identity
 from fluffy.apps.joining import join_cluster
 from fluffy.apps.node_lock import node_lock
+from fluffy.apps.returning import return_if_welcome
 from fluffy.apps.settings import NodeSettings, Settings, check_for_birth, load
 from fluffy.apps.supervisor import RESTART, STOP_SIGNALS, Supervisor, signal_inbox
 from fluffy.base.checks import EXIT_REFUSED_TO_START
@@ -77,11 +78,13 @@ def run_node(name: str, config: Path | None, join: str | None = None) -> int:
         if identity.cluster_uuid is None and join is None:
             check_for_birth(settings)
         _prepare_surroundings()
-        _check_ports_free(node)
+        check_ports_free(node)
         if identity.cluster_uuid is None and join is not None and not join_cluster(
                 settings, node, identity, join, lambda rest_s: bool(STOP_SIGNALS.intersection(inbox.wait(rest_s))),
                 lambda text: click.echo(f"server.py: node {node.name}: {text}", err=True)):
             return 0
+        if identity.cluster_uuid is None and join is None and return_if_welcome(settings, node, identity):
+            click.echo(f"server.py: node {node.name} is a member again, with a new disk", err=True)
         log.info("server.starting", extra={"disk_uuid": identity.disk_uuid, "cluster_uuid": identity.cluster_uuid,
                                            "folder": node.dir, "fsync": settings.cluster.fsync})
         children = [Child(spec, node.dir / "run", Backoff(), lock_fd) for spec in child_specs(settings, node)]
@@ -119,11 +122,11 @@ def _prepare_folder(node: NodeSettings) -> None:
         raise StartRefused(f"the folder {node.dir} cannot be made or used: {error.strerror}") from error
 
 
-def _check_ports_free(node: NodeSettings) -> None:
+def check_ports_free(node: NodeSettings) -> None:
     """Say whose port is taken now, instead of letting a child fail at it again and again."""
     end_s = time.monotonic() + PORT_WAIT_S
-    for door, port in (("http", node.http), ("raft", node.raft), ("data", node.data)):
-        while (problem := _bind_problem(node.host, port)) is not None:
+    for door, port in (("http", node.http), ("raft", node.raft), ("data", node.data), ("s3", node.s3)):
+        while port is not None and (problem := _bind_problem(node.host, port)) is not None:
             if time.monotonic() >= end_s:
                 raise StartRefused(f"node {node.name} cannot use {format_host(node.host)}:{port} (its {door} port): "
                                    f"{problem}; stop the program that has it, or change the address", port=port)

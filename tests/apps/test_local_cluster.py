@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from fluffy.apps.local_cluster import show_token
 from fluffy.apps.local_nodes import end_processes, running_pid
 from fluffy.apps.node_lock import is_alive
 from fluffy.apps.settings import load
@@ -102,6 +103,21 @@ def test_a_cluster_is_started_used_damaged_mended_and_ended(folder: Path) -> Non
     for name in NAMES:
         assert list((folder / name / "run").glob("*.pid")) == []
     assert "no node was running" in run("down", "--dir", str(folder)).stdout
+
+
+def test_the_admins_token_is_found_beside_the_configuration_wherever_that_keeps_it(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("cluster: {name: alpha, replication: 1}\n"
+                    "nodes: {one: {host: 127.0.0.1, http: 7101, raft: 7201, data: 7301}}\n")
+    settings = load(path)
+    show_token(settings)
+    assert not os.path.lexists(tmp_path / "admin.token"), "there is none yet"
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/alpha.admin.token").write_text("secret\n")
+    for _ in range(2):
+        show_token(settings)
+        assert (tmp_path / "admin.token").read_text() == "secret\n"
+    assert os.readlink(tmp_path / "admin.token") == "data/alpha.admin.token"
 
 
 def test_one_node_of_a_stopped_cluster_can_be_started_alone_and_waits_for_the_others(folder: Path) -> None:

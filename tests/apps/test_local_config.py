@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fluffy.apps.local_config import Wanted, add_node, prepare_config
+from fluffy.apps.local_config import NAMES, Wanted, add_node, prepare_config
 from fluffy.apps.settings import load
 from fluffy.base.errors import ConfigIllegal
 from fluffy.wire.iptable import parse_iptable
@@ -37,6 +37,15 @@ def test_small_clusters_keep_as_many_copies_as_they_have_nodes(
     cluster = load(prepare_config(tmp_path, Wanted(nodes, None, None, with_supernode=False))).cluster
     assert (cluster.replication, cluster.write_quorum) == (replication, quorum)
     assert cluster.supernodes == ()
+
+
+def test_more_nodes_than_a_cluster_is_born_with_are_left_to_join(tmp_path: Path) -> None:
+    path = prepare_config(tmp_path, Wanted(9, 17_000, None, with_supernode=False))
+    assert list(load(path).nodes) == list(NAMES[:7])
+    for name in NAMES[7:9]:
+        add_node(path, name)
+    settings = load(prepare_config(tmp_path, Wanted(9, 17_000, None, with_supernode=False)))
+    assert list(settings.nodes)[7:] == ["eight", "nine"] and settings.node("nine").http == 17_109
 
 
 def test_an_existing_config_is_taken_as_it_is(tmp_path: Path) -> None:

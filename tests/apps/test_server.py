@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from fluffy.apps import server as server_program
 from fluffy.apps.local_config import Wanted, prepare_config
 from fluffy.apps.server import child_specs
 from fluffy.apps.settings import load
+from fluffy.base.errors import StartRefused
 
 ROOT = Path(__file__).resolve().parents[2]
 _CONFIG = """\
@@ -69,6 +73,20 @@ def test_an_address_that_cannot_be_used_is_named(folder: Path) -> None:
     sentence = refusal(folder, "one")
     assert re.search(r"node one cannot use 192\.0\.2\.1:1 \(its http port\): .+; stop the program", sentence)
     assert not (folder / "d1/server.pid").exists()
+
+
+def test_the_s3_port_is_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateways share it among themselves, so they would share it with those of another cluster as well."""
+    monkeypatch.setattr(server_program, "PORT_WAIT_S", 0.0)
+    node = load(prepare_config(tmp_path, Wanted(1, None, None, with_supernode=False))).node("one")
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        with pytest.raises(StartRefused, match=rf"cannot use 127\.0\.0\.1:{taken} \(its s3 port\)"):
+            server_program.check_ports_free(replace(node, http=0, raft=0, data=0, s3=taken))
+    server_program.check_ports_free(replace(node, http=0, raft=0, data=0, s3=None))
 
 
 def test_another_node_s_folder_is_refused(folder: Path) -> None:
