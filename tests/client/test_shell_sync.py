@@ -168,19 +168,16 @@ def test_tags_and_metadata_of_others_survive_a_push(shell: Shell, tree: Path) ->
     assert document["tags"] == {"year": "2026"}
 
 
-def test_nothing_is_deleted_without_delete_and_yes(shell: Shell, tree: Path) -> None:
+def test_nothing_is_deleted_without_delete(shell: Shell, tree: Path) -> None:
     facts(shell, "push", "src")
     shell.sdk.put("/admin/src/a/only-there", b"x")
     (tree / "a" / "00.txt").unlink()
     assert facts(shell, "push", "src")["deleted"] == 0
-    said = shell("push", "src", "--delete")
-    assert said.code == 2 and "--yes" in said.err
-    assert shell.sdk.get("/admin/src/a/only-there") == b"x"
     planned = facts(shell, "push", "src", "--delete", "--dry-run")
     assert (planned["delete"], planned["send"]) == (2, 0)
     assert {step["path"] for step in planned["plan"]} == {"a/only-there", "a/00.txt"}
     assert shell.sdk.get("/admin/src/a/only-there") == b"x"
-    assert facts(shell, "push", "src", "--delete", "--yes")["deleted"] == 2
+    assert facts(shell, "push", "src", "--delete")["deleted"] == 2, "a script means what it says"
     assert {item.path for item in shell.sdk.trash("/admin/src")} == {"/admin/src/a/only-there", "/admin/src/a/00.txt"}
     assert counts(facts(shell, "push", "src", "--delete")) == (0, 0, 0, 0), "a plan without deletions needs no yes"
 

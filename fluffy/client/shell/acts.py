@@ -65,7 +65,8 @@ def _named(error: FluffyError, name: str) -> FluffyError:
 def confirm(session: Session, question: str, *, yes: bool, undoable: bool = False) -> None:
     """Ask on a terminal; return when the answer is yes, end the command with 1 when it is no.
 
-    Where nobody can be asked, what is `undoable` goes on, and anything else is wrong usage without `--yes`.
+    Where nobody can be asked, what is `undoable` goes on, and anything else is wrong usage without `--yes`. A word that
+    has no other meaning (`trash --empty`) counts as meant, too.
     """
     if yes:
         return

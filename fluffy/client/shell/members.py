@@ -33,7 +33,7 @@ def drain(session: Session, node: str, cancel: bool, wait: bool, yes: bool) -> N
     if cancel:
         progress = session.client.drain(node, cancel=True)
     elif not progress.get("draining"):
-        confirm(session, f"all copies on node {node} move to other nodes. Go on?", yes=yes)
+        confirm(session, f"all copies on node {node} move to other nodes. Go on?", yes=yes, undoable=True)
         progress = session.client.drain(node)
     _show_drain(session, progress, cancelled=cancel)
     said_s = time.monotonic()

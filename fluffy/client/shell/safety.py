@@ -144,7 +144,8 @@ def trash(session: Session, path: str | None, empty: bool, dry_run: bool, yes: b
     """Show the trash, or empty it."""
     target = session.place(path) if path is not None else None
     if empty and not dry_run:
-        confirm(session, f"the trash{f' of {target}' if target else ''} is emptied for good. Go on?", yes=yes)
+        confirm(session, f"the trash{f' of {target}' if target else ''} is emptied for good. Go on?", yes=yes,
+                undoable=True)
         purged = session.client.empty_trash(target)
         if session.output.json:
             session.output.document({"path": target, "purged": purged})

@@ -213,7 +213,7 @@ def _run(session: Session, memory: SyncMemory, task: Task, *, dry_run: bool, yes
         _show_plan(session, prepared)
         return
     if deletions := _deletions(prepared):
-        confirm(session, f"{deletions}: go on?", yes=yes)
+        confirm(session, f"{deletions}: go on?", yes=yes, undoable=True)
     if bind:
         memory.note_place(task.cluster, str(task.here), task.there)
     moves = prepared.plan.count(Act.SEND, Act.FETCH)
