@@ -187,7 +187,10 @@ class ClusterHttp:
 
     async def write(self, target: str, body: AsyncIterator[bytes], deadline: Deadline, *, asker: str,
                     headers: Mapping[str, str]) -> Mapping[str, Any]:
-        """PUT a body that can be read only once: another peer is tried as long as none of it was taken."""
+        """PUT a body that can be read only once: another peer is tried as long as none of it was taken.
+
+        The answer, and under `created` whether there was no such file.
+        """
         taken = False
         cut: FluffyError | None = None
 
@@ -206,7 +209,8 @@ class ClusterHttp:
             try:
                 async with self.open(peer, "PUT", target, deadline, headers={**headers, "Fluffy-Asker": asker},
                                      body=told()) as answer:
-                    return await read_document(answer, SMALL_BYTES_MAX, self.name)
+                    document = await read_document(answer, SMALL_BYTES_MAX, self.name)
+                    return {**document, "created": answer.status == 201}
             except Unavailable as error:
                 if cut is not None:
                     raise cut from error  # not this cluster failed, but where the body comes from

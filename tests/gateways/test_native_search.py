@@ -59,6 +59,7 @@ async def test_text_and_filters_find_the_same_with_and_without_an_index(tmp_path
                 ({"q": "report", "type": "image/"}, [png]), ({"q": "report", "tag": "project=x"}, [pdf]),
                 ({"tag": "project"}, [pdf, png]), ({"q": "report", "min_size": "2", "max_size": "4B"}, [png]),
                 ({"type": "text/plain"}, [txt]), ({"q": "report", "since": "2099-01-01"}, []),
+                ({"q": "report", "until": "-1h"}, []), ({"q": "report", "since": "-1h"}, [pdf, txt, png]),
                 ({"q": "report", "until": "2099-01-01"}, [pdf, txt, png]), ({"q": "report", "owner": "admin"}, [
                     pdf, txt, png]), ({"q": "report", "owner": "nobody"}, [])):
             assert names(await search(door, **query)) == wanted, query

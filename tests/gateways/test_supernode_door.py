@@ -270,6 +270,10 @@ async def test_uploads_go_to_a_named_cluster_or_the_best(door: SupernodeDoor) ->
     assert told.status == 307 and "signed=" in told.headers["location"]
     assert (await door.ask("PUT", "/v1/files/beta/admin/named?proxy=1", ADMIN_TOKEN, data)).status == 201
     assert (await door.clusters["beta"].admin.ask("GET", "/v1/files/admin/named")).body == data
+    assert (await door.ask("PUT", "/v1/files/beta/admin/named?proxy=1", ADMIN_TOKEN, data)).status == 200
+    await door.clusters["beta"].admin.must("DELETE", "/v1/files/admin/named?purge=1")
+    again = await door.ask("PUT", "/v1/files/beta/admin/named?proxy=1", ADMIN_TOKEN, data)
+    assert again.status == 201 and again.value["generation"] > 1 and "created" not in again.value
     door.desk.clusters.followers["alpha"].facts = {**door.desk.clusters.followers["alpha"].facts, "free_bytes": 10}
     told = await door.ask("PUT", "/v1/files/@best/admin/new?copies=3&proxy=1", ADMIN_TOKEN, data)
     assert told.status in (200, 201) and told.value["missing"] >= 1

@@ -38,7 +38,7 @@ ROUTES: tuple[Route, ...] = (
               Parameter("tag", "text", "key=value, or key alone; several joined by &"),
               Parameter("min_size", "text", "bytes, or with a unit: 10MiB"),
               Parameter("max_size", "text", "bytes, or with a unit"),
-              Parameter("since", "text", "changed at or after: 2026-07-01 or 2026-07-01T12:30:00Z"),
+              Parameter("since", "text", "changed at or after: 2026-07-01, 2026-07-01T12:30:00Z or -7d"),
               Parameter("until", "text", "changed at or before; a day is meant whole"),
               Parameter("everywhere", "flag", "1: in all clusters, by a supernode that this cluster knows"), LIMIT,
               AFTER), answer=schemas_tree.HITS),

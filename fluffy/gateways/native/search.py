@@ -19,7 +19,7 @@ from fluffy.gateways.native.cookies import cookie_of
 from fluffy.gateways.native.desk import Desk
 from fluffy.gateways.native.exchange import Call, json_answer
 from fluffy.gateways.native.folders import page_answer, page_of
-from fluffy.wire.times import parse_time_ms
+from fluffy.wire.times import parse_moment_ms
 
 # The index follows within some tenths of a second: who looks for what was just made waits that long.
 INDEX_WAIT_S = 1.0
@@ -28,7 +28,7 @@ INDEX_POLL_S = 0.05
 
 async def search_names(desk: Desk, call: Call) -> Answer:
     """GET /v1/search?q=; with `everywhere` a supernode answers instead, for the asker's own token."""
-    query = query_of(call)
+    query = query_of(call, desk.clock.now_ms())
     if call.flag("everywhere"):
         return json_answer(await _everywhere(desk, call))
     limit, after = page_of(call)
@@ -58,14 +58,14 @@ def status_json(status: SearchStatus) -> dict[str, object]:
             "lag_s": status.lag_ms / 1000}
 
 
-def query_of(call: Call) -> SearchQuery:
+def query_of(call: Call, now_ms: int) -> SearchQuery:
     given = call.query.get
     since, until = given("since"), given("until")
     return parse_query(
         given("q", ""), content_type=given("type", ""), tag=given("tag", ""), owner=given("owner", ""),
         bucket=given("bucket", ""), min_size=_size(call, "min_size"), max_size=_size(call, "max_size"),
-        since_ms=None if since is None else parse_time_ms(since),
-        until_ms=None if until is None else parse_time_ms(until, is_end=True))
+        since_ms=None if since is None else parse_moment_ms(since, now_ms),
+        until_ms=None if until is None else parse_moment_ms(until, now_ms, is_end=True))
 
 
 def _size(call: Call, name: str) -> int | None:

@@ -129,9 +129,11 @@ async def _put_to(desk: SupernodeDesk, call: Call, places: list[Place], copies: 
         first, stored = await _write_first(desk, call, places, tags)
         orders = _owe(desk, first, [place for place in places if place is not first])
     done, owed = await _make_good(desk, orders)
-    status = 201 if stored.get("generation") == 1 else 200
+    # Not by the generation: a file that was purged and is written anew goes on counting.
+    status = 201 if stored.get("created") else 200
     missing = max(0, copies - len(places))
-    told = {**stored, "cluster": first.cluster, "stored": [first.cluster, *done], "owed": owed}
+    told = {**{name: value for name, value in stored.items() if name != "created"},
+            "cluster": first.cluster, "stored": [first.cluster, *done], "owed": owed}
     if missing:
         told["missing"] = missing
     return json_answer(told, status, [("ETag", f'"{stored.get("etag")}"'), ("Fluffy-Cluster", first.cluster)])

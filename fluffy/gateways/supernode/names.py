@@ -33,7 +33,7 @@ NAMES_ONLY = ("q", "bucket", "owner", "type", "tag", "min_size", "max_size", "si
 
 async def search(desk: SupernodeDesk, call: Call) -> Answer:
     """GET /v1/search?q=&cluster=&fresh="""
-    query = query_of(call)
+    query = query_of(call, desk.clock.now_ms())
     limit, after = page_of(call)
     after = desk.cursors.open(after)
     wanted = _wanted(desk, call)
