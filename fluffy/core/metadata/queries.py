@@ -52,7 +52,14 @@ from fluffy.core.metadata.queries_jobs import (
     stuck_reasons,
 )
 from fluffy.core.metadata.queries_lists import list_folder, list_owner, search_names
-from fluffy.core.metadata.queries_members import drain_report, is_retired_disk, node_intents, retired_nodes, voters
+from fluffy.core.metadata.queries_members import (
+    drain_report,
+    is_disk_expected,
+    is_retired_disk,
+    node_intents,
+    retired_nodes,
+    voters,
+)
 from fluffy.core.metadata.queries_people import (
     audit,
     bucket_info,
@@ -118,6 +125,7 @@ __all__ = [
     "has_ended_leases",
     "has_ended_uploads",
     "is_answered",
+    "is_disk_expected",
     "is_dropping",
     "is_last_way_in",
     "is_retired_disk",

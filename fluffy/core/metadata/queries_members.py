@@ -69,6 +69,11 @@ def retired_nodes(db: sqlite3.Connection) -> tuple[Retired, ...]:
                  db.execute("SELECT * FROM retired_nodes ORDER BY node_no"))
 
 
+def is_disk_expected(db: sqlite3.Connection, name: str) -> bool:
+    """Whether an operator said that the next new disk of this name is welcome; its old one may be gone already."""
+    return db.execute("SELECT 1 FROM expected_disks WHERE name = ?", (name,)).fetchone() is not None
+
+
 def is_retired_disk(db: sqlite3.Connection, disk_uuid: str) -> bool:
     return db.execute("SELECT 1 FROM retired_nodes WHERE disk_uuid = ?", (disk_uuid,)).fetchone() is not None
 

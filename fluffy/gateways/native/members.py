@@ -45,7 +45,8 @@ async def join(desk: Desk, call: Call) -> Answer:
         raise PreconditionFailed(f"this is the cluster {state.cluster_name}, but the configuration of "
                                  f"{question.node.name} says {question.cluster}: correct cluster.name there")
     node = question.node
-    if RETURN_HEADER.lower() in call.headers and _find(desk, node.name) is None:
+    if RETURN_HEADER.lower() in call.headers and _find(desk, node.name) is None and not desk.reader.read(
+            lambda db: queries.is_disk_expected(db, node.name)):
         raise AlreadyExists(f"the cluster is there already, and {node.name} is not a member of it: start it with: "
                             f"server.py {node.name} --join HOST:PORT", node=node.name)
     header = Header(RequestId(b""), desk.clock.now_ms(), desk.data_path().node_no, UserNo(0))
