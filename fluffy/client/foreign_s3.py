@@ -35,6 +35,8 @@ _MD5 = re.compile(r"[0-9a-f]{32}\Z")
 _HEADERS = {"CacheControl": "cache-control", "ContentDisposition": "content-disposition",
             "ContentEncoding": "content-encoding", "ContentLanguage": "content-language",
             "WebsiteRedirectLocation": "x-amz-website-redirect-location"}
+# Every object that came over S3 has it that has no other; not every server knows it.
+_UNASKED = "crc64nvme"
 # What is no date in Expires means: it is over.
 _LONG_OVER = "Thu, 01 Jan 1970 00:00:00 GMT"
 
@@ -199,7 +201,7 @@ def _export_one(fluffy: Fluffy, s3: Any, folder: str, target: Place, item: Item)
     if info.tags:
         more["Tagging"] = urlencode(info.tags)
     checksum = info.document.get("checksum")
-    if checksum is not None:
+    if checksum is not None and checksum["algorithm"] != _UNASKED:
         more["ChecksumAlgorithm"] = checksum["algorithm"].upper()
     with fluffy.open(path, "rb", generation=info.generation) as file:
         s3.upload_fileobj(file, target.bucket, target.prefix + item.name, ExtraArgs=more)

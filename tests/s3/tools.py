@@ -268,7 +268,7 @@ def main() -> int:
             for tool in asked.only:
                 is_missing = tool in PACKAGES and shutil.which(tool) is None
                 if is_missing or (tool == "s3fs" and not os.path.exists("/dev/fuse")):
-                    print(f"{tool}: missing on this machine, not tried")
+                    print(f"{tool}: missing on this machine, not tried", flush=True)
                     continue
                 folder = top / tool
                 folder.mkdir()
@@ -277,9 +277,9 @@ def main() -> int:
                     TOOLS[tool](Desk(cluster, pair, folder, env, asked.files))
                 except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
                     failed += 1
-                    print(f"{tool}: FAILED after {time.monotonic() - began_s:.1f} s: {error}")
+                    print(f"{tool}: FAILED after {time.monotonic() - began_s:.1f} s: {error}", flush=True)
                 else:
-                    print(f"{tool}: ok in {time.monotonic() - began_s:.1f} s")
+                    print(f"{tool}: ok in {time.monotonic() - began_s:.1f} s", flush=True)
     return 1 if failed else 0
 
 

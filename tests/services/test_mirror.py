@@ -40,7 +40,7 @@ async def info(world: World, cluster: str, path: str) -> dict[str, Any]:
 
 
 def labels(found: dict[str, Any]) -> dict[str, Any]:
-    return {"tags": found["tags"], "type": found["content_type"],
+    return {"tags": found["tags"], "type": found["content_type"], "headers": found["headers"],
             "meta": {key: text for key, text in found["meta"].items() if key != MARK}}
 
 
@@ -77,11 +77,12 @@ async def test_what_is_there_and_what_happens_then_is_kept(world: World) -> None
 
 async def test_labels_are_kept_and_change_without_the_bytes(world: World) -> None:
     await put(world, "alpha", "f", b"text", Fluffy_Meta_mtime="1700000000.5", Fluffy_Tags="k=v&e=%C3%A9",
-              Content_Type="text/x")
+              Content_Type="text/x", Fluffy_Header_Cache_Control="no-store", Fluffy_Header_Expires="never")
     await world.admin("alpha").must("PUT", "/v1/meta/docs/f", {"meta": {"mtime": "1", "name": "\u00e9 x"}})
     mirror = world.mirror()
     await settle(mirror)
     assert labels(await info(world, "beta", "f")) == labels(await info(world, "alpha", "f"))
+    assert (await info(world, "beta", "f"))["headers"] == {"cache-control": "no-store", "expires": "never"}
     for target, body in (("tags/docs/f", {"tags": {"k": "w"}}), ("meta/docs/f", {"meta": {"mtime": "2"}}),
                          ("meta/docs/f", {"meta": {}, "content_type": "text/y"})):
         await world.admin("alpha").must("PUT", f"/v1/{target}", body)
