@@ -12,12 +12,14 @@ from fluffy.gateways.s3.call import S3Call
 from fluffy.ports import MetadataReader
 from fluffy.services.s3_keys import S3Keys
 from fluffy.wire import s3_signature_v2
+from fluffy.wire.s3_checksums import ALGORITHMS, digest_of, encode, header_of
 from fluffy.wire.s3_errors import SignatureError
 from fluffy.wire.s3_signature import Signed, SigningKey, parse_authorization, verify
 from fluffy.wire.s3_signature_v2 import SignedV2, verify_v2
 
 # Key pairs in use at once; 500 bytes each.
 SECRETS_CACHED_MAX = 4096
+_OF_NOTHING = {header_of(algorithm): encode(digest_of(algorithm, b"")) for algorithm in ALGORITHMS}
 
 
 @dataclass(slots=True)
@@ -50,12 +52,16 @@ def claimed(call: S3Call) -> Signed | SignedV2 | None:
 
 
 def hoisted(call: S3Call, signed: Signed | SignedV2 | None) -> dict[str, str]:
-    """Headers that a signed URL has in its query, where its signature covers them: libraries put them there."""
+    """Headers that a signed URL has in its query, where its signature covers them: libraries put them there.
+
+    But for the checksum of no bytes, which a library puts there that signs a URL before there is a body.
+    """
     if signed is None or not signed.is_presigned:
         return {}
     names = s3_signature_v2.HOISTED if isinstance(signed, SignedV2) else ()
     return {name: text for name, text in call.query.items()
-            if (name.startswith("x-amz-") or name in names) and name not in call.headers}
+            if (name.startswith("x-amz-") or name in names) and name not in call.headers
+            and _OF_NOTHING.get(name) != text}
 
 
 def check_signature(call: S3Call, signed: Signed | SignedV2, secret: str, now_ms: int) -> SigningKey | None:
