@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -13,11 +14,12 @@ import pytest
 from fluffy.core.metadata.commands_people import ChangeUser
 from fluffy.gateways.dashboard import assets
 from fluffy.gateways.native import live
+from fluffy.gateways.native.cookies import cluster_cookie
 from fluffy.gateways.native.limits import Slots
 from fluffy.services.refusals import RefusalReporter
 from tests.support.asking import Asker, Told, admin_of, stranger_of, user_of
 from tests.support.local_log import ADMIN_TOKEN, header
-from tests.support.native_door import Door
+from tests.support.native_door import Door, running_door
 
 FORBIDDEN = ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", ".srcdoc",
              "setAttribute(\"style\"", "DOMParser", "createContextualFragment")
@@ -41,7 +43,7 @@ async def test_the_page_names_files_that_are_there_and_nothing_is_inline(door: D
     page = told.body.decode()
     assert told.status == 200 and told.headers["content-type"] == "text/html; charset=utf-8"
     named = re.findall(r'(?:src|href)="(/[^"]*)"', page)
-    assert len(named) >= 5
+    assert len(named) >= 5 and "{" not in page and "<title>Fluffy</title>" in page
     for target in named:
         file = await stranger_of(door).ask("GET", target)
         assert file.status == 200 and file.headers["cache-control"].endswith("immutable"), target
@@ -73,7 +75,7 @@ async def test_while_nodes_are_upgraded_another_version_s_page_still_gets_files(
     assert told.status == 200 and told.headers["cache-control"] == "no-cache"
 
 
-@pytest.mark.parametrize("name", ["none.js", "index.html", "..%5cassets.py", "assets.py"])
+@pytest.mark.parametrize("name", ["none.js", "page.html", "..%5cassets.py", "assets.py"])
 async def test_nothing_else_is_a_file_of_the_dashboard(door: Door, name: str) -> None:
     assert (await stranger_of(door).ask("GET", f"/dashboard/{assets.version()}/{name}")).status in (400, 404)
 
@@ -130,11 +132,41 @@ async def test_a_password_opens_a_session_and_a_wrong_one_does_not(door: Door) -
 async def test_opening_the_page_is_no_refusal_for_the_audit_log(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     noted: list[str] = []
     monkeypatch.setattr(RefusalReporter, "note", lambda self, **facts: noted.append(facts["act"]))
-    for cookie in ("", "fluffy_session=nonsense"):
+    nonsense = f"{door.desk.session_cookie()}=nonsense"
+    for cookie in ("", nonsense):
         assert await stranger_of(door).must("GET", "/v1/session", Cookie=cookie) == {"user": None}
     assert noted == []
-    assert (await stranger_of(door).ask("GET", "/v1/status", Cookie="fluffy_session=nonsense")).status == 401
+    assert (await stranger_of(door).ask("GET", "/v1/status", Cookie=nonsense)).status == 401
     assert noted == ["authenticate"]
+
+
+async def test_two_clusters_at_one_host_name_leave_each_other_s_sessions_alone(door: Door, tmp_path: Path) -> None:
+    """Cookies know no ports: the browser sends both clusters' to both."""
+    browser = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
+    async with running_door(tmp_path / "other", name="other") as other, browser:
+        for one in (door, other):
+            async with browser.post(f"{one.url}/v1/session", json={"token": ADMIN_TOKEN}) as told:
+                assert told.status == 201
+        csrf = {}
+        for one, cluster in ((door, "test"), (other, "other")):
+            async with browser.get(f"{one.url}/v1/session") as told:
+                session = await told.json()
+            assert (session["user"], session["cluster"]) == ("admin", cluster)
+            csrf[cluster] = session["csrf"]
+        assert csrf["test"] != csrf["other"]
+        async with browser.delete(f"{other.url}/v1/session", headers={"Fluffy-Csrf": csrf["test"]}) as told:
+            assert told.status == 403, "nor does the page of one change anything in the other"
+        async with browser.delete(f"{door.url}/v1/session", headers={"Fluffy-Csrf": csrf["test"]}) as told:
+            assert told.status == 200
+        async with browser.get(f"{other.url}/v1/status") as told:
+            assert told.status == 200
+        async with browser.get(f"{door.url}/v1/status") as told:
+            assert told.status == 401
+
+
+async def test_all_nodes_of_a_cluster_take_its_sessions(door: Door) -> None:
+    _, cookie, _ = await logged_in(door)
+    assert cookie.partition("=")[0] == cluster_cookie(door.cluster.genesis.cluster_uuid)
 
 
 async def test_logging_out_ends_the_session_and_nothing_else(door: Door) -> None:

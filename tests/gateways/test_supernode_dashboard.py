@@ -20,7 +20,7 @@ async def logged_in(door: SupernodeDoor) -> tuple[str, str]:
 
 async def test_the_page_is_there_and_careful(door: SupernodeDoor) -> None:
     told = await door.ask("GET", "/")
-    assert told.status == 200 and b"supernode.js" in told.body
+    assert told.status == 200 and b"/supernode.js" in told.body and b"<title>Fluffy supernode</title>" in told.body
     assert told.headers["content-security-policy"] == assets.POLICY
     assert (await door.ask("GET", f"/dashboard/{assets.version()}/supernode.js")).status == 200
 
@@ -33,6 +33,15 @@ async def test_a_cookie_opens_what_its_token_opens(door: SupernodeDoor) -> None:
     assert await door.must("GET", "/v1/session") == {"user": None}
     wrong = await door.ask("POST", "/v1/session", None, b'{"token": "nonsense"}')
     assert wrong.status == 401 and "set-cookie" not in wrong.headers
+
+
+async def test_a_supernode_at_another_port_has_a_cookie_of_its_own(door: SupernodeDoor) -> None:
+    cookie, _ = await logged_in(door)
+    name, _, token = cookie.partition("=")
+    assert name == f"fluffy_supernode_{door.url.rpartition(':')[2]}"
+    both = {"Cookie": f"fluffy_supernode_1={token}x; {cookie}"}
+    assert (await door.must("GET", "/v1/session", sent=both))["user"] == "admin"
+    assert await door.must("GET", "/v1/session", sent={"Cookie": f"fluffy_supernode_1={token}"}) == {"user": None}
 
 
 async def test_changes_take_the_csrf_token_and_no_other_page_may_ask(door: SupernodeDoor) -> None:

@@ -17,7 +17,7 @@ from fluffy.gateways.http.exchange import Answer, Headers
 
 TYPES = {"html": "text/html; charset=utf-8", "js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8",
          "svg": "image/svg+xml", "txt": "text/plain; charset=utf-8"}
-VERSION_MARK = b"{version}"
+PAGE = "page.html"
 # Nothing from elsewhere, nothing inline. Bootstrap's pictures are data:, previews of PDF and pictures are blob:.
 POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self'; "
           "connect-src 'self'; frame-src blob:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
@@ -46,10 +46,12 @@ def version() -> str:
     return hasher.hexdigest()[:16]
 
 
-def page(name: str, if_none_match: str | None) -> Answer:
-    """A page, whose links to its files have the version in them."""
-    data = assets()[name].replace(VERSION_MARK, version().encode())
-    return _answer(name, data, if_none_match, "no-cache")
+def page(title: str, module: str, if_none_match: str | None) -> Answer:
+    """The page of a dashboard that begins with `module`. The links to its files have the version in them."""
+    data = assets()[PAGE]
+    for mark, text in (("version", version()), ("title", title), ("module", module)):
+        data = data.replace(b"{%b}" % mark.encode(), text.encode())
+    return _answer(PAGE, data, if_none_match, "no-cache")
 
 
 def asset(wanted: str, name: str, if_none_match: str | None) -> Answer:

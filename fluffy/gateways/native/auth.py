@@ -17,7 +17,6 @@ from fluffy.base.errors import QuerySyntax, Unauthenticated
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.model import User
 from fluffy.core.metadata.model_people import Credential
-from fluffy.gateways.native.cookies import cookie_of
 from fluffy.ports import Clock, MetadataReader
 
 # Tokens in use at once; 200 bytes each.
@@ -71,14 +70,8 @@ class Tokens:
 
 
 def token_hash_of(headers: Mapping[str, str]) -> bytes:
-    """The hash of the token in `Authorization`, or else in a browser's cookie. Raises Unauthenticated without one."""
-    header = headers.get("authorization")
-    if header is None:
-        cookie = cookie_of(headers)
-        if cookie is None:
-            raise Unauthenticated
-        return blake3(cookie.encode()).digest()
-    scheme, _, token = header.partition(" ")
+    """The hash of the token in `Authorization`. Raises Unauthenticated without one. Cookies: `cookies.take_cookie`."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token or len(token) > TOKEN_BYTES_MAX or not token.isascii():
         raise Unauthenticated

@@ -4,6 +4,9 @@ A browser sends cookies with whatever a page asks for, so a cookie alone is not 
 the browser says that a page of this very door asks (Sec-Fetch-Site), for something that cannot run (Sec-Fetch-Dest: the
 files of users are served here, too), and for changes with the CSRF token, which only our page was told. Pages of other
 machines do not even make browsers send the cookie (SameSite=Strict). See docs/decisions/028.
+
+Cookies know no ports, so a cookie's name says whose it is: of a cluster, whose nodes all take it, or of the supernode
+at a port. Two of them at one host name leave each other's sessions alone.
 """
 
 from __future__ import annotations
@@ -14,9 +17,11 @@ from collections.abc import Mapping
 from blake3 import blake3
 
 from fluffy.base.errors import AccessDenied
+from fluffy.base.ids import ClusterUuid
+from fluffy.gateways.http.exchange import Request
 
-COOKIE = "fluffy_session"
-SUPERNODE_COOKIE = "fluffy_supernode"
+SESSION = "fluffy_session"
+SUPERNODE = "fluffy_supernode"
 CSRF_HEADER = "fluffy-csrf"
 # More than a browser sends to one host.
 COOKIES_MAX = 64
@@ -27,7 +32,18 @@ _READING = frozenset({"GET", "HEAD"})
 _DESTINATIONS = frozenset({"empty", "document", "image", "audio", "video"})
 
 
-def cookie_of(headers: Mapping[str, str], name: str = COOKIE) -> str | None:
+def cluster_cookie(cluster_uuid: ClusterUuid) -> str:
+    """The name of the sessions of a cluster, the same at each of its nodes."""
+    return f"{SESSION}_{cluster_uuid[:8]}"
+
+
+def supernode_cookie(headers: Mapping[str, str]) -> str:
+    """The name of the sessions of the supernode that a browser asks: it has no id, but a port that no other has."""
+    port = headers.get("host", "").rpartition(":")[2]
+    return f"{SUPERNODE}_{port}" if port.isascii() and port.isdigit() else SUPERNODE
+
+
+def cookie_of(headers: Mapping[str, str], name: str) -> str | None:
     """The token in a browser's cookie; None: there is none."""
     text = headers.get("cookie")
     if text is None:
@@ -44,13 +60,19 @@ def csrf_of(token: str) -> str:
     return blake3(token.encode(), derive_key_context=_CONTEXT).hexdigest()[:32]
 
 
-def check_browser(method: str, headers: Mapping[str, str], name: str = COOKIE) -> None:
-    """Raise AccessDenied when a request lives by a cookie and was not made by our own page."""
-    if "authorization" in headers:
+def take_cookie(call: Request, name: str) -> None:
+    """From here on the token in a browser's cookie is the request's credential, if it brings no other.
+
+    Raises AccessDenied unless our own page asks.
+    """
+    token = cookie_of(call.headers, name)
+    if token is None or "authorization" in call.headers:
         return
-    token = cookie_of(headers, name)
-    if token is None:
-        return
+    _check_page(call.method, call.headers, token)
+    call.headers = {**call.headers, "authorization": f"Bearer {token}"}
+
+
+def _check_page(method: str, headers: Mapping[str, str], token: str) -> None:
     check_same_page(headers)
     if headers.get("sec-fetch-dest", "empty") not in _DESTINATIONS:
         raise AccessDenied("a browser's session opens nothing that a page would run or embed")
@@ -68,7 +90,7 @@ def check_same_page(headers: Mapping[str, str]) -> None:
         raise AccessDenied("another page asked for this, not the dashboard")
 
 
-def session_cookie(token: str, seconds: int, *, is_secure: bool, name: str = COOKIE) -> tuple[str, str]:
+def session_cookie(name: str, token: str, seconds: int, *, is_secure: bool) -> tuple[str, str]:
     """The header that keeps a session in the browser; of 0 seconds: that ends it."""
     secure = "; Secure" if is_secure else ""
     return "Set-Cookie", f"{name}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}"

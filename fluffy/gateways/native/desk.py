@@ -38,7 +38,7 @@ from fluffy.drivers.supernode_http import Supernodes
 from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.access_log import AccessLog, Visit
 from fluffy.gateways.native.auth import Tokens, asker_hash, token_hash_of
-from fluffy.gateways.native.cookies import check_browser
+from fluffy.gateways.native.cookies import cluster_cookie, take_cookie
 from fluffy.gateways.native.errors import answer_of, answer_of_bug
 from fluffy.gateways.native.exchange import Call, Point, parse_query, shown_path, split_target
 from fluffy.gateways.native.limits import (
@@ -187,6 +187,7 @@ class Desk:
     look_again_at_s: float = 0.0
     is_closing: bool = False
     is_meeting: bool = False
+    cookie: str = ""
 
     def receive(self, method: str, target: str, headers: Mapping[str, str], body: BodySource, remote: str,
                 sends_files: bool) -> Call:
@@ -254,7 +255,7 @@ class Desk:
 
     async def _admit(self, call: Call, *, is_read: bool) -> None:
         """Set the call's point and user. Raises Unauthenticated."""
-        check_browser(call.method, call.headers)
+        take_cookie(call, self.session_cookie())
         call.user = await self.user_behind(call, token_hash_of(call.headers), is_read=is_read)
         if ASKER in call.headers:
             call.user = await self._asker(call, call.headers[ASKER])
@@ -354,6 +355,13 @@ class Desk:
         """Whether the user may know what a bucket holds; False when there is no such bucket."""
         standing = self.standing(user, bucket)
         return standing is not None and sees_bucket(user, standing.owner, standing.granted)
+
+    def session_cookie(self) -> str:
+        """The name of the cookie of this cluster's sessions; empty: it is not born, and nobody can have one."""
+        if not self.cookie:
+            state = self.reader.read(queries.cluster_state)
+            self.cookie = "" if state is None else cluster_cookie(state.cluster_uuid)
+        return self.cookie
 
     def data_path(self) -> DataPath:
         if self.data is None:

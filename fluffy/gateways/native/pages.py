@@ -10,7 +10,7 @@ from fluffy.gateways.native.exchange import Call
 
 async def get_page(desk: Desk, call: Call) -> Answer:
     """GET /"""
-    return assets.page("index.html", call.headers.get("if-none-match"))
+    return assets.page("Fluffy", "app.js", call.headers.get("if-none-match"))
 
 
 async def get_asset(desk: Desk, call: Call) -> Answer:

@@ -15,7 +15,6 @@ from fluffy.core.metadata import queries
 from fluffy.core.search.plan import SearchPage, SearchStatus
 from fluffy.core.search.query import SearchQuery, parse_query
 from fluffy.gateways.http.exchange import Answer
-from fluffy.gateways.native.cookies import cookie_of
 from fluffy.gateways.native.desk import Desk
 from fluffy.gateways.native.exchange import Call, json_answer
 from fluffy.gateways.native.folders import page_answer, page_of
@@ -46,9 +45,6 @@ async def search_names(desk: Desk, call: Call) -> Answer:
 async def _everywhere(desk: Desk, call: Call) -> Mapping[str, Any]:
     target = "/v1/search?" + urlencode({name: text for name, text in call.query.items() if name != "everywhere"})
     headers = {name: call.headers[name] for name in ("authorization", "fluffy-tokens") if name in call.headers}
-    session = cookie_of(call.headers)
-    if session is not None and "authorization" not in headers:
-        headers["authorization"] = f"Bearer {session}"  # a browser's: the supernode knows nothing of cookies of ours
     return await desk.supernodes.ask(target, headers, call.deadline)
 
 

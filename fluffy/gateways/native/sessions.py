@@ -37,7 +37,7 @@ async def open_session(desk: Desk, call: Call) -> Answer:
         fields = await read_json(call, "user", "password", "token", bytes_max=LOGIN_BYTES_MAX)
         call.user = await _who(desk, people, call, fields)
     text, facts = await make_token(desk, call, call.user, LABEL, desk.clock.now_ms() + SESSION_TTL_MS)
-    cookie = session_cookie(text, SESSION_TTL_MS // 1000, is_secure=desk.scheme == "https")
+    cookie = session_cookie(desk.session_cookie(), text, SESSION_TTL_MS // 1000, is_secure=desk.scheme == "https")
     return json_answer(_session(desk, call, text, facts["expires"]), 201, [cookie, *NOT_KEPT])
 
 
@@ -58,7 +58,7 @@ async def get_session(desk: Desk, call: Call) -> Answer:
 
     A page asks this when it is opened, so that nobody is logged in is no refusal (which the audit log would keep).
     """
-    cookie = cookie_of(call.headers)
+    cookie = cookie_of(call.headers, desk.session_cookie())
     if cookie is None:
         return json_answer(NOBODY, 200, NOT_KEPT)
     check_same_page(call.headers)
@@ -80,7 +80,7 @@ async def close_session(desk: Desk, call: Call) -> Answer:
         is_revoked = True
     except LastAdmin:  # the only way in for admins: it ends by itself
         is_revoked = False
-    gone = session_cookie("", 0, is_secure=desk.scheme == "https")
+    gone = session_cookie(desk.session_cookie(), "", 0, is_secure=desk.scheme == "https")
     return json_answer({"user": call.user.name, "revoked": is_revoked}, 200, [gone])
 
 

@@ -23,7 +23,7 @@ from fluffy.core.metadata.model import User
 from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.access_log import AccessLog, Visit
 from fluffy.gateways.native.auth import TOKEN_BYTES_MAX
-from fluffy.gateways.native.cookies import SUPERNODE_COOKIE, check_browser, cookie_of
+from fluffy.gateways.native.cookies import supernode_cookie, take_cookie
 from fluffy.gateways.native.errors import answer_of, answer_of_bug
 from fluffy.gateways.native.exchange import Call, parse_query, shown_path, split_target
 from fluffy.gateways.native.limits import Slots
@@ -120,7 +120,7 @@ class SupernodeDesk:
             miss = error
         if match is not None and match.route.act is None:
             return await self._handle(call, match, query)
-        _take_cookie(call)
+        take_cookie(call, supernode_cookie(call.headers))
         with self.requests:
             is_operator = self.is_operator(call)
             if is_operator:
@@ -170,14 +170,6 @@ class SupernodeDesk:
     def is_operator(self, call: Call) -> bool:
         token = _bearer(call.headers.get("authorization", ""))
         return token is not None and hmac.compare_digest(token.encode(), self.joining.operator_token.encode())
-
-
-def _take_cookie(call: Call) -> None:
-    """Of a browser, the token in its cookie is the credential. Raises AccessDenied for what other pages ask."""
-    token = cookie_of(call.headers, SUPERNODE_COOKIE)
-    if token is not None and "authorization" not in call.headers:
-        check_browser(call.method, call.headers, SUPERNODE_COOKIE)
-        call.headers = {**call.headers, "authorization": f"Bearer {token}"}
 
 
 def _user_of(found: Mapping[str, Asker]) -> User:

@@ -11,12 +11,12 @@ from fluffy.base.errors import Unauthenticated
 from fluffy.gateways.dashboard import assets
 from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.cookies import (
-    SUPERNODE_COOKIE,
     TOKEN_CHARS_MAX,
     check_same_page,
     cookie_of,
     csrf_of,
     session_cookie,
+    supernode_cookie,
 )
 from fluffy.gateways.native.exchange import Call, json_answer
 from fluffy.gateways.native.json_body import read_json
@@ -28,7 +28,7 @@ SESSION_S = 12 * 3600
 
 async def get_page(desk: SupernodeDesk, call: Call) -> Answer:
     """GET /"""
-    return assets.page("supernode.html", call.headers.get("if-none-match"))
+    return assets.page("Fluffy supernode", "supernode.js", call.headers.get("if-none-match"))
 
 
 async def get_asset(desk: SupernodeDesk, call: Call) -> Answer:
@@ -45,13 +45,13 @@ async def open_session(desk: SupernodeDesk, call: Call) -> Answer:
         if not 0 < len(token) <= TOKEN_CHARS_MAX or not token.isascii() or not token.isprintable() or ";" in token:
             raise Unauthenticated
         told = await _session(desk, call, token)
-    cookie = session_cookie(token, SESSION_S, is_secure=_is_secure(call), name=SUPERNODE_COOKIE)
+    cookie = session_cookie(supernode_cookie(call.headers), token, SESSION_S, is_secure=_is_secure(call))
     return json_answer(told, 201, [cookie, *NOT_KEPT])
 
 
 async def get_session(desk: SupernodeDesk, call: Call) -> Answer:
     """GET /v1/session: nobody is no refusal."""
-    token = cookie_of(call.headers, SUPERNODE_COOKIE)
+    token = cookie_of(call.headers, supernode_cookie(call.headers))
     if token is None:
         return json_answer({"user": None}, 200, NOT_KEPT)
     check_same_page(call.headers)
@@ -64,7 +64,7 @@ async def get_session(desk: SupernodeDesk, call: Call) -> Answer:
 
 async def close_session(desk: SupernodeDesk, call: Call) -> Answer:
     """DELETE /v1/session"""
-    gone = session_cookie("", 0, is_secure=_is_secure(call), name=SUPERNODE_COOKIE)
+    gone = session_cookie(supernode_cookie(call.headers), "", 0, is_secure=_is_secure(call))
     return json_answer({"ended": True}, 200, [gone])
 
 
