@@ -85,7 +85,7 @@ deploycheck: $(VENV)/.installed-dev ## the validators of what is in deploy/, as 
 	@$(BIN)/python -c 'import check_jsonschema, kubernetes_validate, helm_python' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[deploy]'
 	@$(BIN)/python -m tests.deploy.check
 
-browser: $(VENV)/.installed-dev build/axe/package/axe.min.js ## every page and button of the dashboard in a real Chromium, and axe-core (needs chromium and npm)
+browser: $(VENV)/.installed-dev build/axe/package/axe.min.js ## every page and button of the dashboards in a real Chromium, and axe-core (needs chromium and npm)
 	@FLUFFY_BROWSER=1 $(BIN)/python -m pytest tests/browser -q -s $(ARGS)
 
 build/axe/package/axe.min.js:

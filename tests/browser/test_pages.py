@@ -5,40 +5,17 @@ from __future__ import annotations
 import re
 import time
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import go
+from tests.browser.doing import answer, press, put, row_of, toast
 from tests.support.cluster import Cluster
 
 EVIL = "<img src=x onerror=alert(1)>.txt"
 PAGES = {"overview": "Overview", "files": "Files", "files/admin": "Files", "files/!trash": "Trash", "nodes": "Nodes",
          "jobs": "Jobs", "topology": "Topology", "federation": "Federation", "people": "People", "audit": "Audit"}
-
-
-def toast(page: Any, text: str) -> None:
-    expect(page.locator("#toasts")).to_contain_text(re.compile(text), timeout=15_000)
-
-
-def press(page: Any, name: str, *, inside: Any = None) -> None:
-    (inside or page).get_by_role("button", name=name, exact=True).click()
-
-
-def answer(page: Any, verb: str) -> None:
-    """Press the button of the dialog that is open, once it may be pressed."""
-    button = page.get_by_role("dialog").last.get_by_role("button", name=verb, exact=True)
-    expect(button).to_be_enabled(timeout=15_000)
-    button.click()
-
-
-def put(cluster: Cluster, path: str, body: bytes, content_type: str = "text/plain") -> None:
-    cluster.request("one", "PUT", f"/v1/files/{quote(path)}", body, headers={"Content-Type": content_type})
-
-
-def row_of(page: Any, name: str) -> Any:
-    return page.get_by_role("option").filter(has_text=name)
 
 
 @pytest.mark.parametrize("where", PAGES)
@@ -82,66 +59,6 @@ def test_nodes_are_emptied_filled_and_recovered(page: Any) -> None:
     toast(page, "The scrub of 1 node begins")
 
 
-def test_a_file_from_upload_to_trash(page: Any, cluster: Cluster) -> None:
-    go(page, "files/admin")
-    choose = page.locator("input[type=file]")
-    choose.set_input_files({"name": "notes.txt", "mimeType": "text/plain", "buffer": b"first words"})
-    row_of(page, "notes.txt").wait_for(timeout=15_000)
-    choose.set_input_files({"name": "notes.txt", "mimeType": "text/plain", "buffer": b"second words"})
-    page.get_by_text("done · 12 B").wait_for(timeout=15_000)
-    row_of(page, "notes.txt").locator(".list-name").click()
-    panel = page.get_by_role("dialog")
-    expect(panel.get_by_label("Preview")).to_have_text("second words")
-    press(page, "Add a tag", inside=panel)
-    page.get_by_label("Name", exact=True).fill("colour")
-    page.get_by_label("Value").fill("blue")
-    answer(page, "Add it")
-    expect(panel).to_contain_text("colour = blue")
-    panel.get_by_title("Restore generation 1").click()
-    answer(page, "Bring it back")
-    expect(panel.get_by_label("Preview")).to_have_text("first words")
-    press(page, "Share", inside=panel)
-    answer(page, "Make the link")
-    link = page.get_by_label("Link", exact=True).last.input_value()
-    assert page.request.get(link, headers={"Cookie": ""}).text() == "first words"
-    answer(page, "Done")
-    with page.expect_download() as download:
-        panel.get_by_role("link", name="Download", exact=True).click()
-    assert download.value.path().read_bytes() == b"first words"
-    press(page, "Delete", inside=panel)
-    answer(page, "Delete")
-    expect(row_of(page, "notes.txt")).to_have_count(0, timeout=10_000)
-    go(page, "files/!trash")
-    page.get_by_title("Bring back /admin/notes.txt", exact=True).click()
-    toast(page, "/admin/notes.txt is back")
-    press(page, "Empty the trash")
-    answer(page, "Empty it")
-    toast(page, "purged")
-    assert cluster.request("two", "GET", "/v1/files/admin/notes.txt")[2] == b"first words"
-
-
-def test_folders_moves_and_search(page: Any, cluster: Cluster) -> None:
-    put(cluster, "admin/work/deep/report-7.txt", b"r")
-    go(page, "files/admin")
-    press(page, "New folder")
-    page.get_by_label("Name", exact=True).fill("new place")
-    answer(page, "Make it")
-    row_of(page, "new place").wait_for()
-    row_of(page, "work").locator(".check").click()
-    press(page, "Rename or move")
-    page.get_by_label("New path").fill("/admin/new place/work")
-    answer(page, "Move it")
-    toast(page, "It is at /admin/new place/work now")
-    page.get_by_role("searchbox").fill("report-*")
-    expect(row_of(page, "new place/work/deep/report-7.txt")).to_be_visible(timeout=15_000)
-    page.get_by_role("searchbox").fill("")
-    expect(row_of(page, "new place/work")).to_have_count(0)
-    row_of(page, "new place").locator(".check").click()
-    press(page, "Delete")
-    answer(page, "Delete")
-    expect(row_of(page, "new place")).to_have_count(0, timeout=10_000)
-
-
 def test_names_and_contents_of_users_do_nothing(page: Any, cluster: Cluster) -> None:
     put(cluster, f"admin/evil/{EVIL}", b"<script>alert(2)</script>")
     put(cluster, "admin/evil/page.html", b"<script>alert(3); document.title = 'taken'</script>", "text/html")
@@ -178,45 +95,6 @@ def test_pictures_are_shown_and_svg_runs_nothing(page: Any, cluster: Cluster) ->
     page.keyboard.press("Escape")
     row_of(page, "b.pdf").locator(".list-name").click()
     expect(page.get_by_title("Preview of the PDF")).to_be_visible()
-
-
-def test_users_rights_tokens_and_keys(page: Any, cluster: Cluster) -> None:
-    go(page, "people")
-    press(page, "Add a user")
-    page.get_by_label("Name", exact=True).fill("dora")
-    page.get_by_label("Password").fill("a fine password")
-    answer(page, "Add")
-    toast(page, "dora is a user now")
-    page.get_by_title("Role of dora").click()
-    page.get_by_role("dialog").get_by_label("Role").select_option("readonly")
-    answer(page, "Save")
-    toast(page, "dora is readonly now")
-    page.get_by_title("Limit of dora").click()
-    page.get_by_label("GiB").fill("1.5")
-    answer(page, "Save")
-    expect(page.get_by_role("row", name=re.compile("dora.*1.5 GiB"))).to_be_visible(timeout=10_000)
-    page.get_by_title("Give a right in admin").click()
-    page.get_by_label("User", exact=True).fill("dora")
-    answer(page, "Give it")
-    expect(page.get_by_text("dora: read")).to_be_visible(timeout=10_000)
-    press(page, "Make a token")
-    page.get_by_label("What it is for").fill("a program")
-    answer(page, "Make it")
-    assert len(page.get_by_label("Token", exact=True).last.input_value()) > 20
-    answer(page, "Done")
-    press(page, "Make a key")
-    page.get_by_label("What it is for").fill("backups")
-    answer(page, "Make it")
-    assert page.get_by_label("Secret key", exact=True).last.input_value()
-    answer(page, "Done")
-    page.get_by_title("Disable dora").click()
-    toast(page, "dora is locked out")
-    page.get_by_title("Remove dora").click()
-    answer(page, "Remove")
-    toast(page, "dora is not a user any more")
-    go(page, "audit")
-    page.get_by_label("About", exact=True).fill("dora")
-    expect(page.get_by_role("row", name=re.compile("remove-user"))).to_be_visible(timeout=10_000)
 
 
 def test_repair_modes_and_a_session_that_ends(page: Any, cluster: Cluster) -> None:
@@ -271,3 +149,23 @@ def test_a_hundred_thousand_files_by_keyboard(page: Any) -> None:
     page.keyboard.press(" ")
     page.get_by_text("1 chosen").wait_for()
     print(f"100,000 entries loaded and sorted in {loaded_s:.1f} s")
+
+
+def test_hits_elsewhere_in_the_bucket_hide_none_in_the_folder(page: Any, cluster: Cluster) -> None:
+    """The search knows buckets only, so the page passes over what lies elsewhere, here a whole page of hits."""
+    put(cluster, "admin/here/needle.txt", b"n")
+    hit = {"kind": "file", "size": 1, "owner": "admin", "modified": "2026-07-01T00:00:00Z", "content_type": "a/b"}
+    there = [{**hit, "path": f"/admin/there/needle-{no}"} for no in range(500)]
+
+    def hits(route: Any) -> None:
+        if "after=" in route.request.url:
+            route.fulfill(json={"hits": [{**hit, "path": "/admin/here/needle.txt"}], "after": None})
+        else:
+            route.fulfill(json={"hits": there, "after": "x"})
+
+    page.route(re.compile(r"/v1/search\?"), hits)
+    go(page, "files/admin/here")
+    row_of(page, "needle.txt").wait_for()
+    page.get_by_role("searchbox").fill("needle")
+    expect(page.get_by_text("1 hit", exact=True)).to_be_visible(timeout=10_000)
+    expect(row_of(page, "needle.txt")).to_be_visible()

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import go
+from tests.browser.conftest import ask_json, go
+from tests.browser.doing import answer, choose, drop_for_real, killed, press, slow_line, stored_hash
 from tests.support.cluster import Cluster
 
 MIB = 1024 * 1024
@@ -29,31 +30,16 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def drop(page: Any, path: Path) -> None:
-    """Drop a file of this machine on the page: the browser reads it through a file input, as Playwright can do it."""
-    page.evaluate("""() => { const input = document.createElement('input'); input.type = 'file'; input.id = 'dropped';
-                     document.body.append(input); }""")
-    page.locator("#dropped").set_input_files(path)
-    page.evaluate("""() => { const input = document.getElementById('dropped'); const data = new DataTransfer();
-        for (const file of input.files) data.items.add(file);
-        for (const type of ['dragenter', 'dragover', 'drop'])
-            window.dispatchEvent(new DragEvent(type, {dataTransfer: data, bubbles: true, cancelable: true}));
-        input.remove(); }""")
-
-
 def shown_percent(page: Any) -> int:
     return int(page.get_by_role("progressbar", name=re.compile("upload of film")).last.get_attribute("aria-valuenow"))
-
-
-def stored_hash(cluster: Cluster, node: str, path: str) -> str:
-    return hashlib.sha256(cluster.request(node, "GET", path, timeout_s=60)[2]).hexdigest()
 
 
 def test_200_mb_by_drag_and_drop_with_progress(page: Any, cluster: Cluster, large: Path) -> None:
     go(page, "files/admin")
     page.get_by_role("listbox").or_(page.get_by_text("This folder is empty")).first.wait_for()
+    slow_line(page, 50 * MIB)
     began = time.monotonic()
-    drop(page, large)
+    drop_for_real(page, large)
     seen: set[int] = set()
     line = page.locator(".transfer").first
     line.wait_for()
@@ -68,22 +54,78 @@ def test_200_mb_by_drag_and_drop_with_progress(page: Any, cluster: Cluster, larg
     assert stored_hash(cluster, "three", "/v1/files/admin/film.mkv") == hashlib.sha256(large.read_bytes()).hexdigest()
 
 
-def test_an_upload_goes_on_after_the_page_was_closed(page: Any, cluster: Cluster, large: Path) -> None:
-    cluster.request("one", "PUT", "/v1/dirs/admin/again")
-    go(page, "files/admin/again")
+def wait_sent(page: Any, percent: int) -> None:
+    shown = "Number(document.querySelector('.transfer .bar')?.getAttribute('aria-valuenow'))"
+    page.wait_for_function(f"percent => {shown} > percent", arg=percent, timeout=120_000)
+
+
+def empty_folder(page: Any, cluster: Cluster, name: str) -> None:
+    cluster.request("one", "PUT", f"/v1/dirs/admin/{name}")
+    go(page, f"files/admin/{name}")
     page.get_by_text("This folder is empty").wait_for()
-    page.locator("input[type=file]").set_input_files(large)
-    page.wait_for_function("""() => document.querySelector('.transfer .bar')?.getAttribute('aria-valuenow') > 30""",
-                           timeout=120_000)
-    page.get_by_role("button", name="Pause film.mkv").click()
-    expect(page.locator(".transfer").first).to_contain_text("paused at")
-    page.reload()
-    page.get_by_text("This folder is empty").wait_for()
-    page.locator("input[type=file]").set_input_files(large)
-    expect(page.locator(".transfer").first).to_contain_text("went on at", timeout=20_000)
+
+
+def test_an_upload_goes_on_by_itself_when_its_node_was_killed(page: Any, cluster: Cluster, large: Path) -> None:
+    empty_folder(page, cluster, "killed")
+    slow_line(page, 40 * MIB)
+    choose(page, large)
+    wait_sent(page, 20)
+    began = time.monotonic()
+    with killed(cluster, "one"):
+        expect(page.locator(".transfer").first).to_contain_text("trying again", timeout=10_000)
+    print(f"the node was away for {time.monotonic() - began:.1f} s")
     expect(page.locator(".transfer").first).to_have_attribute("data-state", "done", timeout=120_000)
     digest = hashlib.sha256(large.read_bytes()).hexdigest()
+    assert stored_hash(cluster, "two", "/v1/files/admin/killed/film.mkv") == digest
+
+
+def test_an_upload_goes_on_after_the_tab_was_reloaded(page: Any, cluster: Cluster, large: Path) -> None:
+    """In the middle of it, and the node was killed meanwhile. Nothing of what had arrived is sent again."""
+    empty_folder(page, cluster, "again")
+    slow_line(page, 40 * MIB)
+    choose(page, large)
+    wait_sent(page, 30)
+    with killed(cluster, "one"):
+        page.wait_for_timeout(500)
+    page.reload()
+    left = page.get_by_role("region", name="Not finished")
+    expect(left).to_contain_text("Choose or drop the same file here, and it goes on", timeout=20_000)
+    expect(left).to_contain_text(re.compile(r"film\.mkv[\d.]+ MiB of 200 MiB are here"))
+    choose(page, large)
+    expect(page.locator(".transfer").first).to_contain_text("went on at", timeout=20_000)
+    expect(page.locator(".transfer").first).to_have_attribute("data-state", "done", timeout=120_000)
+    expect(left).to_be_hidden(timeout=10_000)
+    digest = hashlib.sha256(large.read_bytes()).hexdigest()
     assert stored_hash(cluster, "two", "/v1/files/admin/again/film.mkv") == digest
+
+
+def test_an_upload_is_paused_gone_on_with_and_ended(page: Any, cluster: Cluster, large: Path) -> None:
+    empty_folder(page, cluster, "ended")
+    slow_line(page, 20 * MIB)
+    choose(page, large)
+    wait_sent(page, 10)
+    press(page, "Pause film.mkv")
+    expect(page.locator(".transfer").first).to_contain_text("paused at")
+    assert len(unfinished(cluster, "ended")) == 1
+    press(page, "Go on with film.mkv")
+    expect(page.locator(".transfer").first).to_have_attribute("data-state", "running")
+    press(page, "Pause film.mkv")
+    press(page, "End the upload of film.mkv")
+    cluster.wait_until(lambda: not unfinished(cluster, "ended"), 10, "the upload is ended")
+    begun = {"path": "/admin/ended/of-a-program.bin", "size": LARGE}
+    ask_json(cluster, "POST", "/v1/uploads", begun)
+    page.reload()
+    left = page.get_by_role("region", name="Not finished")
+    expect(left).to_contain_text("It goes on where it was begun", timeout=10_000)
+    page.get_by_title("End the unfinished upload of of-a-program.bin").click()
+    answer(page, "End it")
+    expect(left).to_be_hidden(timeout=10_000)
+    assert not unfinished(cluster, "ended")
+
+
+def unfinished(cluster: Cluster, folder: str) -> list[Any]:
+    found: list[Any] = ask_json(cluster, "GET", f"/v1/uploads?path=/admin/{folder}")["uploads"]
+    return found
 
 
 def test_a_killed_node_is_seen_within_three_seconds_and_repair_live(page: Any, cluster: Cluster) -> None:
@@ -91,25 +133,24 @@ def test_a_killed_node_is_seen_within_three_seconds_and_repair_live(page: Any, c
     card = page.get_by_role("article", name="Node three")
     expect(card.locator(".pills")).to_contain_text("up", timeout=20_000)
     page.wait_for_timeout(1500)
-    cluster.kill("three")
-    began = time.monotonic()
-    expect(card.locator(".pills")).to_contain_text(re.compile("does not answer|suspect|down"), timeout=10_000)
-    seen_s = time.monotonic() - began
-    print(f"the kill was seen after {seen_s:.2f} s")
-    assert seen_s < SEEN_WITHIN_S
-    go(page, "overview")
-    expect(page.get_by_role("region", name="Health")).to_contain_text("three does not answer", timeout=10_000)
-    expect(page.locator(".finding").first).to_be_visible(timeout=15_000)
-    go(page, "topology")
-    expect(page.locator(".node-box.is-bad")).to_have_count(1, timeout=15_000)
-    cluster.start_ready("three")
+    with killed(cluster, "three"):
+        began = time.monotonic()
+        expect(card.locator(".pills")).to_contain_text(re.compile("does not answer|suspect|down"), timeout=10_000)
+        seen_s = time.monotonic() - began
+        print(f"the kill was seen after {seen_s:.2f} s")
+        assert seen_s < SEEN_WITHIN_S
+        go(page, "overview")
+        expect(page.get_by_role("region", name="Health")).to_contain_text("three does not answer", timeout=10_000)
+        expect(page.locator(".finding").first).to_be_visible(timeout=15_000)
+        go(page, "topology")
+        expect(page.locator(".node-box.is-bad")).to_have_count(1, timeout=15_000)
     go(page, "overview")
     expect(page.get_by_role("region", name="Health")).to_contain_text("Everything is in order", timeout=60_000)
 
 
 def test_when_the_own_node_dies_the_page_says_so_and_leads_on(page: Any, cluster: Cluster) -> None:
-    cluster.kill("one")
-    expect(page.get_by_role("alert").filter(has_text="Node one does not answer")).to_be_visible(timeout=15_000)
-    expect(page.get_by_role("link", name="Go on at two")).to_have_attribute("href", f"{cluster.url('two')}/")
-    cluster.start_ready("one")
-    expect(page.get_by_role("alert").filter(has_text="Node one does not answer")).to_be_hidden(timeout=30_000)
+    with killed(cluster, "one"):
+        lost = page.get_by_role("alert").filter(has_text="Node one does not answer")
+        expect(lost).to_be_visible(timeout=15_000)
+        page.get_by_role("link", name="Go on at two").click()
+        expect(page.get_by_text("admin on two")).to_be_visible(timeout=10_000)

@@ -64,14 +64,20 @@ export async function recover(node) {
 }
 
 export async function remove(node) {
-  const wait = get(`/v1/admin/nodes/${encodeURIComponent(node)}/drain`).then((told) =>
-    h("p", { class: `verdict ${told.safe ? "good" : "warn"}` }, icon(told.safe ? "check" : "warning"), h("span", {}, `${node} is ${told.verdict}.`)));
-  const typed = textInput({ placeholder: node });
-  const sure = await confirm(`Remove ${node} from the cluster?`, [h("p", {}, "Its membership ends for good, and its process with it. Empty it first."),
-    field(`Type ${node} to be sure`, typed)], { verb: "Remove it", kind: "danger", wait });
+  const address = `/v1/admin/nodes/${encodeURIComponent(node)}`;
+  const told = await attempt(() => get(`${address}/drain`));
+  if (!told) return;
+  const isGivenUp = h("input", { type: "checkbox", class: "form-check-input" });
+  const isDead = told.state === "down" && !told.safe;
+  const typed = textInput({ placeholder: node, autocapitalize: "none" });
+  const sure = await confirm(`Remove ${node} from the cluster?`, [
+    h("p", { class: `verdict ${told.safe ? "good" : "warn"}` }, icon(told.safe ? "check" : "warning"), h("span", {}, `${node} is ${told.verdict}.`)),
+    h("p", {}, `Its membership ends for good, and its process with it.${told.safe ? "" : " Empty it first."}`),
+    isDead ? h("label", { class: "check-line" }, isGivenUp, ` It is lost and never comes back: give it up. What has too few copies then is copied from the others${told.only_here ? `; ${several(told.only_here, "piece")} of files had no other copy and are lost` : ""}.`) : null,
+    field(`Type ${node} to be sure`, typed)], { verb: "Remove it", kind: "danger" });
   if (!sure) return;
   if (typed.value.trim() !== node) { toast("The name was not typed; nothing was done.", "note"); return; }
-  await attempt(() => del(`/v1/admin/nodes/${encodeURIComponent(node)}`), `${node} is not a member any more.`);
+  await attempt(() => del(`${address}${query({ force: isGivenUp.checked ? 1 : null })}`), `${node} is not a member any more.`);
 }
 
 export async function setRepairMode(mode) {

@@ -77,19 +77,23 @@ function buildFrame() {
     const words = inWords(state.status);
     dot.className = `dot dot-${isLost() ? "bad" : words.kind}`;
     say(health, isLost() ? "no connection" : words.title);
-    showLost(banner);
+    showTrouble(banner);
   };
   return { node, main, links, update };
 }
 
-/** This node is gone: say so, and where to go on. */
-function showLost(banner) {
-  const lost = isLost();
-  if (!lost || !banner.hidden) { banner.hidden = !lost; return; }
+/** This node is gone: say so, and where to go on. Or it cannot tell something: say what. */
+function showTrouble(banner) {
+  const [failed] = Object.values(live.failures);
+  const trouble = isLost() ? "lost" : failed ? failed.message : "";
+  if (banner.dataset.trouble === trouble) return;
+  banner.dataset.trouble = trouble;
+  banner.hidden = !trouble;
+  if (trouble && !isLost()) fill(banner, icon("warning"), h("span", {}, `Some of what you see is not of now: ${trouble}`));
+  if (!isLost()) return;
   const others = (live.status?.nodes ?? []).filter((node) => node.name !== session.node && nodeState(node)[1] === "good");
   fill(banner, icon("warning"), h("span", {}, `Node ${session.node} does not answer. Trying again …`),
     others.map((node) => h("a", { class: "btn btn-sm btn-quiet", href: addressOf(node) }, `Go on at ${node.name}`)));
-  banner.hidden = false;
 }
 
 function switchTheme() {
@@ -124,6 +128,16 @@ async function route() {
   window.scrollTo(0, 0);
 }
 
+/** Another tab may have logged out, or in as somebody else: show what that one may see, not a mixture. */
+async function lookWhoIsHere() {
+  if (document.hidden || !session) return;
+  const now = await get("/v1/session").catch((error) => { if (error.status || error.code === "Away") return null; throw error; });
+  if (!now || !session || now.csrf === session.csrf) return;
+  if (now.user) location.reload();
+  else dispatchEvent(new Event("fluffy:logged-out"));
+}
+
+document.addEventListener("visibilitychange", lookWhoIsHere);
 addEventListener("hashchange", route);
 addEventListener("fluffy:logged-out", () => session && showLogin("Your session has ended; log in again."));
 begin();

@@ -7,12 +7,15 @@ import { count, several, size } from "./format.js";
 import { live } from "./live.js";
 import { transferPanel } from "./transfers.js";
 import { showTrash } from "./trash.js";
+import { unfinishedPart } from "./unfinished.js";
 import { dropped, setChunkSize, upload } from "./uploads.js";
 import { ask, attempt, button, confirm, empty, textInput, toast } from "./ui.js";
 
 const PAGE = 1000;
 // Of a folder with more, the rest is found by search.
 const ENTRIES_MAX = 300000;
+// The search knows buckets, not folders: hits elsewhere in the bucket are passed over, so many at most.
+const SEARCH_PAGE = 500, SEARCH_PAGES = 20;
 
 export function show(place, { session, rest }) {
   if (rest[0] === "!trash") return showTrash(place, { session });
@@ -37,7 +40,8 @@ class FilesPage {
     });
     this.build();
     this.load();
-    const uploaded = (event) => { if (this.isHere(event.detail)) this.reloadSoon(); };
+    this.unfinished.load();
+    const uploaded = (event) => { if (this.isHere(event.detail)) { this.reloadSoon(); this.unfinished.load(); } };
     addEventListener("fluffy:uploaded", uploaded);
     this.ends.push(() => removeEventListener("fluffy:uploaded", uploaded), this.transfers.end);
     this.listen();
@@ -47,10 +51,8 @@ class FilesPage {
   build() {
     this.search = textInput({ type: "search", placeholder: "Search names: report, *.pdf …", "aria-label": "Search files" });
     this.search.addEventListener("input", () => { clearTimeout(this.typing); this.typing = setTimeout(() => this.find(), 250); });
-    this.choose = h("input", { type: "file", multiple: true, hidden: true, tabindex: "-1", "aria-hidden": "true", on: { change: () => {
-      this.send([...this.choose.files].map((file) => ({ file, name: file.name })));
-      this.choose.value = "";
-    } } });
+    this.choose = h("input", { type: "file", multiple: true, hidden: true, tabindex: "-1", "aria-hidden": "true", on: { change: () => this.chosen(this.choose) } });
+    this.chooseFolder = h("input", { type: "file", webkitdirectory: true, hidden: true, tabindex: "-1", "aria-hidden": "true", on: { change: () => this.chosen(this.chooseFolder) } });
     this.sum = h("p", { class: "muted small", role: "status" });
     this.acts = h("div", { class: "actions" });
     this.empty = h("div");
@@ -59,12 +61,14 @@ class FilesPage {
       h("div", { class: "list-tools" }, this.acts, this.sum), this.heads, this.list.node, this.empty,
       h("div", { class: "drop-hint", "aria-hidden": "true" }, icon("upload", 34), h("p", {}, `Drop here to upload into ${this.path ? `/${this.path}` : "a bucket"}`)));
     this.transfers = transferPanel();
+    this.unfinished = unfinishedPart(this.path);
     fill(this.place,
       h("div", { class: "page-head" }, h("h1", {}, "Files"), h("div", { class: "actions" },
         h("a", { class: "btn btn-quiet", href: "#/files/!trash" }, icon("trash"), "Trash"),
         button(this.path ? "New folder" : "New bucket", () => this.makeFolder(), { mark: "plus" }),
+        this.path ? button("Upload a folder", () => this.chooseFolder.click(), { mark: "folder" }) : null,
         this.path ? button("Upload", () => this.choose.click(), { kind: "primary", mark: "upload" }) : null)),
-      h("div", { class: "list-bar" }, this.crumbs(), this.search), this.choose, this.box, this.transfers.node);
+      h("div", { class: "list-bar" }, this.crumbs(), this.search), this.choose, this.chooseFolder, this.box, this.unfinished.node, this.transfers.node);
     this.drawActions([]);
   }
 
@@ -108,6 +112,7 @@ class FilesPage {
       this.after = null;
       this.list.set([], 0);
       this.list.node.hidden = this.heads.hidden = true;
+      this.drawActions([]);
       fill(this.empty, empty("folder", error.status === 404 ? "There is no such folder" : "This folder cannot be shown", error.message));
       say(this.sum, "");
     }
@@ -161,7 +166,7 @@ class FilesPage {
   }
 
   emptyWords() {
-    if (this.found) return empty("search", "Nothing has such a name", "Words and patterns like *.pdf are looked for in all folders that you may see.");
+    if (this.found) return empty("search", "Nothing has such a name", this.path ? `Words and patterns like *.pdf are looked for in names, in /${this.path} and all folders below it.` : "Words and patterns like *.pdf are looked for in names, in all that you may see.");
     return this.path ? empty("upload", "This folder is empty", "Drop files or folders here, or choose Upload.") : empty("folder", "There are no buckets yet", "Make one to put files in.");
   }
 
@@ -175,12 +180,17 @@ class FilesPage {
     const wanted = this.search.value.trim();
     if (!wanted) { await this.load(); return; }
     const turn = this.turn += 1;
+    const below = this.path ? `/${this.path}/` : "/", hits = [];
     try {
-      const told = await get(`/v1/search${query({ q: wanted, bucket: this.path.split("/")[0] || undefined, limit: 500 })}`);
-      if (turn !== this.turn) return;
-      const below = this.path ? `/${this.path}/` : "/";
-      this.found = told.hits.filter((hit) => hit.path.startsWith(below)).map((hit) => ({ ...hit, name: hit.path.slice(below.length) }));
-      this.moreHits = Boolean(told.after);
+      let after = null;
+      for (let page = 0; page < SEARCH_PAGES && hits.length < SEARCH_PAGE && (page === 0 || after); page += 1) {
+        const told = await get(`/v1/search${query({ q: wanted, bucket: this.path.split("/")[0], limit: SEARCH_PAGE, after })}`);
+        if (turn !== this.turn) return;
+        hits.push(...told.hits.filter((hit) => hit.path.startsWith(below)));
+        after = told.after;
+      }
+      this.found = hits.map((hit) => ({ ...hit, name: hit.path.slice(below.length) }));
+      this.moreHits = Boolean(after);
       this.list.top();
       this.shown();
     } catch (error) {
@@ -205,7 +215,8 @@ class FilesPage {
 
   drawActions(entries) {
     const files = entries.filter((one) => one.kind === "file");
-    fill(this.acts, entries.length === 0 ? h("span", { class: "muted small" }, "Open with a click or Enter; choose with Space or the box.") : [
+    const hasLines = (this.found ?? this.entries).length > 0;
+    fill(this.acts, entries.length === 0 ? hasLines && h("span", { class: "muted small" }, "Open with a click or Enter; choose with Space or the box.") : [
       h("strong", {}, `${count(entries.length)} chosen`),
       files.length === entries.length ? button("Download", () => this.download(files), { small: true, mark: "download" }) : null,
       entries.length === 1 ? button("Rename or move", () => this.move(entries[0]), { small: true, mark: "edit" }) : button("Move", () => this.moveAll(entries), { small: true, mark: "edit" }),
@@ -270,10 +281,19 @@ class FilesPage {
     await this.load();
   }
 
-  send(files) {
-    if (!files.length) return;
+  chosen(input) {
+    this.send({ files: [...input.files].map((file) => ({ file, name: file.webkitRelativePath || file.name })) });
+    input.value = "";
+  }
+
+  /** `folders`: names of empty ones; all others come with what is in them. */
+  async send({ files, folders = [] }) {
+    if (!files.length && !folders.length) return;
     if (!this.path) { toast("Open a bucket first: files lie in buckets.", "note"); return; }
     upload(files.map(({ file, name }) => ({ file, path: `/${this.path}/${name}` })));
+    this.unfinished.load();
+    for (const name of folders) if (!await attempt(() => put(`/v1/dirs/${encodePath(`${this.path}/${name}`)}?parents=1`, undefined))) return;
+    if (folders.length) this.reloadSoon();
   }
 
   /** Dropping anywhere on the page uploads into the folder that is shown. */
@@ -288,7 +308,7 @@ class FilesPage {
         event.preventDefault();
         depth = 0;
         this.box.classList.remove("is-over");
-        this.send(await dropped(event.dataTransfer));
+        try { await this.send(await dropped(event.dataTransfer)); } catch (error) { toast(`What was dropped could not be read: ${error.message}`, "problem"); }
       } };
     for (const [name, listener] of Object.entries(over)) {
       window.addEventListener(name, listener);

@@ -10,6 +10,9 @@ export function nodeState(node) {
   }[node.state] ?? [node.state, "plain"];
 }
 
+/** Whether copies are missing. Without jobs for them: nobody can make them now, or not yet. */
+export function waitsForRepair(copies) { return Boolean(copies && copies.whole < copies.chunks); }
+
 /** {kind: good | warn | bad, title, text} */
 export function inWords(status) {
   if (!status) return { kind: "plain", title: "Looking …", text: "Asking the cluster how it is." };
@@ -34,7 +37,7 @@ export function inWords(status) {
   if (silent.length) {
     return { kind: "warn", title: `${listed(silent)} ${silent.length > 1 ? "do" : "does"} not answer`,
       text: copies?.endangered ? `Everything can be read and written. ${several(copies.endangered, "piece")} of files have one copy left and are being copied.`
-        : "Everything can be read and written. What they hold is copied again if they stay away." };
+        : `Everything can be read and written. What ${silent.length > 1 ? "they hold" : "it holds"} is copied again if ${silent.length > 1 ? "they stay" : "it stays"} away and others can take it.` };
   }
   if (copies?.endangered || copies?.short) {
     const number = copies.endangered + copies.short;

@@ -3,6 +3,7 @@ import { get, post } from "./api.js";
 import { scrub, setRepairMode } from "./acts.js";
 import { fill, h, keyed, say } from "./dom.js";
 import { ago, count, percent, rate, several, size, span } from "./format.js";
+import { waitsForRepair } from "./health.js";
 import { onLive } from "./live.js";
 import { attempt, badge, bar, button, card, choice, confirm, dialog, empty, field } from "./ui.js";
 
@@ -41,7 +42,7 @@ export function show(place, { session }) {
 
 function drawSum(repair, sum, whole, note) {
   const copies = repair.copies, busy = repair.queued + repair.running;
-  say(sum, busy ? `${several(busy, "job")}: ${count(repair.running)} running, ${count(repair.queued)} waiting${repair.left_s ? `, about ${span(repair.left_s)} left` : ""}.` : repair.stuck ? `${several(repair.stuck, "job")} stuck.` : "Nothing to repair.");
+  say(sum, busy ? `${several(busy, "job")}: ${count(repair.running)} running, ${count(repair.queued)} waiting${repair.left_s ? `, about ${span(repair.left_s)} left` : ""}.` : repair.stuck ? `${several(repair.stuck, "job")} stuck.` : waitsForRepair(copies) ? "Copies are missing, and no job makes them yet: the doctor on the overview says why." : "Nothing to repair.");
   whole.set(copies?.chunks ? percent(copies.whole, copies.chunks) : 100, copies && copies.whole < copies.chunks ? "warn" : "good");
   say(note, `${copies?.chunks ? `${count(copies.whole)} of ${count(copies.chunks)} chunks have all copies` : "no chunks yet"} · ${repair.rate ? `${rate(repair.rate)} · ` : ""}${count(repair.done)} done · ${count(repair.stolen)} stolen`);
 }

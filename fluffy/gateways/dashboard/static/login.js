@@ -36,5 +36,5 @@ export function loginPage(problem, done, { onlyToken } = {}) {
   said, fields, h("div", { class: "actions" }, go, onlyToken ? null : other));
   lay();
   queueMicrotask(() => (byToken ? token : user).focus());
-  return h("main", { class: "login", id: "main" }, form);
+  return h("main", { class: "login", id: "main", tabindex: "-1" }, form);
 }

@@ -26,7 +26,7 @@ function nodeCard(first, session) {
   const name = first.name;
   const pills = h("span", { class: "pills" });
   const disk = bar(`disk of ${name}`), diskText = h("p", { class: "muted small" });
-  const facts = { zone: fact("Zone"), load: fact("Load"), lag: fact("Behind"), chunks: fact("Chunks"), bytes: fact("Holds"), traffic: fact("Users") };
+  const facts = { zone: fact("Zone"), load: fact("Load"), lag: fact("Behind"), chunks: fact("Chunks"), bytes: fact("Holds"), traffic: fact("Requests") };
   const acts = session.role === "admin" ? {
     drain: button("Empty", () => drain(name), { small: true }), fill: button("Stop emptying", () => fillAgain(name), { small: true }),
     recover: button("Recover", () => recover(name), { small: true }), scrub: button("Scrub", () => scrub(name), { small: true }),
@@ -47,6 +47,7 @@ function nodeCard(first, session) {
       node.classList.toggle("is-away", kind === "bad");
     }
     link.href = addressOf(one);
+    link.hidden = kind === "bad";
     const told = kind === "bad" ? null : one.told;
     if (told?.total_bytes) {
       const used = percent(told.total_bytes - told.free_bytes, told.total_bytes);

@@ -3,7 +3,7 @@ import { get } from "./api.js";
 import { checkpoint, scrub } from "./acts.js";
 import { fill, h, icon, keyed, say } from "./dom.js";
 import { ago, count, percent, rate, size, span } from "./format.js";
-import { inWords, nodeState } from "./health.js";
+import { inWords, nodeState, waitsForRepair } from "./health.js";
 import { onLive } from "./live.js";
 import { spark } from "./spark.js";
 import { badge, bar, button, card } from "./ui.js";
@@ -31,8 +31,8 @@ export function show(place, { session }) {
     keyed(nodes, state.status?.nodes ?? [], (node) => node.name, nodeChip);
     if (what === "status") doctor.noticed(state.status);
   });
-  const timer = setInterval(doctor.ask, DOCTOR_EVERY_MS);
-  doctor.ask();
+  const timer = setInterval(doctor.look, DOCTOR_EVERY_MS);
+  doctor.look();
   return () => { end(); clearInterval(timer); };
 }
 
@@ -80,7 +80,7 @@ function numbersPart() {
     if (told.length) {
       const free = told.reduce((sum, one) => sum + one.told.free_bytes, 0), all = told.reduce((sum, one) => sum + one.told.total_bytes, 0);
       say(room.value, size(free));
-      say(room.note, `on the disks of ${told.length} nodes, ${percent(free, all)} % of ${size(all)}`);
+      say(room.note, `on the ${told.length === 1 ? "disk of 1 node" : `disks of ${told.length} nodes`}, ${percent(free, all)} % of ${size(all)}`);
     }
     say(taken.value, rate(rates.received));
     say(given.value, rate(rates.sent));
@@ -115,7 +115,7 @@ function repairPart() {
     say(text, !copies || !copies.chunks ? "No chunks yet: small files live in the metadata." : `${count(copies.whole)} of ${count(copies.chunks)} chunks have all their copies.`);
     whole.set(copies?.chunks ? percent(copies.whole, copies.chunks) : 100, copies && copies.whole < copies.chunks ? "warn" : "good");
     const busy = told.queued + told.running;
-    say(note, `${busy ? `${count(busy)} jobs, ${count(told.running)} running${told.rate ? `, ${rate(told.rate)}` : ""}${told.left_s ? `, about ${span(told.left_s)} left` : ""}` : "Nothing to repair"} · ${count(told.done)} done, ${count(told.stolen)} stolen${told.stuck ? ` · ${count(told.stuck)} stuck` : ""}`);
+    say(note, `${busy ? `${count(busy)} jobs, ${count(told.running)} running${told.rate ? `, ${rate(told.rate)}` : ""}${told.left_s ? `, about ${span(told.left_s)} left` : ""}` : waitsForRepair(copies) ? "No job for the others yet: the doctor says why" : "Nothing to repair"} · ${count(told.done)} done, ${count(told.stolen)} stolen${told.stuck ? ` · ${count(told.stuck)} stuck` : ""}`);
   } };
 }
 
@@ -123,7 +123,7 @@ function doctorPart() {
   const list = h("div", { class: "findings" }), when = h("p", { class: "muted after" });
   const node = card("What the doctor says", list, when);
   let asking = false, lastShape = "";
-  const ask = async () => {
+  const look = async () => {
     if (asking || document.hidden) return;
     asking = true;
     try {
@@ -136,13 +136,13 @@ function doctorPart() {
     }
     asking = false;
   };
-  /** Ask at once when a node or the leader changed. */
+  /** Look at once when a node or the leader changed. */
   const noticed = (status) => {
     const shape = JSON.stringify([status.leader, status.nodes.map((one) => [one.name, one.state, one.connected])]);
-    if (lastShape && shape !== lastShape) ask();
+    if (lastShape && shape !== lastShape) look();
     lastShape = shape;
   };
-  return { node, ask, noticed };
+  return { node, look, noticed };
 }
 
 function finding(one) {

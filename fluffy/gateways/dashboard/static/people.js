@@ -2,7 +2,7 @@
 import { del, get, patch, post, put, query } from "./api.js";
 import { fill, h } from "./dom.js";
 import { ago, count, listed, size, time } from "./format.js";
-import { ask, attempt, badge, button, card, choice, confirm, empty, row, showOnce, table, textInput } from "./ui.js";
+import { ask, attempt, badge, button, card, choice, confirm, empty, passwordInput, row, showOnce, table, textInput } from "./ui.js";
 
 const PAGE = 500;
 const ROLES = [["user", "user"], ["readonly", "read-only"], ["admin", "admin"]];
@@ -23,23 +23,24 @@ function loaded(title, head, load) {
   return h("section", { class: "card-box" }, h("div", { class: "page-head" }, h("h2", {}, title), h("div", { class: "actions" }, head(again))), body);
 }
 
-const passwordInput = (props = {}) => textInput({ type: "password", autocomplete: "new-password", ...props });
-
 function users() {
   return loaded("Users", (again) => button("Add a user", async () => {
     const told = await ask("Add a user", { name: ["Name", textInput({ required: true, autocapitalize: "none" })], role: ["Role", choice(ROLES, "user")],
       password: ["Password", passwordInput(), "Empty: no password; make a token for the user instead."] }, { verb: "Add" });
     if (told && await attempt(() => post("/v1/admin/users", { name: told.name.trim(), role: told.role, ...(told.password ? { password: told.password } : {}) }), `${told.name.trim()} is a user now, with a bucket of the same name.`)) await again();
   }, { kind: "primary", mark: "plus" }), async (again) => {
-    const { users: people } = await get(`/v1/admin/users${query({ limit: PAGE })}`);
-    return table("Users", ["Name", "Role", "Uses", "Limit", "Logs in by", ""], people.map((one) => userRow(one, again)));
+    const { users: people, after } = await get(`/v1/admin/users${query({ limit: PAGE })}`);
+    return [table("Users", ["Name", "Role", "Uses", "Limit", "Logs in by", ""], people.map((one) => userRow(one, again))), rest(after, "fluffy users")];
   });
 }
+
+/** Of very many only the first are shown; the others by the shell. */
+function rest(after, command) { return after ? h("p", { class: "muted small" }, `The first ${count(PAGE)} are shown, up to ${after}; “${command}” lists all.`) : null; }
 
 function userRow(one, again) {
   const act = (body, said) => attempt(() => patch(`/v1/admin/users/${encodeURIComponent(one.name)}`, body), said).then((done) => done && again());
   const ways = [one.has_password ? "password" : null, one.tokens ? `${one.tokens} token${one.tokens === 1 ? "" : "s"}` : null].filter(Boolean);
-  return row(h("span", {}, h("strong", {}, one.name), " ", one.disabled ? badge("disabled", "bad") : null), one.role, `${count(one.quota.files)} files, ${size(one.quota.bytes)}`,
+  return row(h("span", {}, h("strong", {}, one.name), " ", one.disabled ? badge("disabled", "bad") : null), Object.fromEntries(ROLES)[one.role] ?? one.role, `${count(one.quota.files)} files, ${size(one.quota.bytes)}`,
     one.quota.bytes_max === null ? "none" : size(one.quota.bytes_max), listed(ways) || "nothing", h("div", { class: "actions" },
       one.role === "supernode" ? null : button("Role", async () => {
         const told = await ask(`Role of ${one.name}`, { role: ["Role", choice(ROLES, one.role)] });
@@ -69,13 +70,13 @@ async function removeUser(one, again) {
 
 function buckets() {
   return loaded("Buckets and rights", () => null, async (again) => {
-    const { buckets: all } = await get(`/v1/admin/buckets${query({ limit: PAGE })}`);
+    const { buckets: all, after } = await get(`/v1/admin/buckets${query({ limit: PAGE })}`);
     if (!all.length) return empty("folder", "No bucket that you administer");
-    return table("Buckets", ["Bucket", "Owner", "Holds", "Keeps", "Rights of others", ""], all.map((one) => row(
+    return [table("Buckets", ["Bucket", "Owner", "Holds", "Keeps", "Rights of others", ""], all.map((one) => row(
       h("a", { href: `#/files/${encodeURIComponent(one.name)}` }, one.name), one.owner, `${count(one.quota.files)} files, ${size(one.quota.bytes)}`,
       `${one.holds.replication} copies, ${one.holds.versions_max} versions, trash ${one.holds.trash_days} days`,
       h("div", { class: "actions" }, one.grants.map((grant) => grantTag(one, grant, again))),
-      h("div", { class: "actions" }, button("Give a right", () => giveRight(one, again), { small: true, title: `Give a right in ${one.name}` }), button("Rules", () => rules(one, again), { small: true, title: `Rules of ${one.name}` })))));
+      h("div", { class: "actions" }, button("Give a right", () => giveRight(one, again), { small: true, title: `Give a right in ${one.name}` }), button("Rules", () => rules(one, again), { small: true, title: `Rules of ${one.name}` }))))), rest(after, "fluffy ls /")];
   });
 }
 

@@ -1,7 +1,7 @@
 // The supernode's dashboard: all clusters, search and lists in all of them, what is owed to whom.
 import { del, encodePath, get, query, setCsrf } from "./api.js";
 import { fill, h, icon, keyed, say } from "./dom.js";
-import { ago, count, several, size } from "./format.js";
+import { ago, count, several, size, span } from "./format.js";
 import { loginPage } from "./login.js";
 import { attempt, badge, button, card, empty, iconButton, row, table, textInput } from "./ui.js";
 
@@ -30,18 +30,19 @@ function showLogin(problem = "") {
 
 function showAll(session) {
   const clusters = h("div", { class: "node-grid" }), note = h("p", { class: "muted small", role: "status" });
-  const owed = h("div"), main = h("main", { id: "main", tabindex: "-1" });
+  const owed = h("div"), mirrors = card("Mirrors"), main = h("main", { id: "main", tabindex: "-1" });
   const look = async () => {
     if (document.hidden) return;
     try {
       const told = await get("/v1/clusters");
       keyed(clusters, told.clusters, (one) => one.name, clusterCard);
       say(note, several(told.clusters.length, "cluster"));
-      const orders = await get("/v1/owed");
-      drawOwed(owed, orders);
+      drawOwed(owed, await get("/v1/owed"));
+      drawMirrors(mirrors, (await get("/v1/mirrors")).mirrors);
     } catch (error) { say(note, error.message); }
   };
-  fill(main, h("div", { class: "page" }, h("div", { class: "page-head" }, h("h1", {}, "Clusters"), note), clusters, searchCard(), catalogCard(), card("Owed to clusters", owed)));
+  mirrors.hidden = true;
+  fill(main, h("div", { class: "page" }, h("div", { class: "page-head" }, h("h1", {}, "Clusters"), note), clusters, searchCard(), catalogCard(), mirrors, card("Owed to clusters", owed)));
   fill(app, h("div", { class: "frame frame-plain" }, h("header", { class: "top" }, h("span", { class: "brand" }, h("span", { class: "brand-mark", "aria-hidden": "true" }), h("span", {}, "Supernode")),
     h("span", { class: "top-space" }), h("span", { class: "who muted" }, session.user), iconButton("moon", "Light or dark", () => {
       localStorage.setItem("fluffy.theme", document.documentElement.dataset.bsTheme === "dark" ? "light" : "dark");
@@ -119,6 +120,19 @@ function drawOwed(node, told) {
   if (shape === lastOwed) return;
   lastOwed = shape;
   fill(node, h("p", { class: "muted" }, told.owed.length || told.given_up.length ? `${several(told.owed.length, "order")} wait for clusters that were away; ${count(told.given_up.length)} were given up.` : "Nothing: every cluster has what was meant for it."));
+}
+
+let lastMirrors = "[]";
+/** Buckets that are kept in another cluster; nothing where there are none. */
+function drawMirrors(node, mirrors) {
+  if (JSON.stringify(mirrors) === lastMirrors) return;
+  lastMirrors = JSON.stringify(mirrors);
+  node.hidden = !mirrors.length;
+  const behind = (one) => (one.lag.changes || one.lag.pending ? `${several(one.lag.changes + one.lag.pending, "change")}, ${span(one.lag.seconds)}` : "in step");
+  const failing = (one) => [one.error, one.failing.length ? `${several(one.failing.length, "path fails", "paths fail")}: ${one.failing[0].path} (${one.failing[0].error})` : null,
+    one.kept_count ? `${several(one.kept_count, "file")} of others kept beside it` : null].filter(Boolean).join(" · ");
+  fill(node, h("h2", { class: "card-title" }, "Mirrors"), table("Mirrors", ["Name", "From", "To", "State", "Behind", ""], mirrors.map((one) => row(
+    h("strong", {}, one.name), one.from, one.to, badge(one.state, one.error || one.failing.length ? "warn" : one.state === "level" ? "good" : "plain"), behind(one), failing(one)))));
 }
 
 addEventListener("fluffy:logged-out", () => showLogin("Your session has ended; log in again."));

@@ -31,10 +31,10 @@ function line(first) {
   const node = h("article", { class: "transfer" }, icon("file", 20),
     h("div", { class: "transfer-text" }, h("p", { class: "clip", title: first.path }, name), progress.node, text), h("div", { class: "transfer-acts" }, pause, go, stop));
   return { node, update(one) {
-    progress.set(one.size ? (100 * one.sent) / one.size : one.state === "done" ? 100 : 0, { done: "good", failed: "bad", paused: "warn" }[one.state] ?? "");
+    progress.set(one.size ? (100 * one.sent) / one.size : one.state === "done" ? 100 : 0, { done: "good", failed: "bad", paused: "warn" }[one.state] ?? (one.waitsFor ? "warn" : ""));
     const amount = `${size(one.sent)} of ${size(one.size)}`;
     say(text, {
-      waiting: `waiting · ${size(one.size)}`, running: `${amount}${one.rate ? ` · ${rate(one.rate)}` : ""}${one.secondsLeft > 1 ? ` · ${span(one.secondsLeft)} left` : ""}${one.resumed ? ` · went on at ${size(one.resumed)}` : ""}`,
+      waiting: `waiting · ${size(one.size)}`, running: one.waitsFor ? `${one.waitsFor} · trying again` : `${amount}${one.rate ? ` · ${rate(one.rate)}` : ""}${one.secondsLeft > 1 ? ` · ${span(one.secondsLeft)} left` : ""}${one.resumed ? ` · went on at ${size(one.resumed)}` : ""}`,
       paused: `paused at ${amount}`, failed: `${one.error} · ${amount}`, done: `done · ${size(one.size)}`, ended: "ended",
     }[one.state]);
     pause.hidden = !["running", "waiting"].includes(one.state);

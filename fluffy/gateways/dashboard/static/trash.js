@@ -8,10 +8,12 @@ const PAGE = 200;
 
 export function showTrash(place) {
   const list = h("div", { class: "stack" });
-  const load = async () => {
+  let items = [];
+  const load = async (after) => {
     try {
-      const page = await get(`/v1/trash${query({ limit: PAGE })}`);
-      draw(list, page.items, page.after, load);
+      const page = await get(`/v1/trash${query({ limit: PAGE, after })}`);
+      items = after ? [...items, ...page.items] : page.items;
+      draw(list, items, page.after, load);
     } catch (error) { fill(list, h("p", { class: "problem" }, error.message)); }
   };
   place.append(h("div", { class: "page-head" }, h("h1", {}, "Trash"), h("div", { class: "actions" },
@@ -39,5 +41,5 @@ function draw(list, items, after, load) {
     span(Math.max(0, (new Date(item.expires) - Date.now()) / 1000)),
     h("div", { class: "actions" }, button("Bring back", () => undelete(item), { small: true, title: `Bring back ${item.path}` }),
       button("Elsewhere …", () => elsewhere(item), { small: true, title: `Bring back ${item.path} to another place` }))))),
-  after ? h("p", { class: "muted small" }, `The ${items.length} newest are shown.`) : null);
+  after ? h("div", { class: "actions" }, h("p", { class: "muted small" }, `The ${items.length} newest are shown.`), button("Older ones", () => load(after))) : null);
 }

@@ -2,6 +2,8 @@
 import { fill, h, icon } from "./dom.js";
 
 const TOAST_MS = 6000;
+// Where there is a leader, everything but an upload is done long before.
+const SLOW_MS = 2500;
 
 /** A short message at the edge. `kind`: done, note or problem. */
 export function toast(text, kind = "done") {
@@ -10,12 +12,20 @@ export function toast(text, kind = "done") {
   const node = h("div", { class: `toast-line toast-${kind}` }, icon(mark), h("span", {}, text), close);
   const gone = () => node.remove();
   close.addEventListener("click", gone);
-  document.getElementById("toasts").append(node);
+  raiseToasts().append(node);
   setTimeout(gone, kind === "problem" ? TOAST_MS * 2 : TOAST_MS);
+}
+
+/** Messages lie in the topmost dialog: below one they could be neither seen nor read aloud. */
+function raiseToasts() {
+  const toasts = document.getElementById("toasts"), top = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
+  if (toasts.parentElement !== top) top.append(toasts);
+  return toasts;
 }
 
 /** Do something, say when it failed. Gives undefined then. */
 export async function attempt(act, done) {
+  const slow = setTimeout(() => toast("The cluster takes its time; still trying …", "note"), SLOW_MS);
   try {
     const value = await act();
     if (done) toast(typeof done === "function" ? done(value) : done);
@@ -23,6 +33,8 @@ export async function attempt(act, done) {
   } catch (error) {
     if (error.name !== "AbortError") toast(error.message, "problem");
     return undefined;
+  } finally {
+    clearTimeout(slow);
   }
 }
 
@@ -49,10 +61,13 @@ export function dialog(title, build, { wide, drawer } = {}) {
     const box = h("dialog", { class: `box${wide ? " box-wide" : ""}${drawer ? " box-drawer" : ""}`, "aria-labelledby": id });
     const close = (value) => { result = value; box.close(); };
     box.append(
-      h("header", { class: "box-head" }, h("h2", { id }, title), iconButton("close", "Close", () => close(undefined))),
+      h("header", { class: "box-head" }, h("h2", { id, title }, title), iconButton("close", "Close", () => close(undefined))),
       h("div", { class: "box-body" }, build(close, box)));
-    box.addEventListener("close", () => { box.dispatchEvent(new Event("gone")); box.remove(); resolve(result); });
-    box.addEventListener("click", (event) => { if (event.target === box) close(undefined); });
+    box.addEventListener("close", () => { box.dispatchEvent(new Event("gone")); raiseToasts(); box.remove(); resolve(result); });
+    // A press outside closes it; text that is chosen with the mouse up to there does not.
+    let isOutside = false;
+    box.addEventListener("pointerdown", (event) => { isOutside = event.target === box; });
+    box.addEventListener("click", (event) => { if (isOutside && event.target === box) close(undefined); });
     document.body.append(box);
     box.showModal();
   });
@@ -63,14 +78,16 @@ export async function confirm(title, facts, { verb = "Do it", kind = "primary", 
   const answer = await dialog(title, (close) => {
     const lines = h("div", { class: "stack" });
     fill(lines, facts);
-    const go = button(verb, () => close(true), { kind, disabled: Boolean(wait) });
+    const go = button(verb, () => close(true), { kind, disabled: Boolean(wait) }), cancel = button("Cancel", () => close(false));
+    // Enter at once does what is harmless, and never what could not be read yet.
+    (wait || kind === "danger" ? cancel : go).autofocus = true;
     if (wait) {
       const hold = h("p", { class: "muted waiting" }, "Asking the doctor …");
       lines.append(hold);
       wait.then((more) => { hold.remove(); lines.append(...[more].flat()); go.disabled = false; },
         (error) => { hold.textContent = `The doctor could not be asked: ${error.message}`; go.disabled = false; });
     }
-    return [lines, h("div", { class: "actions end" }, button("Cancel", () => close(false)), go)];
+    return [lines, h("div", { class: "actions end" }, cancel, go)];
   });
   return answer === true;
 }
@@ -88,6 +105,8 @@ export function field(label, input, hint) {
 
 export function textInput(props = {}) { return h("input", { class: "form-control", type: "text", autocomplete: "off", spellcheck: "false", ...props }); }
 
+export function passwordInput(props = {}) { return textInput({ type: "password", autocomplete: "new-password", ...props }); }
+
 export function choice(options, value) {
   return h("select", { class: "form-select" },
     options.map(([key, label]) => h("option", { value: key, selected: key === value }, label)));
@@ -95,6 +114,7 @@ export function choice(options, value) {
 
 /** A form in a dialog: `parts` are {name: [label, input, hint]}. Gives the values, or undefined. */
 export function ask(title, parts, { verb = "Save", kind = "primary", intro } = {}) {
+  Object.values(parts)[0][1].autofocus = true;
   return dialog(title, (close) => h("form", {
     class: "stack", on: { submit: (event) => {
       event.preventDefault();
@@ -143,11 +163,26 @@ export function card(title, ...children) {
   return h("section", { class: "card-box" }, title ? h("h2", { class: "card-title" }, title) : null, children);
 }
 
+// Never broken into two lines.
+const SHORT = new Set(["Size", "Changed", "Deleted", "Kept for", "Made", "Ends", "When", "Fresh as of", "Limit", "Role"]);
+
+/** On a phone each row is a block of lines that say what they are; the roles keep it a table for those who listen. */
 export function table(caption, heads, rows, { wrap = true } = {}) {
-  const body = h("tbody", {}, rows);
-  const node = h("table", { class: "lines" }, h("caption", { class: "visually-hidden" }, caption),
-    h("thead", {}, h("tr", {}, heads.map((text) => h("th", { scope: "col" }, text)))), body);
+  const body = h("tbody", { role: "rowgroup" }, rows);
+  for (const line of body.rows) {
+    line.setAttribute("role", "row");
+    [...line.cells].forEach((cell, index) => {
+      cell.setAttribute("role", "cell");
+      cell.dataset.label = heads[index] ?? "";
+      cell.classList.toggle("short", SHORT.has(heads[index]));
+    });
+  }
+  const node = h("table", { class: "lines", role: "table" }, h("caption", { class: "visually-hidden" }, caption),
+    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads.map((text) => h("th", { scope: "col", role: "columnheader" }, text)))), body);
   return wrap ? h("div", { class: "table-wrap", tabindex: "0", role: "region", "aria-label": caption }, node) : node;
 }
 
 export function row(...cells) { return h("tr", {}, cells.map((cell) => (cell instanceof HTMLTableCellElement ? cell : h("td", {}, cell)))); }
+
+// The address after # names pages, so the link that skips the menu moves the focus itself.
+document.querySelector(".skip")?.addEventListener("click", (event) => { event.preventDefault(); document.getElementById("main")?.focus(); });

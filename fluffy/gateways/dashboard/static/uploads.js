@@ -29,7 +29,7 @@ export function setChunkSize(bytes) { partBytes = Math.max(bytes, Math.floor(PAR
 /** One file on its way. `state`: waiting, running, paused, failed, done, ended. */
 class Transfer {
   constructor(file, path) {
-    Object.assign(this, { file, path, size: file.size, sent: 0, state: "waiting", error: "", rate: 0, resumed: 0, requests: new Set() });
+    Object.assign(this, { file, path, size: file.size, sent: 0, state: "waiting", error: "", rate: 0, resumed: 0, id: null, waitsFor: "", requests: new Set() });
     this.samples = [];
   }
 
@@ -64,6 +64,7 @@ class Transfer {
   }
 
   async run() {
+    this.waitsFor = "";
     this.set("running");
     this.samples = [];
     try {
@@ -114,7 +115,10 @@ class Transfer {
     if (known) {
       try {
         const found = await this.patiently(() => get(`/v1/uploads/${known}`));
-        if (found.state === "open" && found.path === this.path) return { id: known, done: found.parts };
+        if (found.state === "open" && found.path === this.path) {
+          this.id = known;
+          return { id: known, done: found.parts };
+        }
       } catch (error) {
         if (!(error instanceof Refused) || error.status !== 404) throw error;
       }
@@ -123,6 +127,7 @@ class Transfer {
     const begun = await this.patiently(() => post("/v1/uploads", {
       path: this.path, size: this.size, content_type: this.file.type || "application/octet-stream" }));
     remember(this, begun.id);
+    this.id = begun.id;
     return { id: begun.id, done: [] };
   }
 
@@ -131,10 +136,14 @@ class Transfer {
     for (let tries = 1; ; tries += 1) {
       if (this.state !== "running") throw new Error("stopped");
       try {
-        return await act();
+        const value = await act();
+        this.waitsFor = "";
+        return value;
       } catch (error) {
         const mayHelp = error instanceof Away || (error instanceof Refused && (error.status === 503 || error.status === 408));
         if (!mayHelp || tries >= TRIES || this.state !== "running") throw error;
+        this.waitsFor = error.message;
+        tell();
         await new Promise((done) => setTimeout(done, Math.min(8000, 400 * 2 ** tries)));
       }
     }
@@ -191,24 +200,26 @@ function keep(values) { localStorage.setItem(REMEMBERED, JSON.stringify(Object.f
 function remember(transfer, id) { keep({ ...remembered(), [nameOf(transfer)]: id }); }
 function forget(transfer) { const { [nameOf(transfer)]: _, ...rest } = remembered(); keep(rest); }
 
-/** What was dropped, folders with all that is in them: [{file, name}], where the name has the folders in it. */
+/** The ids of uploads that this browser can go on with, once it is given the file again. */
+export function resumable() { return new Set(Object.values(remembered())); }
+
+/** What was dropped: {files: [{file, name}], folders: [name]}. Names have the folders in them; `folders` are the empty ones. */
 export async function dropped(data) {
   const entries = [...data.items].filter((item) => item.kind === "file").map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());
-  const found = [];
+  const found = { files: [], folders: [] };
   for (const entry of entries) await walk(entry, "", found);
   return found;
 }
 
 async function walk(entry, folder, found) {
-  if (entry instanceof File) found.push({ file: entry, name: folder + entry.name });
-  else if (entry?.isFile) found.push({ file: await new Promise((resolve, reject) => entry.file(resolve, reject)), name: folder + entry.name });
+  if (entry instanceof File) found.files.push({ file: entry, name: folder + entry.name });
+  else if (entry?.isFile) found.files.push({ file: await new Promise((resolve, reject) => entry.file(resolve, reject)), name: folder + entry.name });
   else if (entry?.isDirectory) {
     const reader = entry.createReader();
-    for (;;) {
-      const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-      if (!some.length) return;
-      for (const one of some) await walk(one, `${folder}${entry.name}/`, found);
-    }
+    const readSome = () => new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    let some = await readSome();
+    if (!some.length) found.folders.push(folder + entry.name);
+    for (; some.length; some = await readSome()) for (const one of some) await walk(one, `${folder}${entry.name}/`, found);
   }
 }
 
