@@ -184,3 +184,23 @@ def test_options_give_what_the_doors_read() -> None:
     assert datetime.fromisoformat(until("2026-07-01")) - datetime.fromisoformat(when("2026-07-01")) == timedelta(
         days=1, milliseconds=-1)
     assert size("2KiB") == 2048
+
+
+@pytest.mark.parametrize(("line", "said"), [
+    (("rm", "docs"), "error: /admin/docs is a folder; say -r to take it with all in it\n"),
+    (("download", "docs"), "error: /admin/docs is a folder; say -r to take it with all in it\n"),
+    (("cp", "docs", "x"), "error: /admin/docs is a folder; say -r to take it with all in it\n"),
+    (("cat", "docs"), "error: /admin/docs is a folder\n"),
+    (("touch", "docs"), "error: /admin/docs is a folder\n"),
+    (("mkdir", "a/b/c"), "error: /admin/a/b/c: the folder above it does not exist; say -p to make it, too\n"),
+    (("mkdir", "docs"), "error: /admin/docs: there is already something at that path\n"),
+    (("rmdir", "docs"), "error: /admin/docs: the folder is not empty\n"),
+])
+def test_a_refusal_names_the_path_and_the_option_that_helps(tree: Shell, line: tuple[str, ...], said: str) -> None:
+    done = tree(*line)
+    assert (done.code, done.err) == (1, said)
+
+
+def test_help_of_the_program_lists_commands_by_group_with_their_other_names(shell: Shell) -> None:
+    text = shell("--help").out
+    assert "\nfiles:\n" in text and "upload, put" in text and text.index("files:") < text.index("people:")

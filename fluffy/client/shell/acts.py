@@ -9,7 +9,7 @@ from typing import Any
 import click
 from prompt_toolkit import prompt
 
-from fluffy.base.errors import FluffyError, IsFile, NotFound
+from fluffy.base.errors import Conflict, FluffyError, FolderNotFound, IsFile, IsFolder, NotFound
 from fluffy.base.units import format_size
 from fluffy.client.retry import is_final
 from fluffy.client.shell.output import EXIT_REFUSED, counted, error_document, safe
@@ -44,6 +44,7 @@ def run_each(session: Session, things: Iterable[Any], one: Callable[[Any], Mappi
             documents.append(document)
             errors += document.get("errors", ())
         except FluffyError as error:
+            _tell_in_words(error, name(thing))
             if not is_final(error) or len(things) == 1:
                 raise
             errors.append({"path": name(thing), **error_document(error)["error"]})
@@ -55,6 +56,19 @@ def run_each(session: Session, things: Iterable[Any], one: Callable[[Any], Mappi
         session.output.document({"files": documents, **({"errors": errors} if errors else {})})
     if errors:
         click.get_current_context().exit(EXIT_REFUSED)
+
+
+def _tell_in_words(error: FluffyError, name: str) -> None:
+    """Say what a server's sentence means for who types commands: the path, where it names none; an option, not HTTP."""
+    options = {option for param in click.get_current_context().command.params for option in param.opts}
+    if isinstance(error, IsFolder):
+        about = str(error.facts.get("path", name))
+        helps = "; say -r to take it with all in it" if about == name and "-r" in options else ""
+        error.message = f"{about} is a folder{helps}"
+    elif isinstance(error, FolderNotFound) and "-p" in options:
+        error.message = f"{name}: the folder above it does not exist; say -p to make it, too"
+    elif isinstance(error, NotFound | Conflict) and error.message == type(error).sentence:
+        error.message = f"{name}: {error.message}"
 
 
 def _named(error: FluffyError, name: str) -> FluffyError:

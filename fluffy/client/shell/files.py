@@ -139,7 +139,7 @@ def _show_info(session: Session, document: Mapping[str, Any]) -> None:
             value = ", ".join(f"{name}={text}" for name, text in value.items())
         session.output.line(f"{session.output.style(f'{safe(str(key)):<13}', 'cyan')} {safe(str(value))}")
     if document.get("inline"):
-        label = session.output.style("copies".ljust(13), "cyan")
+        label = session.output.style("where".ljust(13), "cyan")
         session.output.line(f"{label} on every node, in its metadata: the file is small")
     for number, chunk in enumerate(document.get("chunks") or []):
         nodes = _holders(chunk) or "nobody: all copies are lost"

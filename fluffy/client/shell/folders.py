@@ -120,7 +120,7 @@ def cp(session: Session, words: tuple[str, ...], recursive: bool, force: bool, g
     def one(pair: tuple[str, str]) -> Mapping[str, Any]:
         source, target = pair
         if not recursive and is_remote_folder(session, source):
-            raise IsFolder(f"{source} is a folder; say -r to copy it with all in it", path=source)
+            raise IsFolder(path=source)
         if dry_run:
             session.client.info(source)
             return would(session, "copy", source, to=target)

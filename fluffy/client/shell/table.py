@@ -176,6 +176,15 @@ class ShellGroup(click.Group):
         """All names and other names, sorted."""
         return tuple(sorted({*self.commands, *self._others}))
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """By group, with other names, as `help` lists them."""
+        for group in GROUPS:
+            rows = [(", ".join((spec.name, *spec.aliases)), spec.command.get_short_help_str(limit=120))
+                    for spec in self.specs.values() if spec.group == group]
+            if rows:
+                with formatter.section(group):
+                    formatter.write_dl(rows)
+
     def spec_of(self, name: str) -> Spec | None:
         return self.specs.get(self._others.get(name, name))
 
