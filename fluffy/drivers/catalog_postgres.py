@@ -120,8 +120,9 @@ class PostgresCatalog:
             await _put(db, number, piece.rows)
             await db.executemany("INSERT INTO walks VALUES ($1, $2, '') ON CONFLICT (cluster_no, folder_no)"
                                  " DO UPDATE SET after = ''", [(number, no) for no in piece.walks])
-            await db.execute("UPDATE clusters SET seq = $2, level_ms = CASE WHEN $3 > 0 THEN $3 ELSE level_ms END"
-                             " WHERE number = $1", number, piece.seq, level_ms)
+            # What a parameter is compared with says of which kind it is: 0 would make it too short for a time.
+            await db.execute("UPDATE clusters SET seq = $2, level_ms = CASE WHEN $3::bigint > 0 THEN $3::bigint"
+                             " ELSE level_ms END WHERE number = $1", number, piece.seq, level_ms)
 
     async def load(self, number: int, rows: Sequence[CatalogRow], after: Place | None) -> None:
         async with self._changing(number) as db:

@@ -22,7 +22,7 @@ from fluffy.drivers import catalog_sqlite_candidates, catalog_sqlite_reading
 from fluffy.drivers.catalog_sqlite_files import open_for_reading
 from fluffy.drivers.catalog_sqlite_reading import search
 from fluffy.ports_federation import Catalog, DeadLetter
-from tests.support.catalog_world import EVERYTHING, Town, paths, postgres_catalog, sqlite_catalog
+from tests.support.catalog_world import EVERYTHING, LEVEL_MS, Town, paths, postgres_catalog, sqlite_catalog
 from tests.support.local_log import header
 from tests.support.metadata_commands import delete
 from tests.support.postgres import programs, running_postgres
@@ -153,7 +153,7 @@ async def test_rows_and_cursor_are_there_together_after_a_restart(tmp_path: Path
                 town.seq - 1, "first", None, 2, 0)
             assert await found(catalog, parse_query("a"), town) == ["alpha:admin/a", "alpha:admin/"]
             await town.follow(catalog)
-            assert (await town.known(catalog)).level_ms == 77
+            assert (await town.known(catalog)).level_ms == LEVEL_MS
 
 
 async def test_a_cluster_that_is_begun_anew_shows_nothing_of_before(catalog: Catalog) -> None:
@@ -269,7 +269,7 @@ async def test_a_damaged_file_is_replaced(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("filters", "hits"), [
     ({"tag": "rare=yes"}, 1), ({"tag": "rare"}, 1), ({"content_type": "image/"}, 1), ({"owner": "nobody"}, 0),
     ({"tag": "year=2026"}, 40), ({"min_size": 2}, 1), ({"min_size": 2, "max_size": 700}, 0), ({"since_ms": 6}, 1),
-    ({"until_ms": 4}, 0), ({"min_size": 1, "since_ms": 6}, 1)])
+    ({"until_ms": 4}, 0)])
 async def test_a_common_word_with_a_filter_looks_at_few_rows(tmp_path: Path, filters: dict[str, Any], hits: int,
                                                              ) -> None:
     """Counted in steps of SQLite: a look at every name that has the word would be ten times as many."""

@@ -28,6 +28,8 @@ from tests.support.memory_state import MemoryState
 from tests.support.metadata_commands import delete, put
 
 EVERYTHING = Sight(None)
+# A wall time as real ones are: more than 32 bits.
+LEVEL_MS = 1_700_000_000_077
 
 
 @asynccontextmanager
@@ -105,7 +107,7 @@ class Town:
                 last = rows[-1].key if len(rows) == piece else None
                 await catalog.load_folder(cluster.number, cluster.walk[0], rows, last)
             elif cluster.seq < self.seq:
-                await catalog.apply(cluster.number, feed_piece(self.db, cluster.seq, piece), 77)
+                await catalog.apply(cluster.number, feed_piece(self.db, cluster.seq, piece), LEVEL_MS)
             else:
                 return cluster
 
