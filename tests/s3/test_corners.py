@@ -232,12 +232,20 @@ def test_a_copy_onto_itself_gives_new_metadata_and_keeps_the_bytes(s3: Any, buck
     assert "CacheControl" not in got and got["ChecksumSHA256"] == before["ChecksumSHA256"]
 
 
-def test_a_copy_keeps_the_checksum_that_its_source_has(s3: Any, bucket: str) -> None:
-    s3.put_object(Bucket=bucket, Key="k", Body=BODY, ChecksumAlgorithm="SHA1")
-    for algorithm, expected in (("SHA1", (200, "")), ("SHA256", (501, "NotImplemented"))):
-        assert code_of(lambda algorithm=algorithm: s3.copy_object(
-            Bucket=bucket, Key="to", CopySource=f"{bucket}/k", ChecksumAlgorithm=algorithm)) == expected
-    assert "ChecksumSHA1" in s3.head_object(Bucket=bucket, Key="to", ChecksumMode="ENABLED")
+@pytest.mark.parametrize("size", [0, 10, 1_000_000])
+@pytest.mark.parametrize("directive", ["COPY", "REPLACE"])
+def test_a_copy_gets_the_checksum_that_is_asked_for(s3: Any, bucket: str, size: int, directive: str) -> None:
+    body = b"x" * size
+    first = s3.put_object(Bucket=bucket, Key="k", Body=body, ChecksumAlgorithm="SHA1", Metadata={"m": "1"})
+    kept = s3.copy_object(Bucket=bucket, Key="to", CopySource=f"{bucket}/k", ChecksumAlgorithm="SHA1")
+    assert kept["CopyObjectResult"]["ChecksumSHA1"] == first["ChecksumSHA1"]
+    made = s3.copy_object(Bucket=bucket, Key="to", CopySource=f"{bucket}/k", ChecksumAlgorithm="SHA256",
+                          MetadataDirective=directive, Metadata={"n": "2"} if directive == "REPLACE" else {})
+    expected = base64.b64encode(hashlib.sha256(body).digest()).decode()
+    assert made["CopyObjectResult"]["ChecksumSHA256"] == expected
+    head = s3.head_object(Bucket=bucket, Key="to", ChecksumMode="ENABLED")
+    assert (head["ChecksumSHA256"], head["ChecksumType"], head["ETag"]) == (expected, "FULL_OBJECT", first["ETag"])
+    assert "ChecksumSHA1" not in head and head["Metadata"] == ({"n": "2"} if directive == "REPLACE" else {"m": "1"})
 
 
 def test_what_was_deleted_is_no_source(s3: Any, bucket: str) -> None:

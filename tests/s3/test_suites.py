@@ -91,6 +91,20 @@ def test_forms_of_boto3_as_it_is(world: World, bucket: str, changes: dict[str, s
     assert code_of(lambda: world.s3.head_object(Bucket=bucket, Key="k"))[0] == (200 if expected == 204 else 404)
 
 
+@pytest.mark.parametrize("version", ["s3", "s3v4"])
+def test_urls_whose_host_names_the_bucket(world: World, bucket: str, version: str) -> None:
+    world.s3.put_object(Bucket=bucket, Key="a b", Body=BODY)
+    base = next(world.urls)
+    port = urlsplit(base).port
+    s3 = client(f"http://localhost:{port}", world.pair, s3={"addressing_style": "virtual"}, signature_version=version)
+    for verb, more, expected in (("get_object", {"Key": "a b"}, BODY), ("get_bucket_acl", {}, b"FULL_CONTROL"),
+                                 ("list_objects_v2", {}, b"a%20b")):
+        parts = urlsplit(s3.generate_presigned_url(verb, Params={"Bucket": bucket, **more}))
+        assert parts.netloc == f"{bucket}.localhost:{port}"
+        answer = raw(f"{base}{parts.path}?{parts.query}", headers={"Host": parts.netloc})
+        assert answer.status == 200 and expected in answer.body, answer
+
+
 def signed_url(world: World, target: str) -> str:
     """For a put, by Version 4, with whatever the query says."""
     from botocore.auth import S3SigV4QueryAuth

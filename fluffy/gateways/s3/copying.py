@@ -1,29 +1,35 @@
-"""Copying an object inside the cluster: no byte moves."""
+"""Copying an object inside the cluster: no byte moves, and none is read but for a checksum of another kind."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
 
+from fluffy.base.checks import InvariantBroken
 from fluffy.base.errors import QuerySyntax
 from fluffy.base.units import GIB
 from fluffy.core.access.policy import Act
 from fluffy.core.metadata.commands_s3 import CopyObject
 from fluffy.core.metadata.model import FileVersion
-from fluffy.core.metadata.own_meta import ACL, SUM, of_bytes
+from fluffy.core.metadata.own_meta import ACL, PART_SUMS, SUM, SUM_TYPE, of_bytes
 from fluffy.core.metadata.queries_objects import BucketFacts
 from fluffy.gateways.http.exchange import Answer, Headers
 from fluffy.gateways.native.exchange import Point
 from fluffy.gateways.s3.addressing import decoded
 from fluffy.gateways.s3.answers import iso_ms, shown_etag, xml_answer
+from fluffy.gateways.s3.body import DECODE_IN_THREAD_BYTES
 from fluffy.gateways.s3.call import S3Call
 from fluffy.gateways.s3.door import S3Door
 from fluffy.gateways.s3.naming import acl_of, content_type_of, meta_of, refuse_unbuilt, tags_of
 from fluffy.gateways.s3.parts import fitting
 from fluffy.gateways.s3.reading import checksum_headers, find_version
-from fluffy.gateways.s3.versions import id_of, stored_headers
+from fluffy.gateways.s3.versions import id_of, missing, read_version, stored_headers
 from fluffy.gateways.s3.writing import write_conditions
 from fluffy.gateways.s3.writing_paths import object_path_of
+from fluffy.wire import s3_checksums
 from fluffy.wire.conditions import ReadConditions, evaluate
+from fluffy.wire.ranges import Span
 from fluffy.wire.s3_checksums import algorithm_of
 from fluffy.wire.s3_documents import CHECKSUM_ELEMENTS
 from fluffy.wire.s3_errors import S3Error
@@ -59,7 +65,6 @@ async def copy_object(door: S3Door, call: S3Call) -> Answer:
         raise S3Error("InvalidRequest", 400, "This copy request is illegal because it is trying to copy an object to"
                                              " itself without changing the object's metadata, storage class, website"
                                              " redirect location or encryption attributes.")
-    _refuse_other_checksum(call, version)
     if_match, if_none_match = write_conditions(call)
     content_type, meta = None, None
     if replaces_meta:
@@ -68,6 +73,10 @@ async def copy_object(door: S3Door, call: S3Call) -> Answer:
         meta = {name: text for name, text in version.meta.items() if name != ACL}
         if acl_of(call.headers):
             meta[ACL] = acl_of(call.headers)
+    sums = await _other_checksum(door, call, source)
+    if sums:
+        meta = {**{name: text for name, text in (version.meta if meta is None else meta).items()
+                   if not name.startswith(SUM) and name != PART_SUMS}, **sums}
     outcome = await door.desk.propose(CopyObject(
         door.desk.header(call), f"{source.call.bucket}/{source.call.key}", version.generation, path.text,
         content_type, meta, tags_of(call.headers) if replaces_tags else None, if_match, if_none_match), is_large=True)
@@ -77,15 +86,55 @@ async def copy_object(door: S3Door, call: S3Call) -> Answer:
         headers.append(("x-amz-copy-source-version-id", id_of(version)))
     return xml_answer("CopyObjectResult", [
         ("LastModified", iso_ms(int(outcome.facts["modified_ms"]))), ("ETag", f'"{shown_etag(version)}"'),
-        *checksum_nodes(version)], headers=headers)
+        *checksum_nodes(version if meta is None else replace(version, meta=meta))], headers=headers)
 
 
-def _refuse_other_checksum(call: S3Call, version: FileVersion) -> None:
-    """Raise S3Error when the call wants a checksum that the source has not: no byte is read for a copy."""
+async def _other_checksum(door: S3Door, call: S3Call, source: Source) -> dict[str, str]:
+    """The checksum that the call wants and the source has not, as metadata keeps it: all bytes are read for it."""
     wanted = call.headers.get("x-amz-checksum-algorithm")
-    if wanted is not None and SUM + algorithm_of(wanted) not in version.meta:
-        raise S3Error("NotImplemented", 501, "A copy keeps the checksum of its source on this server; put the bytes"
-                                             " again for another one", Header="x-amz-checksum-algorithm")
+    algorithm = "" if wanted is None else algorithm_of(wanted)
+    if not algorithm or SUM + algorithm in source.version.meta:
+        return {}
+    version = await with_bytes(door, source)
+    summing = Summing(s3_checksums.new(algorithm), door.threads)
+    with door.desk.downloading:
+        download = await door.desk.data_path().downloads.open(
+            version, (Span(0, version.size),) if version.size else (), sends_files=False)
+        try:
+            await download.send(summing)
+        finally:
+            download.close()
+    return {SUM + algorithm: s3_checksums.encode(summing.hasher.digest()), SUM_TYPE: s3_checksums.FULL_OBJECT}
+
+
+class Summing:
+    """Takes bytes for their checksum alone. Implements `services.downloads.BodyOut`."""
+
+    def __init__(self, hasher: s3_checksums.Hasher, executor: Executor) -> None:
+        self.hasher = hasher
+        self._executor = executor
+
+    async def write(self, data: bytes | memoryview) -> None:
+        if len(data) < DECODE_IN_THREAD_BYTES:
+            self.hasher.update(data)
+        else:
+            await asyncio.get_running_loop().run_in_executor(self._executor, self.hasher.update, data)
+
+    async def send_file(self, file_descriptor: int, offset: int, count: int) -> asyncio.Future[None]:
+        raise InvariantBroken("the download was opened without files")
+
+    async def settle(self) -> None:
+        """No files are ever in use."""
+
+
+async def with_bytes(door: S3Door, source: Source) -> FileVersion:
+    """The source's version with its bytes or chunks. Raises S3Error when it is gone meanwhile."""
+    # By its id: it may have been replaced meanwhile.
+    source.call.query = {"versionId": id_of(source.version)}
+    version = await read_version(door, source.call, source.facts)
+    if version is None or version.version_no != source.version.version_no:
+        raise missing(source.call)
+    return version
 
 
 def checksum_nodes(version: FileVersion) -> list[Node]:

@@ -14,10 +14,10 @@ from fluffy.gateways.http.exchange import Answer, Headers
 from fluffy.gateways.s3.answers import iso_ms, xml_answer
 from fluffy.gateways.s3.body import Watch
 from fluffy.gateways.s3.call import S3Call
-from fluffy.gateways.s3.copying import find_source
+from fluffy.gateways.s3.copying import find_source, with_bytes
 from fluffy.gateways.s3.door import S3Door
 from fluffy.gateways.s3.multipart import PART_BYTES_MAX, checksum_of, part_number, session_of, store_part
-from fluffy.gateways.s3.versions import id_of, missing, read_version
+from fluffy.gateways.s3.versions import id_of
 from fluffy.services.downloads import Download
 from fluffy.services.groups import first_failure
 from fluffy.wire import s3_checksums
@@ -35,11 +35,7 @@ async def upload_part_copy(door: S3Door, call: S3Call) -> Answer:
     source = await find_source(door, call)
     span = _span(call, source.version.size)
     upload = await session_of(door, call)
-    # By its id: it may have been replaced meanwhile.
-    source.call.query = {"versionId": id_of(source.version)}
-    version = await read_version(door, source.call, source.facts)
-    if version is None or version.version_no != source.version.version_no:
-        raise missing(source.call)
+    version = await with_bytes(door, source)
     watch = Watch({}, None, None)
     watch.use(checksum_of(upload).algorithm)
     parts = () if span is None else (span,)
