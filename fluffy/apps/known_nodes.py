@@ -12,7 +12,8 @@ from fluffy.core.metadata import queries
 from fluffy.core.metadata.model import ClusterState
 from fluffy.drivers.meta_reader import MetaReader
 
-BIRTH_POLL_S = 0.25
+# A small read of a small table; whoever starts a node waits for it.
+BIRTH_POLL_S = 0.05
 
 
 async def wait_for_birth(reader: MetaReader, node: NodeSettings) -> tuple[ClusterState, NodeNo]:

@@ -10,12 +10,11 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import importlib
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
-
-from awscrt import checksums as crt
+from typing import Any, Protocol
 
 from fluffy.base.checks import invariant
 from fluffy.wire.s3_errors import S3Error
@@ -45,10 +44,20 @@ class _Crc:
     combine: Callable[[int, int, int], int]
 
 
+def _of_awscrt(name: str) -> Callable[..., int]:
+    """A function of a large library, which is loaded at the first call: every process of a node starts without it."""
+
+    def call(*arguments: Any) -> int:
+        result: int = getattr(importlib.import_module("awscrt.checksums"), name)(*arguments)
+        return result
+
+    return call
+
+
 _CRCS: Mapping[str, _Crc] = {
-    "crc32": _Crc(4, zlib.crc32, crt.combine_crc32),
-    "crc32c": _Crc(4, crt.crc32c, crt.combine_crc32c),
-    "crc64nvme": _Crc(8, crt.crc64nvme, crt.combine_crc64nvme),
+    "crc32": _Crc(4, zlib.crc32, _of_awscrt("combine_crc32")),
+    "crc32c": _Crc(4, _of_awscrt("crc32c"), _of_awscrt("combine_crc32c")),
+    "crc64nvme": _Crc(8, _of_awscrt("crc64nvme"), _of_awscrt("combine_crc64nvme")),
 }
 _HASHES: Mapping[str, Callable[[], Hasher]] = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}
 SIZES: Mapping[str, int] = {"crc32": 4, "crc32c": 4, "crc64nvme": 8, "sha1": 20, "sha256": 32}

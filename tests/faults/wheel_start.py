@@ -1,11 +1,12 @@
 """The image's start without a container engine: the wheel in an empty folder, by a user without rights, variables only.
 
-    python -m tests.faults.wheel_start [--bound 5]
+    python -m tests.faults.wheel_start [--bound 5] [--rounds 5]
 
 Builds the wheel, installs it into a fresh environment (its dependencies come from the package index), and starts three
 nodes by the image's entry point `fluffy-server` with an empty environment but FLUFFY_*, each in an empty folder of its
-own; as root, under a user id that owns nothing else. All must serve within the bound; a file goes in and comes out;
-`fluffy-health` and SIGTERM work as the image uses them.
+own; as root, under a user id that owns nothing else. All must serve within the bound (`/readyz` says 200 at each); a
+file goes in and comes out; `fluffy-health` and SIGTERM work as the image uses them; then the same nodes, which have a
+cluster now, start once more. With several rounds, each in new folders, the medians count.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from tests.support.cluster import ROOT, free_address
@@ -31,14 +34,22 @@ TOKEN = "a-token-of-the-operator-of-this-drill"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bound", type=float, default=5.0, help="seconds until all three serve")
+    parser.add_argument("--rounds", type=int, default=1, help="so many new clusters, one after the other")
     given = parser.parse_args()
+    births_s, restarts_s = [], []
     with tempfile.TemporaryDirectory(prefix="fluffy-wheel-") as temporary:
         folder = Path(temporary)
         folder.chmod(0o755)
         programs = _install(folder)
-        took_s = _drill(folder, programs)
-    print(f"three nodes served after {took_s:.1f} s")
-    if took_s > given.bound:
+        for number in range(given.rounds):
+            home = folder / f"round-{number}"
+            home.mkdir()
+            nodes = Nodes(home, programs)
+            births_s.append(_birth(nodes))
+            restarts_s.append(_restart(nodes))
+            print(f"three nodes served after {births_s[-1]:.1f} s; started again after {restarts_s[-1]:.1f} s")
+    print(f"median of {given.rounds}: born and serving {median(births_s):.1f} s, again {median(restarts_s):.1f} s")
+    if median(births_s) > given.bound:
         print(f"BROKEN: that is more than {given.bound:g} s")
         sys.exit(1)
     print("promises kept")
@@ -54,39 +65,84 @@ def _install(folder: Path) -> Path:
     return folder / "venv/bin"
 
 
-def _drill(folder: Path, programs: Path) -> float:
-    address = free_address()
-    hosts = {name: f"{address.rpartition('.')[0]}.{number}" for number, name in enumerate(NAMES, start=1)}
-    common = {"PATH": f"{programs}:/usr/bin:/bin", "FLUFFY_CLUSTER_NAME": "alpha", "FLUFFY_CLUSTER_SECRET": "ab" * 32,
-              "FLUFFY_ADMIN_TOKEN": TOKEN, "FLUFFY_TOKEN": TOKEN, "FLUFFY_CLUSTER_WORKERS": "1",
-              "FLUFFY_NODES": " ".join(f"{name}={host}" for name, host in hosts.items())}
-    nodes: list[subprocess.Popen[bytes]] = []
-    began_s = time.monotonic()
-    try:
+class Nodes:
+    """Three nodes with an environment of nothing but variables of ours; each has an empty folder."""
+
+    def __init__(self, folder: Path, programs: Path) -> None:
+        self.folder = folder
+        self.programs = programs
+        address = free_address().rpartition(".")[0]
+        self.urls = {name: f"http://{address}.{number}:7101" for number, name in enumerate(NAMES, start=1)}
+        self.common = {
+            "PATH": f"{programs}:/usr/bin:/bin", "FLUFFY_CLUSTER_NAME": "alpha", "FLUFFY_CLUSTER_SECRET": "ab" * 32,
+            "FLUFFY_ADMIN_TOKEN": TOKEN, "FLUFFY_TOKEN": TOKEN, "FLUFFY_CLUSTER_WORKERS": "1",
+            "FLUFFY_NODES": " ".join(f"{name}={address}.{number}" for number, name in enumerate(NAMES, start=1))}
+        self._running: list[subprocess.Popen[bytes]] = []
         for name in NAMES:
-            home = folder / name
-            home.mkdir(mode=0o700)
+            (folder / name).mkdir(mode=0o700)
             if os.geteuid() == 0:
-                os.chown(home, USER, USER)
-            with (folder / f"{name}.log").open("wb") as log:
-                nodes.append(subprocess.Popen([str(programs / "fluffy-server")], env={**common, "FLUFFY_NODE": name},
-                                              cwd=home, stdout=log, stderr=log, **_as_user()))
+                os.chown(folder / name, USER, USER)
+
+    def start(self) -> float:
+        """Seconds until all three are ready."""
+        began_s = time.monotonic()
         for name in NAMES:
-            while _run(folder / name, programs, {**common, "FLUFFY_NODE": name}, "fluffy-health", "--ready") != 0:
-                if time.monotonic() - began_s > 120 or any(node.poll() is not None for node in nodes):
-                    raise SystemExit((folder / f"{name}.log").read_text()[-2000:])
-        took_s = time.monotonic() - began_s
-        (folder / "one/f").write_text("hello")
-        assert _run(folder / "one", programs, common, "fluffy", "upload", "f", "/admin/f") == 0
-        assert _run(folder / "two", programs, common, "fluffy", "download", "/admin/f", "copy") == 0
-        assert (folder / "two/copy").read_text() == "hello"
-    finally:
-        for node in nodes:
+            with (self.folder / f"{name}.log").open("ab") as log:
+                self._running.append(subprocess.Popen(
+                    [str(self.programs / "fluffy-server")], env={**self.common, "FLUFFY_NODE": name},
+                    cwd=self.folder / name, stdout=log, stderr=log, **_as_user()))
+        for name in NAMES:
+            while not _is_ready(self.urls[name]):
+                if time.monotonic() - began_s > 120 or any(node.poll() is not None for node in self._running):
+                    raise SystemExit((self.folder / f"{name}.log").read_text()[-2000:])
+                time.sleep(0.02)
+        return time.monotonic() - began_s
+
+    def stop(self) -> None:
+        for node in self._running:
             node.send_signal(signal.SIGTERM)
-        statuses = [node.wait(40) for node in nodes]
-    assert statuses == [0, 0, 0], statuses
-    assert _run(folder / "one", programs, {**common, "FLUFFY_NODE": "one"}, "fluffy-health") == 1
+        statuses = [node.wait(40) for node in self._running]
+        self._running.clear()
+        assert not any(statuses), statuses
+
+    def run(self, name: str, program: str, *words: str) -> int:
+        """The exit code of a program of the wheel, in the folder of a node."""
+        home = self.folder / name
+        return subprocess.run([str(self.programs / program), *words], cwd=home, check=False, capture_output=True,
+                              env={**self.common, "HOME": str(home), "FLUFFY_NODE": name}, timeout=60,
+                              **_as_user()).returncode
+
+
+def _birth(nodes: Nodes) -> float:
+    try:
+        took_s = nodes.start()
+        assert [nodes.run(name, "fluffy-health", "--ready") for name in NAMES] == [0, 0, 0]
+        (nodes.folder / "one/f").write_text("hello")
+        assert nodes.run("one", "fluffy", "upload", "f", "/admin/f") == 0
+        assert nodes.run("two", "fluffy", "download", "/admin/f", "copy") == 0
+        assert (nodes.folder / "two/copy").read_text() == "hello"
+    finally:
+        nodes.stop()
+    assert nodes.run("one", "fluffy-health") == 1
     return took_s
+
+
+def _restart(nodes: Nodes) -> float:
+    try:
+        took_s = nodes.start()
+        assert nodes.run("three", "fluffy", "download", "/admin/f", "copy") == 0
+    finally:
+        nodes.stop()
+    return took_s
+
+
+def _is_ready(url: str) -> bool:
+    """Asked from here: a program for each question would take the processor from the nodes that start."""
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=2.0) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def _python() -> str:
@@ -103,11 +159,6 @@ def _python() -> str:
 
 def _as_user() -> dict[str, Any]:
     return {"user": USER, "group": USER, "extra_groups": []} if os.geteuid() == 0 else {}
-
-
-def _run(home: Path, programs: Path, environ: dict[str, str], program: str, *words: str) -> int:
-    return subprocess.run([str(programs / program), *words], env={**environ, "HOME": str(home)}, cwd=home, check=False,
-                          capture_output=True, timeout=60, **_as_user()).returncode
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from fluffy.drivers.raft.library import HardenedSyncObj
 from fluffy.drivers.raft.messages import Message
 from fluffy.drivers.raft.transport import RaftTransport
 
-# When the connection to the leader breaks it is most likely dead: ask soon, but not all at the same moment.
+# When the connection to the leader breaks it is most likely dead: ask soon, but not all at the same moment. So, too,
+# when a link comes up and no leader is known.
 LEADER_LOST_MIN_S = 0.05
 LEADER_LOST_MAX_S = 0.3
 
@@ -38,6 +39,7 @@ class Elections:
         transport.extra["pre_vote"] = self._on_pre_vote
         transport.extra["pre_vote_granted"] = self._on_granted
         transport.on_leader_lost = self._on_leader_lost
+        transport.on_linked = self._on_linked
 
     def step(self) -> None:
         """Turn a passed election deadline into a round of pre-votes."""
@@ -87,5 +89,13 @@ class Elections:
 
     def _on_leader_lost(self) -> None:
         self._raft.abandon_forwarded()
+        self._ask_soon()
+
+    def _on_linked(self) -> None:
+        """Where nobody leads yet (all have just been started) there is no heartbeat to wait for."""
+        if self._raft.leader_name is None:
+            self._ask_soon()
+
+    def _ask_soon(self) -> None:
         soon = self._clock() + self._rng.uniform(LEADER_LOST_MIN_S, LEADER_LOST_MAX_S)
         self._raft.election_deadline_s = min(self._raft.election_deadline_s, soon)

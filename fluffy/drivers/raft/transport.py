@@ -59,6 +59,7 @@ class RaftTransport(Transport):  # type: ignore[misc]
         self.extra: dict[str, Callable[[str, Message], None]] = {}
         self.is_handing_over = False  # commands of others are sent back: a log that grows cannot be handed over
         self.on_leader_lost: Callable[[], None] = lambda: None
+        self.on_linked: Callable[[], None] = lambda: None
         self._clock = clock
         self._sticky_s = sticky_s
         self._view: RaftView | None = None
@@ -186,6 +187,7 @@ class RaftTransport(Transport):  # type: ignore[misc]
             table.pop(name, None)
         self._up.add(name)
         self._onNodeConnected(RaftPeer(name))
+        self.on_linked()
 
     def link_down(self, name: str) -> None:
         was_leader = self.view.leader_name == name

@@ -43,8 +43,10 @@ class InlineJob:
 
 
 class Lab:
-    def __init__(self, folder: Path, retain_entries: int = 0, policy: CheckpointPolicy | None = None) -> None:
+    def __init__(self, folder: Path, retain_entries: int = 0, policy: CheckpointPolicy | None = None,
+                 times: RaftTimes = TIMES) -> None:
         self.folder = folder
+        self.times = times
         self.retain_entries = retain_entries
         self.policy = policy
         self.ports = {name: _free_port() for name in NAMES}
@@ -79,7 +81,7 @@ class Lab:
 
         parts = NodeParts(me=name, members=self._first(seeds), disk=f"disk-{name}", links=links, poller=poller,
                           journal=journal, store=store,
-                          checkpoints=checkpoints, clock=time.monotonic, rng=random.Random(name), times=TIMES)
+                          checkpoints=checkpoints, clock=time.monotonic, rng=random.Random(name), times=self.times)
         try:
             self.nodes[name] = RaftNode(parts)
         except StartRefused:
