@@ -30,12 +30,12 @@ $(BIN)/python:
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	@echo "installing (once)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(BIN)/python -m pip install --quiet --use-pep517 --disable-pip-version-check --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	@echo "installing with the development tools (once)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --use-pep517 --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/.installed
 
 run: $(VENV)/.installed ## start the cluster of config.yaml here and open the REPL; ARGS="--detach" leaves it running
@@ -78,11 +78,11 @@ s3fuzz: $(VENV)/.installed-dev ## made-up requests for the S3 door of a real nod
 	@$(BIN)/python -m tests.faults.s3_fuzz --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 schemathesis: $(VENV)/.installed-dev ## made-up requests from the API's own description against a real node; MINUTES=20 [SEED=n]
-	@$(BIN)/python -c 'import schemathesis' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	@$(BIN)/python -c 'import schemathesis' 2>/dev/null || $(BIN)/python -m pip install --quiet --use-pep517 --disable-pip-version-check --editable '.[fuzz]'
 	@$(BIN)/python -m tests.faults.api_fuzz --minutes $(or $(MINUTES),20) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 deploycheck: $(VENV)/.installed-dev ## the validators of what is in deploy/, as many as are on this machine
-	@$(BIN)/python -c 'import check_jsonschema, kubernetes_validate, helm_python' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[deploy]'
+	@$(BIN)/python -c 'import check_jsonschema, kubernetes_validate, helm_python' 2>/dev/null || $(BIN)/python -m pip install --quiet --use-pep517 --disable-pip-version-check --editable '.[deploy]'
 	@$(BIN)/python -m tests.deploy.check
 
 browser: $(VENV)/.installed-dev build/axe/package/axe.min.js ## every page and button of the dashboards in a real Chromium, and axe-core (needs chromium and npm)

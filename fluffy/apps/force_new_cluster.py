@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from fluffy.apps.identity import load_or_create_identity, rebind, refuse_lost_log
+from fluffy.apps.folder_owner import as_owner_of
+from fluffy.apps.identity import Identity, load_or_create_identity, rebind, refuse_lost_log
 from fluffy.apps.node_lock import node_lock
 from fluffy.apps.seed import SEED_NAME
 from fluffy.apps.settings import NodeSettings, Settings
@@ -52,8 +53,7 @@ class Forced:
 class Stopped:
     """Log and state of a stopped node, all entries applied; made by `stopped`, for one process, once."""
 
-    def __init__(self, settings: Settings, node: NodeSettings) -> None:
-        identity = load_or_create_identity(settings, node)
+    def __init__(self, identity: Identity, node: NodeSettings) -> None:
         if identity.cluster_uuid is None:
             raise StartRefused(f"node {node.name} has never been in a cluster; there is nothing to go on with")
         refuse_lost_log(node.dir, identity)
@@ -104,13 +104,15 @@ def stopped(settings: Settings, node: NodeSettings) -> Iterator[Stopped]:
     """Hold a node that does not run. Raises StartRefused when it does, or when it cannot be what goes on."""
     if not node.dir.is_dir():
         raise StartRefused(f"there is no folder {node.dir} of node {node.name} on this machine")
-    (node.dir / "run").mkdir(mode=0o700, exist_ok=True)
-    with node_lock(node.dir, node.name):
-        opened = Stopped(settings, node)
-        try:
-            yield opened
-        finally:
-            opened.close()
+    identity = load_or_create_identity(settings, node)  # with the secret, which the folder's owner perhaps may not read
+    with as_owner_of(node.dir):
+        (node.dir / "run").mkdir(mode=0o700, exist_ok=True)
+        with node_lock(node.dir, node.name):
+            opened = Stopped(identity, node)
+            try:
+                yield opened
+            finally:
+                opened.close()
 
 
 def _begin_anew(opened: Stopped, uuid: ClusterUuid) -> tuple[str, ...]:

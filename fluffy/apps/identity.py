@@ -99,9 +99,9 @@ def record_log(node_dir: Path, identity: Identity) -> None:
         _write(path, _read(path) | {"has_log": True})
 
 
-def forget_cluster(settings: Settings, node: NodeSettings) -> None:
+def forget_cluster(settings: Settings, node: NodeSettings, secret: bytes) -> None:
     """Make the folder that of a newcomer: a new disk UUID, no cluster. What it holds stays."""
-    _write_newcomer(settings, node, secret_check(settings.secret(create=True)))
+    _write_newcomer(settings, node, secret_check(secret))
 
 
 def rebind(node_dir: Path, cluster_uuid: ClusterUuid) -> None:

@@ -78,7 +78,7 @@ def up_command(nodes: int | None, folder: Path | None, base_port: int | None, na
 @click.option("--dir", "folder", type=click.Path(path_type=Path, file_okay=False),
               help="the cluster's folder (default: that of the config.yaml that is found)")
 def down_command(folder: Path | None) -> None:
-    path = folder / "config.yaml" if folder is not None else find_config()
+    path = folder / "config.yaml" if folder is not None else find_config(of_machine=False)
     if path is None or not path.is_file():
         raise click.ClickException(f"there is no cluster here: {path or 'config.yaml'} does not exist")
     try:

@@ -76,7 +76,7 @@ def prepare_config(folder: Path | None, wanted: Wanted) -> Path:
     A new one has at most as many nodes as a cluster may be born with; `add_node` writes the others when it runs.
     Raises ConfigIllegal when an existing one says otherwise.
     """
-    found = find_config() if folder is None else folder / CONFIG_NAME
+    found = find_config(of_machine=False) if folder is None else folder / CONFIG_NAME
     if found is not None and found.is_file():
         _check_fits(load(found), wanted)
         return found

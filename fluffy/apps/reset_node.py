@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from fluffy.apps.folder_owner import as_owner_of
 from fluffy.apps.identity import forget_cluster
 from fluffy.apps.node_lock import node_lock
 from fluffy.apps.settings import NodeSettings, Settings
@@ -25,6 +26,12 @@ def reset_node(settings: Settings, node: NodeSettings) -> tuple[Path, list[str]]
     """(where the old things are now, their names). Raises StartRefused when the node runs or there is no folder."""
     if not node.dir.is_dir():
         raise StartRefused(f"there is no folder {node.dir} of node {node.name} on this machine")
+    secret = settings.secret(create=True)  # root may read the file that it named; the folder's owner perhaps not
+    with as_owner_of(node.dir):
+        return _reset(settings, node, secret)
+
+
+def _reset(settings: Settings, node: NodeSettings, secret: bytes) -> tuple[Path, list[str]]:
     (node.dir / "run").mkdir(mode=0o700, exist_ok=True)
     with node_lock(node.dir, node.name):
         aside = node.dir / f"set-aside-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -34,5 +41,5 @@ def reset_node(settings: Settings, node: NodeSettings) -> tuple[Path, list[str]]
             for path in sorted(node.dir.glob(pattern)):
                 path.rename(aside / path.name)
                 moved.append(path.name)
-        forget_cluster(settings, node)
+        forget_cluster(settings, node, secret)
     return aside, moved

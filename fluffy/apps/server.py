@@ -97,7 +97,8 @@ def run_node(name: str, config: Path | None, join: str | None = None) -> int:
 @click.command(help="Run the node NAME of the configuration in the foreground. SIGTERM drains and ends it.")
 @click.argument("name", envvar="FLUFFY_NODE")
 @click.option("--config", type=click.Path(path_type=Path), help="default: FLUFFY_CONFIG, then config.yaml")
-@click.option("--join", metavar="HOST:PORT", help="add this machine to the cluster of the node with this HTTP address")
+@click.option("--join", metavar="HOST:PORT", envvar="FLUFFY_JOIN",
+              help="add this machine to the cluster of the node with this HTTP address (or FLUFFY_JOIN)")
 def main(name: str, config: Path | None, join: str | None) -> None:
     try:
         status = run_node(name, config, join)

@@ -28,6 +28,8 @@ from fluffy.wire.iptable import NODE_NAME, PORT_MAX, Address, check_host, format
 
 CONFIG_ENV = "FLUFFY_CONFIG"
 CONFIG_NAME = "config.yaml"
+# Of a machine that is set up as docs/OPERATIONS.md tells.
+MACHINE_CONFIG = Path("/etc/fluffy/config.yaml")
 IPTABLE_NAME = "iptable.txt"
 REPLICATION_MAX = 5
 # An inlined file travels through the log in a command: far below the 1 MiB group, so that one cannot fill it.
@@ -147,8 +149,9 @@ class Settings:
         return read_secret(self.cluster.secret_file, create=create)
 
 
-def find_config() -> Path | None:
-    """Where the configuration is when nobody says: FLUFFY_CONFIG, ./config.yaml, the source tree's own; else None.
+def find_config(*, of_machine: bool = True) -> Path | None:
+    """Where the configuration is when nobody says: FLUFFY_CONFIG, ./config.yaml, the source tree's own, that of the
+    machine (if it is wanted, and may be read); else None.
 
     None, too, when the environment says all that a configuration must say.
     """
@@ -161,7 +164,9 @@ def find_config() -> Path | None:
     if is_complete(os.environ):
         return None
     source_tree = Path(__file__).resolve().parents[2] / CONFIG_NAME
-    return source_tree if source_tree.is_file() else None
+    if source_tree.is_file():
+        return source_tree
+    return MACHINE_CONFIG if of_machine and os.access(MACHINE_CONFIG, os.R_OK) else None
 
 
 def load(path: Path | None = None) -> Settings:

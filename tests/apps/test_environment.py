@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from fluffy.apps import health
+from fluffy.apps import settings as settings_module
 from fluffy.apps.environment import variable_of
 from fluffy.apps.genesis import admin_token
 from fluffy.apps.settings import ENVIRONMENT_KEYS, Settings, find_config, load
@@ -118,6 +119,18 @@ def test_without_nodes_in_the_environment_a_file_is_looked_for(monkeypatch: pyte
     assert find_config() is None
     monkeypatch.setenv("FLUFFY_CONFIG", "elsewhere.yaml")
     assert "elsewhere.yaml cannot be read" in refusal(monkeypatch)
+
+
+def test_on_a_machine_that_is_set_up_its_configuration_is_found_from_everywhere(
+        monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(settings_module, "__file__", str(tmp_path / "site-packages/fluffy/apps/settings.py"))
+    monkeypatch.setattr(settings_module, "MACHINE_CONFIG", tmp_path / "machine.yaml")
+    assert find_config() is None
+    (tmp_path / "machine.yaml").write_text("")
+    assert find_config() == tmp_path / "machine.yaml" and find_config(of_machine=False) is None
+    (tmp_path / "config.yaml").write_text("")
+    assert find_config() == Path("config.yaml")
 
 
 def test_the_admin_s_token_may_be_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
