@@ -34,6 +34,8 @@ CALL_S = 60.0
 VACUUM_S = 600.0
 # Candidates of the first question for a page; when they are not enough, of each next one so many times more.
 BATCH = 256
+# Beyond what a page wants: some candidates are none.
+BATCH_MORE = 16
 BATCH_GROWS = 4
 BATCH_MAX = 4_096
 DEAD_LETTERS_MAX = 10_000
@@ -250,7 +252,7 @@ async def _check_numbers(db: Any, numbers: Iterable[int]) -> None:
 
 async def _fill(db: Any, maker: PageMaker, query: SearchQuery, scope: Scope, begin: Cursor) -> bool:
     """Take the candidates of one step; True: the page is full."""
-    limit = BATCH
+    limit = min(BATCH, maker.wanted + BATCH_MORE)
     while True:
         text, values = _candidates(query, scope, begin, limit)
         batch = [Placed(row[0], _row(row)) for row in await db.fetch(text, *values)]

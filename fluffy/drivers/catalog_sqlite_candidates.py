@@ -7,7 +7,6 @@ step, in stretches, so that a page can end after a while wherever it is and the 
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -125,20 +124,26 @@ class Candidates:
 
     def _few_marked(self) -> str | None:
         """All rows with the words and marks as a JSON list, if sorting them is less than walking over the others."""
-        rows = self._db.execute("SELECT rowid FROM grams WHERE grams MATCH ? AND rowid > ? AND rowid < ? LIMIT ?",
-                                (self._match, self._low, self._high, FEW_MARKED_MAX + 1)).fetchall()
-        return None if len(rows) > FEW_MARKED_MAX else json.dumps([row_no for (row_no,) in rows])
+        return self._listed("SELECT rowid AS row_no FROM grams WHERE grams MATCH ? AND rowid > ? AND rowid < ?",
+                            [self._match, self._low, self._high], FEW_MARKED_MAX)
 
     def _few_in_range(self) -> str | None:
         """The same of those whose size or time is in the range."""
         for column, low, high in self._ranges:
             wanted = [(bound, value) for bound, value in ((">=", low), ("<=", high)) if value is not None]
             where = " AND ".join(f"{column} {bound} ?" for bound, _ in wanted)
-            rows = self._db.execute(f"SELECT row_no FROM entries INDEXED BY entries_{column} WHERE {where} LIMIT ?",
-                                    [*(value for _, value in wanted), FEW_IN_RANGE_MAX + 1]).fetchall()
-            if len(rows) <= FEW_IN_RANGE_MAX:
-                return json.dumps([row_no for (row_no,) in rows if self._low < row_no < self._high])
+            found = self._listed(f"SELECT row_no FROM entries INDEXED BY entries_{column} WHERE {where}",
+                                 [value for _, value in wanted], FEW_IN_RANGE_MAX)
+            if found is not None:
+                return found
         return None
+
+    def _listed(self, rows: str, values: list[Any], most: int) -> str | None:
+        """The numbers of these rows as a JSON list; None: there are more. Each is one step for the interpreter."""
+        limited = f"FROM ({rows} LIMIT {most + 1})"
+        if self._db.execute(f"SELECT count(*) {limited}", values).fetchone()[0] > most:
+            return None
+        return str(self._db.execute(f"SELECT json_group_array(row_no) {limited}", values).fetchone()[0])
 
 
 def _filters(query: SearchQuery, marks: Sequence[int], ranges: Sequence[tuple[str, int | None, int | None]],

@@ -20,6 +20,8 @@ from fluffy.ports_federation import CatalogCluster, DeadLetter
 
 # One round of looking up folders for so many candidates; a page mostly needs one.
 BATCH = 256
+# Beyond what a page still wants: some candidates are none.
+BATCH_MORE = 16
 # A page that is not full by then ends where it is, and its cursor goes on.
 PAGE_S = 0.05
 _LAST_PLACE = (1 << 41, "")
@@ -117,7 +119,7 @@ def search(db: sqlite3.Connection, query: SearchQuery, scope: Scope, after: str 
 
 def _take(db: sqlite3.Connection, maker: PageMaker, step: Step, found: sqlite3.Cursor) -> bool:
     """Take the candidates of a stretch; True: the page is full."""
-    while batch := [_placed(row) for row in found.fetchmany(BATCH)]:
+    while batch := [_placed(row) for row in found.fetchmany(min(BATCH, maker.wanted + BATCH_MORE))]:
         while missing := maker.missing(step, batch):
             maker.folders.learn(missing, dict(_folders(db, missing)))
         maker.take(step, batch)

@@ -43,6 +43,11 @@ class PageMaker:
     def is_full(self) -> bool:
         return len(self._hits) >= self._limit or self._looked >= CANDIDATES_MAX
 
+    @property
+    def wanted(self) -> int:
+        """Hits for which there is still room."""
+        return max(0, self._limit - len(self._hits))
+
     def missing(self, step: Step, batch: Sequence[Placed]) -> list[FolderId]:
         """Folders to be looked up (`folders.learn`) before this batch is taken; ask again until there are none."""
         return self.folders.missing((cluster_no_of(one.row_no), one.row.parent)
