@@ -130,6 +130,13 @@ def test_moving_and_copying_files_and_folders(fluffy: Fluffy, at: str) -> None:
     assert names(fluffy, at) == ["a", "copy", "new"] and names(fluffy, f"{at}/copy") == ["folder"]
 
 
+def test_a_file_with_as_many_tags_as_there_may_be_is_read(fluffy: Fluffy, at: str) -> None:
+    """In the head of an answer they are three times as long as they are."""
+    tags = {f"{number:02}" + "\U0001f4c4" * 100: "\u00e9" * 250 for number in range(8)}
+    fluffy.put(f"{at}/f", b"text", tags=tags)
+    assert fluffy.get(f"{at}/f") == b"text" and fluffy.info(f"{at}/f").tags == tags
+
+
 def test_labels_are_changed_without_the_bytes(fluffy: Fluffy, at: str) -> None:
     stored = fluffy.put(f"{at}/f", b"f", tags={"old": "x"})
     fluffy.set_tags(f"{at}/f", {"a": "1", "ü": "ä"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fluffy.base.deadline import Deadline
-from fluffy.base.errors import ClusterUnreachable, HistoryCut, Unauthenticated
+from fluffy.base.errors import ClusterUnreachable, HistoryCut, NotReady, QuorumLost, Unauthenticated, Unavailable
 from fluffy.core.federation.tree import Sight
 from fluffy.core.metadata import queries_federation
 from fluffy.core.metadata.queries_federation import CatalogRow, FeedPiece
@@ -237,3 +237,30 @@ async def test_a_follower_killed_again_and_again_ends_with_what_the_cluster_has(
     wanted = alpha.door.cluster.reader.read(lambda db: queries_federation.rows_after(db, (0, ""), 10_000))
     assert await catalog.rows(known_now.number, (0, ""), 10_000) == wanted
     assert known_now.rows == len(wanted) and survivor.rows_mended == 0
+
+
+@pytest.mark.parametrize(("error", "is_down"), [
+    (NotReady("it lags behind Fluffy-Min-Seq"), False), (QuorumLost(), False), (ClusterUnreachable(), True)])
+async def test_a_peer_that_cannot_do_it_now_has_answered_and_is_not_down(error: Unavailable, is_down: bool) -> None:
+    client = ClusterHttp("alpha", ["http://one", "http://two"], lambda: "t")
+    asked: list[str] = []
+
+    async def once(peer: str) -> str:
+        asked.append(peer)
+        if peer == "http://one":
+            raise error
+        return peer
+
+    assert await client.try_peers(once, Deadline.after(5)) == "http://two"
+    assert asked == ["http://one", "http://two"] == [*client.peers][::-1]
+    client._prefer("http://one")
+    with pytest.raises(type(error)):
+        await client.try_peers(_refusing(error), Deadline.after(5))
+    assert [peer in client._down_until_s for peer in ("http://one", "http://two")] == [is_down, is_down]
+
+
+def _refusing(error: Unavailable) -> Callable[[str], Awaitable[str]]:
+    async def once(peer: str) -> str:
+        raise error
+
+    return once
