@@ -19,7 +19,7 @@ from fluffy.apps.environment import is_complete
 from fluffy.apps.local_cluster import down_command, up_command
 from fluffy.apps.local_clusters import local_settings, operators, other_clusters
 from fluffy.apps.offline_acts import OFFLINE_ACTS
-from fluffy.apps.settings import Settings, find_config, load
+from fluffy.apps.settings import CONFIG_ENV, CONFIG_NAME, IPTABLE_NAME, Settings, find_config, load
 from fluffy.base.errors import ConfigIllegal
 from fluffy.client.credentials import (
     PEERS_VARIABLE,
@@ -35,8 +35,6 @@ from fluffy.client.shell.session import Connection, ConnectOptions, OtherCluster
 from fluffy.client.shell.table import ShellGroup, Spec
 from fluffy.client.sources import UPLOAD_THREADS
 from fluffy.wire.iptable import parse_iptable
-
-IPTABLE_NAME = "iptable.txt"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -92,7 +90,7 @@ def _same_host(peer: str) -> str:
 
 def _settings(path: Path | None, *, needed: bool) -> Settings | None:
     """The configuration; None when there is none, or one that nobody needs and nobody can read."""
-    if path is None and find_config() is None and not is_complete(os.environ):
+    if path is None and (find_config() is None or _is_of_iptable_alone()) and not is_complete(os.environ):
         return None
     try:
         return load(path)
@@ -100,6 +98,11 @@ def _settings(path: Path | None, *, needed: bool) -> Settings | None:
         if path is not None or needed:
             raise
         return None
+
+
+def _is_of_iptable_alone() -> bool:
+    """Whether this folder says by an address list alone which cluster is meant; the source tree's own is another."""
+    return not os.environ.get(CONFIG_ENV) and not Path(CONFIG_NAME).is_file() and Path(IPTABLE_NAME).is_file()
 
 
 def _iptable_peers() -> tuple[str, ...]:

@@ -91,6 +91,15 @@ def test_an_iptable_alone_is_enough(here: Path, monkeypatch: pytest.MonkeyPatch)
         connect(ConnectOptions())
 
 
+def test_an_iptable_here_goes_before_the_source_trees_own_configuration(here: Path) -> None:
+    assert connect(ConnectOptions()).peers == (ONE, TWO, THREE), "that of the source tree, whatever the folder"
+    (here / "iptable.txt").write_text("10.0.0.1:7101\n")
+    found = connect(ConnectOptions())
+    assert found.peers == ("http://10.0.0.1:7101",) and found.token is None
+    prepare_config(here, Wanted(1, 17_000, None, with_supernode=False))
+    assert connect(ConnectOptions()).peers == ("http://127.0.0.1:17101",)
+
+
 def test_up_and_down_stand_beside_the_shells_commands() -> None:
     assert {"up", "down", "ls", "upload"} <= set(make_cli().names)
 

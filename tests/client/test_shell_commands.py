@@ -83,9 +83,11 @@ def test_update_wants_a_file_that_is_there(shell: Shell) -> None:
     write("a", b"one")
     said = shell("update", "a", "/admin/a")
     assert said.code == 1
-    assert shell("upload", "a").code == 0
+    assert shell("upload", "a", "--tag", "k=v", "--meta", "m=n", "--type", "x/odd").code == 0
     write("a", b"two")
     assert shell("update", "a", "/admin/a", "--json").json["generation"] == 2
+    found = shell.sdk.info("/admin/a")
+    assert (found.tags, found.meta, found.content_type) == ({"k": "v"}, {"m": "n"}, "x/odd")
     assert shell("upload", "a", "--new").code == 1
     assert shell.sdk.get("/admin/a") == b"two"
 

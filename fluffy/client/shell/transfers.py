@@ -17,6 +17,7 @@ from fluffy.client.shell.progress import TransferBar, TreeCount
 from fluffy.client.shell.session import Session
 from fluffy.client.shell.table import LOCAL, REMOTE, Spec, row
 from fluffy.client.shell.words import unmask
+from fluffy.client.syncing.items import MODE_KEY, MTIME_KEY
 
 
 @row("files", takes="local-then-remote", aliases=("put",), params=(
@@ -122,10 +123,14 @@ def _upload_stdin(session: Session, place: str, folder: bool, new: bool, labels:
     click.Argument(["local"], type=LOCAL), click.Argument(["remote"], type=REMOTE),
 ), examples=(("update draft.txt /admin/draft.txt", "a new version of a file that is there"),))
 def update(session: Session, local: str, remote: str) -> None:
-    """Replace a remote file, which must be there, by a new version, atomically."""
+    """Replace a remote file, which must be there, by a new version, atomically. Its tags, metadata and type stay."""
     [source], path = session.local([local]), session.single(remote)
+    labels = session.client.info(path).document
+    meta = {key: value for key, value in labels.get("meta", {}).items() if key not in (MTIME_KEY, MODE_KEY)}
     with TransferBar(session.output, source.name) as bar:
-        stored = session.client.put(path, source, if_match="*", progress=bar, lock=session.lock_for(path))
+        stored = session.client.put(
+            path, source, if_match="*", progress=bar, lock=session.lock_for(path), tags=labels.get("tags"), meta=meta,
+            content_type=labels.get("content_type"), headers=labels.get("headers"))
         say(session, "updated", stored.path, f"{bar.summary(stored.size)}, generation {stored.generation}")
     if session.output.json:
         session.output.document(stored.document)

@@ -172,7 +172,8 @@ def _store(session: Session, path: str, data: bytes, before: FileInfo | None) ->
     labels = before.document
     return session.client.put(
         path, data, if_match=before.etag, lock=lock, content_type=before.content_type or None,
-        tags=labels.get("tags") or None, meta=labels.get("meta") or None).document
+        tags=labels.get("tags") or None, meta=labels.get("meta") or None,
+        headers=labels.get("headers") or None).document
 
 
 def _forget(file: Path) -> None:
