@@ -21,8 +21,10 @@ from fluffy.apps.local_clusters import note_cluster
 from fluffy.apps.local_config import NAMES, Wanted, add_node, prepare_config
 from fluffy.apps.local_nodes import NodeProcess, end_processes, majority_runs, running_pid, start_node, wait_ready
 from fluffy.apps.local_supernode import start_supernode, supernode_pid
+from fluffy.apps.server import bind_problem, check_ports_free
 from fluffy.apps.settings import CONFIG_ENV, Settings, find_config, load
 from fluffy.base.errors import ConfigIllegal, StartRefused
+from fluffy.wire.iptable import format_host
 
 # Until every /readyz says 200: a cold start takes about 3 s, a busy machine several times that.
 READY_WAIT_S = 60.0
@@ -101,6 +103,7 @@ def _a_running_peer(settings: Settings) -> str:
 def _start(settings: Settings, names: Iterable[str], join: str | None = None) -> None:
     """Start what does not run yet, and wait. A failure ends what was started here and says why."""
     started: list[NodeProcess] = []
+    check_ports(settings, names)
     for name in names:
         node = settings.node(name)
         if running_pid(node.dir) is None:
@@ -140,6 +143,18 @@ def show_token(settings: Settings) -> None:
         click.echo(f"{shown} could not be made ({error.strerror}); the admin's token is in {token}", err=True)
 
 
+def check_ports(settings: Settings, names: Iterable[str]) -> None:
+    """Whoever has a port of ours would answer in our nodes' place, and be taken for them."""
+    try:
+        for name in names:
+            node = settings.node(name)
+            if running_pid(node.dir) is None:
+                check_ports_free(node)
+    except StartRefused as error:
+        raise click.ClickException(f"{error.message}; or start this cluster in another folder with another "
+                                   "--base-port") from error
+
+
 def _start_supernode(settings: Settings, node_dirs: list[Path]) -> None:
     """Start the supernode when the configuration has one. When that fails, the nodes are ended again."""
     supernode = settings.supernode
@@ -148,7 +163,11 @@ def _start_supernode(settings: Settings, node_dirs: list[Path]) -> None:
     if supernode_pid(supernode) is not None:
         click.echo("the supernode runs already", err=True)
         return
-    trouble = start_supernode(settings, supernode)
+    taken = bind_problem(supernode.host, supernode.http)
+    trouble = None if taken is None else (
+        f"the supernode cannot use {format_host(supernode.host)}:{supernode.http}: {taken}; stop the program that has "
+        "it, change supernode.http, or say --no-supernode")
+    trouble = trouble or start_supernode(settings, supernode)
     if trouble is not None:
         _stop([pid for folder in node_dirs if (pid := running_pid(folder)) is not None])
         raise click.ClickException(trouble)

@@ -127,14 +127,15 @@ def check_ports_free(node: NodeSettings) -> None:
     """Say whose port is taken now, instead of letting a child fail at it again and again."""
     end_s = time.monotonic() + PORT_WAIT_S
     for door, port in (("http", node.http), ("raft", node.raft), ("data", node.data), ("s3", node.s3)):
-        while port is not None and (problem := _bind_problem(node.host, port)) is not None:
+        while port is not None and (problem := bind_problem(node.host, port)) is not None:
             if time.monotonic() >= end_s:
                 raise StartRefused(f"node {node.name} cannot use {format_host(node.host)}:{port} (its {door} port): "
                                    f"{problem}; stop the program that has it, or change the address", port=port)
             time.sleep(0.1)
 
 
-def _bind_problem(host: str, port: int) -> str | None:
+def bind_problem(host: str, port: int) -> str | None:
+    """Why this address cannot be listened at now; None: it can."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:

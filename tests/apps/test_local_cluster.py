@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -26,7 +27,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from fluffy.apps.local_cluster import show_token
+from fluffy.apps import server
+from fluffy.apps.local_cluster import check_ports, show_token
+from fluffy.apps.local_config import Wanted, prepare_config
 from fluffy.apps.local_nodes import end_processes, running_pid
 from fluffy.apps.node_lock import is_alive
 from fluffy.apps.settings import load
@@ -118,6 +121,20 @@ def test_the_admins_token_is_found_beside_the_configuration_wherever_that_keeps_
         show_token(settings)
         assert (tmp_path / "admin.token").read_text() == "secret\n"
     assert os.readlink(tmp_path / "admin.token") == "data/alpha.admin.token"
+
+
+def test_a_cluster_does_not_take_another_ones_nodes_for_its_own(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever listens there would answer /readyz, and the cluster be called up while its own nodes had ended."""
+    monkeypatch.setattr(server, "PORT_WAIT_S", 0.0)
+    settings = load(prepare_config(tmp_path, Wanted(2, free_base_port(), None, with_supernode=False)))
+    check_ports(settings, ["one", "two"])
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", settings.node("two").http))
+        other.listen()
+        check_ports(settings, ["one"])
+        with pytest.raises(click.ClickException, match=r"node two cannot use .*its http port.* --base-port"):
+            check_ports(settings, ["one", "two"])
 
 
 def test_one_node_of_a_stopped_cluster_can_be_started_alone_and_waits_for_the_others(folder: Path) -> None:
