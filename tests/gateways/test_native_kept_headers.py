@@ -59,28 +59,26 @@ async def test_what_is_said_with_a_file_is_said_again(door: Door, size: int) -> 
     assert (await info_of(door, "/admin/f"))["headers"] == {}
 
 
-@pytest.mark.parametrize("accepted,told", [
-    (None, None), ("identity", None), ("gzip", "gzip"), ("br;q=1, GZIP ;q=0.5", "gzip"), ("gzip;q=0", None),
-    ("*", None)])
-async def test_only_who_unpacks_is_told_that_a_file_is_packed(door: Door, accepted: str | None,
-                                                              told: str | None) -> None:
+async def test_only_who_unpacks_is_told_that_a_file_is_packed(door: Door) -> None:
     packed = gzip.compress(b"text" * 500, mtime=0)
     await put(door, "/admin/f", packed, {"Fluffy-Header-Content-Encoding": "gzip"})
-    said = {} if accepted is None else {"Accept-Encoding": accepted}
-    async with aiohttp.ClientSession(headers=door.client.headers, auto_decompress=False,
-                                     skip_auto_headers=["Accept-Encoding"]) as plain, \
-            plain.get(door.url + "/v1/files/admin/f", headers=said) as answer:
-        assert await answer.read() == packed
-    assert answer.headers.get("Content-Encoding") == told and answer.headers["Vary"] == "Accept-Encoding"
-    assert int(answer.headers["Content-Length"]) == len(packed)
+    for accepted, told in ((None, None), ("identity", None), ("gzip", "gzip"), ("br;q=1, GZIP ;q=0.5", "gzip"),
+                           ("gzip;q=0", None), ("*", None)):
+        said = {} if accepted is None else {"Accept-Encoding": accepted}
+        async with aiohttp.ClientSession(headers=door.client.headers, auto_decompress=False,
+                                         skip_auto_headers=["Accept-Encoding"]) as plain, \
+                plain.get(door.url + "/v1/files/admin/f", headers=said) as answer:
+            assert await answer.read() == packed
+        assert answer.headers.get("Content-Encoding") == told and answer.headers["Vary"] == "Accept-Encoding"
+        assert int(answer.headers["Content-Length"]) == len(packed)
 
 
-@pytest.mark.parametrize("name,value", [
-    ("Set-Cookie", "a=b"), ("Content-Security-Policy", "x"), ("Content-Type", "x/y"), ("", "x"),
-    ("Cache-Control", "x" * 5_000)])
-async def test_other_headers_are_refused(door: Door, name: str, value: str) -> None:
-    answer = await put(door, "/admin/f", b"x", {f"Fluffy-Header-{name}": value})
-    assert answer.status in (400, 413) and (await ask(door, "GET", "/v1/files/admin/f")).status == 404
+async def test_other_headers_are_refused(door: Door) -> None:
+    for name, value in (("Set-Cookie", "a=b"), ("Content-Security-Policy", "x"), ("Content-Type", "x/y"), ("", "x"),
+                        ("Cache-Control", "x" * 5_000)):
+        answer = await put(door, "/admin/f", b"x", {f"Fluffy-Header-{name}": value})
+        assert answer.status in (400, 413), name
+    assert (await ask(door, "GET", "/v1/files/admin/f")).status == 404
 
 
 async def test_a_part_of_a_file_has_no_headers_of_its_own(door: Door) -> None:
