@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 from botocore.exceptions import ClientError
 
+from fluffy.wire import s3_checksums
 from tests.faults.s3_fuzz import Fuzz, Report
 from tests.s3.world import World, code_of, raw
 from tests.support.s3_door import client
@@ -265,6 +266,27 @@ def test_parts_keep_their_checksums(s3: Any, bucket: str, algorithm: str, kind: 
     s3.copy_object(Bucket=bucket, Key="m2", CopySource=f"{bucket}/m", MetadataDirective="REPLACE", Metadata={"a": "b"})
     copied = s3.get_object_attributes(Bucket=bucket, Key="m2", ObjectAttributes=["ObjectParts"])
     assert copied["ObjectParts"]["Parts"] == said["ObjectParts"]["Parts"]
+
+
+def test_a_whole_has_a_checksum_whatever_its_parts_have(s3: Any, bucket: str) -> None:
+    """boto3 sends a CRC32 with each part by itself; the upload was begun without a word about checksums."""
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="m")["UploadId"]
+    where = {"Bucket": bucket, "Key": "m", "UploadId": upload}
+    bodies = [b"1" * (5 * MIB), BODY]
+    sent = [s3.upload_part(**where, PartNumber=number, Body=body, ChecksumAlgorithm="CRC32")
+            for number, body in enumerate(bodies, start=1)]
+    parts = {"Parts": [{"PartNumber": number, "ETag": part["ETag"], "ChecksumCRC32": part["ChecksumCRC32"]}
+                       for number, part in enumerate(sent, start=1)]}
+    for name, value, code in (("SHA256", "bad", "InvalidRequest"), ("SHA256", "A" * 43 + "=", "InvalidRequest"),
+                              ("CRC32", "AAAAAA==", "BadDigest"), ("CRC64NVME", "A" * 11 + "=", "BadDigest")):
+        assert code_of(lambda name=name, value=value: s3.complete_multipart_upload(
+            **where, MultipartUpload=parts, **{f"Checksum{name}": value})) == (400, code)
+    crc32 = base64.b64encode(zlib.crc32(b"".join(bodies)).to_bytes(4, "big")).decode()
+    done = s3.complete_multipart_upload(**where, MultipartUpload=parts, ChecksumCRC32=crc32)
+    expected = s3_checksums.encode(s3_checksums.digest_of("crc64nvme", b"".join(bodies)))
+    assert (done["ChecksumCRC64NVME"], done["ChecksumType"]) == (expected, "FULL_OBJECT")
+    head = s3.head_object(Bucket=bucket, Key="m", ChecksumMode="ENABLED")
+    assert head["ChecksumCRC64NVME"] == expected and "ChecksumCRC32" not in head
 
 
 def test_the_place_of_a_whole_is_its_address(world: World, bucket: str) -> None:

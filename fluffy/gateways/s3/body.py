@@ -105,11 +105,17 @@ class Watch:
         self.algorithm = _algorithm(headers, self._promised)
         self.is_asked = bool(self._promised) or "x-amz-sdk-checksum-algorithm" in headers or "x-amz-trailer" in headers
         self._checksum = None if self.algorithm == "sha256" and self._sha256 else s3_checksums.new(self.algorithm)
+        self._besides: dict[str, s3_checksums.Hasher] = {}
 
     def use(self, algorithm: str) -> None:
         """Compute this checksum, before any byte came; for a body of which nothing else was said."""
         self.algorithm = algorithm
         self._checksum = None if algorithm == "sha256" and self._sha256 else s3_checksums.new(algorithm)
+
+    def also(self, algorithm: str) -> None:
+        """Compute this checksum besides, before any byte came."""
+        if algorithm != self.algorithm:
+            self._besides = {algorithm: s3_checksums.new(algorithm)}
 
     @property
     def is_promised(self) -> bool:
@@ -122,6 +128,8 @@ class Watch:
             self._sha256.update(data)
         if self._checksum is not None:
             self._checksum.update(data)
+        for hasher in self._besides.values():
+            hasher.update(data)
 
     def seal(self) -> Sealed:
         """Raises S3Error."""
@@ -139,6 +147,12 @@ class Watch:
         hasher = self._checksum or self._sha256
         assert hasher is not None
         return hasher.digest()
+
+    @property
+    def sums(self) -> dict[str, str]:
+        """All checksums, in base64."""
+        return {self.algorithm: s3_checksums.encode(self.checksum),
+                **{algorithm: s3_checksums.encode(hasher.digest()) for algorithm, hasher in self._besides.items()}}
 
     def check(self) -> None:
         """The body has ended: raise S3Error for what does not hold."""

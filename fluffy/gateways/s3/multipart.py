@@ -124,7 +124,9 @@ async def upload_part(door: S3Door, call: S3Call) -> Answer:
     if call.watch.is_asked and expected.is_asked and call.watch.algorithm != expected.algorithm:
         raise S3Error("InvalidRequest", 400, f"Checksum Type mismatch occurred, expected checksum Type:"
                                              f" {expected.algorithm}, actual checksum Type: {call.watch.algorithm}")
-    if not call.watch.is_asked:
+    if call.watch.is_asked:
+        call.watch.also(expected.algorithm)  # where nobody chose one for the whole, it has S3's own
+    else:
         call.watch.use(expected.algorithm)
     await store_part(door, call, upload, number, call.body, call.watch)
     return empty_answer(200, [
@@ -146,7 +148,7 @@ async def store_part(door: S3Door, call: S3Call, upload: ObjectUpload, number: i
                 header, upload.upload_id, number, stored.size, stored.blake3, watch.md5.hex(),
                 tuple((chunk.chunk_id, chunk.length) for chunk in stored.chunks),
                 tuple(chunk.replicas for chunk in stored.chunks), since_of(stored.chunks),
-                {watch.algorithm: s3_checksums.encode(watch.checksum)})
+                watch.sums)
             outcome = await desk.log.propose(command, Deadline.after(COMMIT_AFTER_CHUNKS_TIMEOUT_S))
         except Unavailable as error:
             raise desk.pulse.explain(error) from error
@@ -254,6 +256,7 @@ def _checked(part: ObjectPart | None, named: CompletedPart) -> ObjectPart:
 def _checksum_of_whole(call: S3Call, checksum: Checksum, parts: list[ObjectPart]) -> tuple[dict[str, str], list[Node]]:
     """What is kept of it, and what is answered. Raises S3Error when the client says another one."""
     algorithm = checksum.algorithm
+    _check_other_promises(call, checksum, parts)
     if any(algorithm not in part.sums for part in parts):
         return {}, []
     sums = [s3_checksums.decode(algorithm, part.sums[algorithm]) for part in parts]
@@ -268,6 +271,25 @@ def _checksum_of_whole(call: S3Call, checksum: Checksum, parts: list[ObjectPart]
         raise S3Error("BadDigest", 400, f"The {algorithm} you specified did not match the calculated checksum.")
     return ({SUM + algorithm: text, SUM_TYPE: checksum.kind},
             [(CHECKSUM_ELEMENTS[algorithm], text), ("ChecksumType", checksum.kind)])
+
+
+def _check_other_promises(call: S3Call, checksum: Checksum, parts: list[ObjectPart]) -> None:
+    """Raise S3Error for a checksum of the whole that is not of the session's kind, and not of the parts' either."""
+    for algorithm in s3_checksums.ALGORITHMS:
+        said = call.headers.get(s3_checksums.header_of(algorithm))
+        if said is None or algorithm == checksum.algorithm:
+            continue
+        digest, _ = s3_checksums.decode_composite(algorithm, said)
+        if checksum.is_asked or any(algorithm not in part.sums for part in parts):
+            raise S3Error("InvalidRequest", 400, f"The upload was created using the {checksum.algorithm} checksum"
+                                                 f" mode. The complete request must use the same checksum mode, not"
+                                                 f" {algorithm}.")
+        sums = [s3_checksums.decode(algorithm, part.sums[algorithm]) for part in parts]
+        possible = [s3_checksums.composite(algorithm, sums)[0]]
+        if s3_checksums.can_be_full_object(algorithm):
+            possible.append(s3_checksums.combined(algorithm, zip(sums, (part.size for part in parts), strict=True)))
+        if digest not in possible:
+            raise S3Error("BadDigest", 400, f"The {algorithm} you specified did not match the calculated checksum.")
 
 
 def _completed(door: S3Door, call: S3Call, outcome: Accepted, nodes: list[Node], headers: Headers) -> Answer:
