@@ -26,13 +26,19 @@ async def meet_others(own_no: NodeNo, peers: NodeClient, placement: Callable[[],
     """How many nodes, this one included, take chunks: at least `write_quorum`, or as many as answered in time."""
     deadline = Deadline.after(patience_s)
     while True:
-        others = [node.node_no for node in placement().nodes if node.node_no != own_no]
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_answers(peers, node, deadline)) for node in others]
+            tasks = [group.create_task(_answers(peers, node, deadline)) for node in _others(own_no, placement)]
         met = 1 + sum(task.result() for task in tasks)
         if met >= write_quorum or deadline.passed:
             return met
         await asyncio.sleep(AGAIN_AFTER_S)
+
+
+def _others(own_no: NodeNo, placement: Callable[[], PlacementMap]) -> list[NodeNo]:
+    try:
+        return [node.node_no for node in placement().nodes if node.node_no != own_no]
+    except FluffyError:
+        return []  # a database that is being made anew
 
 
 async def _answers(peers: NodeClient, node: NodeNo, deadline: Deadline) -> bool:
