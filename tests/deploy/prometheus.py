@@ -55,7 +55,7 @@ class Watched:
         settings = yaml.safe_load(self.cluster.config.read_text())
         settings["supernode"] = {
             "host": self.cluster.host, "http": SUPERNODE_PORT, "dir": "supernode", "catalog": "sqlite",
-            "clusters": {"drill": {"peers": self.cluster.urls(), "token_file": "supernode.token"},
+            "clusters": {"drill": {"peers": self.cluster.urls(), "token_file": "drill.supernode.token"},
                          "beta": {"peers": self.beta.urls(), "token_file": "beta.supernode.token"}},
             "mirrors": {"copy": {"from": "drill:/admin", "to": "beta:/copy", "from_token_file": "drill.admin.token",
                                  "to_token_file": "beta.admin.token"}}}
@@ -153,6 +153,10 @@ class Watched:
 
     def firing(self) -> list[dict[str, str]]:
         return [alert["labels"] for alert in self.api("alerts")["alerts"] if alert["state"] == "firing"]
+
+    def mirror_is_well(self) -> bool:
+        mirror = json.loads(self.get(f"{self.supernode}/v1/mirrors", self.operator_token))["mirrors"][0]
+        return mirror["state"] != "stopped" and not any("mirror" in alert for alert in self.firing())
 
     # -- using
 
@@ -265,6 +269,7 @@ def main() -> None:
                 lambda: not any(alert["alertname"] in ("FluffyNodeDown", "FluffyMemberDown")
                                 for alert in watched.firing()), ALERT_WAIT_S, "the alerts end")
             print(f"both alerts ended {ended_s:.1f} s after {killed} was back")
+            watched.cluster.wait_until(watched.mirror_is_well, ALERT_WAIT_S, "the mirror goes on")
             watched.beta.kill("one")
             fired_s = watched.cluster.wait_until(
                 lambda: any(alert["alertname"] == "FluffyMirrorStopped" and alert["mirror"] == "copy"
