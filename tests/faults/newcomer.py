@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -236,6 +237,7 @@ def main() -> None:
     if given.wheels is None:
         sys.orig_argv += ["--wheels", str(wheels)]
     enter()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # and end the machines
     with tempfile.TemporaryDirectory(prefix="fluffy-newcomer-") as temporary:
         folder = Path(temporary)
         folder.chmod(0o755)
