@@ -27,7 +27,7 @@ import uvloop
 
 from benchmarks.federation_data import Question, at_times, creations, filtered, rare, user_numbers
 from benchmarks.quiet import Others
-from benchmarks.stage import cpu_of_cluster, free_port, reference
+from benchmarks.stage import cpu_of_cluster, cpu_of_tree, free_port, reference
 from fluffy.drivers.catalog_sqlite_files import FILE_NAME
 from tests.support.cluster import ClusterFailed
 from tests.support.loader import propose_all
@@ -70,6 +70,7 @@ class Findings:
     ingest_s: float = 0.0
     ingest_per_s: float = 0.0
     steady_per_s: float = 0.0
+    ingest_cpu_s: float = 0.0
     while_ingesting_ms: list[float] = field(default_factory=list)
     rare_p99_ms: float = 0.0
     filtered_p99_ms: dict[str, float] = field(default_factory=dict)
@@ -150,6 +151,7 @@ def take_in(world: Land, supernode: Supernode, questions: Sequence[Question], fi
             _search_meanwhile(world, supernode, questions[turn % len(questions)], findings)
         time.sleep(POLL_S)
     findings.ingest_s, findings.entries = seen[-1]
+    findings.ingest_cpu_s = cpu_of_tree(supernode.pid)
     findings.ingest_per_s = findings.entries / findings.ingest_s
     low = next(one for one in seen if one[1] >= STEADY[0] * findings.entries)
     high = next(one for one in seen if one[1] >= STEADY[1] * findings.entries)
@@ -288,7 +290,8 @@ def measure(world: Land, catalog: str, url: str, files: int) -> Findings:
         take_in(world, supernode, questions, findings)
         during = findings.while_ingesting_ms or [0.0]
         say(f"{catalog}: {findings.entries:,} entries taken in {findings.ingest_s:.1f} s after the start: "
-            f"{findings.ingest_per_s:,.0f} entries/s, steadily {findings.steady_per_s:,.0f}; a search meanwhile: "
+            f"{findings.ingest_per_s:,.0f} entries/s, steadily {findings.steady_per_s:,.0f}, "
+            f"{findings.ingest_cpu_s:.1f} seconds of the supernode's processor; a search meanwhile: "
             f"median {during[len(during) // 2]:.1f} ms, worst of {len(during)}: {during[-1]:.1f} ms")
         seek(world, supernode, files, findings)
         if catalog == "sqlite":

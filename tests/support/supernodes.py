@@ -65,6 +65,11 @@ class Supernode:
                 cwd=self.folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, start_new_session=True)
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def start_ready(self) -> None:
         self.start()
         wait_until(self._is_ready, READY_S, "the supernode is ready", self)
