@@ -220,7 +220,10 @@ def seek(world: Land, supernode: Supernode, files: int, findings: Findings) -> N
     seeker = Seeker(world, supernode)
     clusters = len(world.clusters)
     asked = [question for _, question in rare(clusters, files, QUESTIONS)]
-    moments = [json.loads(seeker.get(question.target)[1])["hits"][0]["modified"] for question in asked]
+    answers = [json.loads(seeker.get(question.target)[1])["hits"] for question in asked]
+    moments = [hits[0]["modified"] for hits in answers if hits]
+    if not moments:
+        raise ClusterFailed("no search finds anything")
     found = seeker.time("rare substring", asked, findings.wrong)
     findings.rare_p99_ms = found.at(0.99)
     timed = [found] + [seeker.time(kind, questions, findings.wrong) for kind, questions in (

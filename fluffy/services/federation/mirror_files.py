@@ -20,6 +20,7 @@ from cachetools import LRUCache
 
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import (
+    AccessDenied,
     AlreadyExists,
     Conflict,
     IsFolder,
@@ -220,7 +221,7 @@ class MirrorFiles:
             return
         try:
             await self.target.ask("DELETE", f"/v1/uploads/{before.upload_id}")
-        except (UploadNotFound, UploadFinished) as error:
+        except (UploadNotFound, UploadFinished, AccessDenied) as error:
             log.info("mirror.upload_was_over", extra={"path": path, "reason": error.message})
         self._store.end_sending(self._mirror, path)
 

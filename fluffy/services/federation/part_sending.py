@@ -14,7 +14,14 @@ from typing import Any, Protocol
 from blake3 import blake3
 
 from fluffy.base.deadline import Deadline
-from fluffy.base.errors import ClusterUnreachable, PartsMissing, TransferCorrupt, UploadFinished, UploadNotFound
+from fluffy.base.errors import (
+    AccessDenied,
+    ClusterUnreachable,
+    PartsMissing,
+    TransferCorrupt,
+    UploadFinished,
+    UploadNotFound,
+)
 from fluffy.base.units import MIB
 
 # Repeated after a cut: half of it on average. A multiple of every chunk size, so parts of equal files are shared.
@@ -70,8 +77,8 @@ async def send_in_parts(target: PartTarget, read: Read, path: str, shape: Shape,
     """What the cluster says of the file that it has then. Raises like ClusterClient, and TransferCorrupt."""
     try:
         return await _send(target, read, path, shape, memo, deadline)
-    except (UploadNotFound, UploadFinished, PartsMissing):
-        memo.ended()  # the next try begins anew
+    except (UploadNotFound, UploadFinished, PartsMissing, AccessDenied):
+        memo.ended()  # it is gone, or somebody else's by now: the next try begins anew
         raise
 
 
