@@ -73,7 +73,7 @@ def test_a_cursor_is_good_at_its_own_supernode_only() -> None:
 async def test_a_page_of_buckets_ends_at_one_that_may_be_seen(door: SupernodeDoor) -> None:
     beta = door.clusters["beta"].admin
     person(door, "beta", "carol")  # with a bucket of that name
-    for name in ("a-secret", "b-open", "d-secret", "e-open", "z-secret"):
+    for name in ("a-secret", "b-open", "b-secret", "d-secret", "e-open", "f-secret", "z-secret"):
         await beta.must("PUT", f"/v1/dirs/{name}")
         if name.endswith("open"):
             grant(door.clusters["beta"].door, name, "carol", "read")
