@@ -70,7 +70,7 @@ def connect(options: ConnectOptions) -> Connection:
     if settings is not None and (is_local or options.config is not None):
         files = (settings.cluster.admin_token_file, settings.path.parent / "admin.token")
     peers = tuple(dict.fromkeys((*given, *known))) if is_local else given
-    places = ("--token", TOKEN_VARIABLE, *map(str, files), str(user_config_folder(os.environ) / "token"))
+    places = ("--token", TOKEN_VARIABLE, *dict.fromkeys(map(str, files)), str(user_config_folder(os.environ) / "token"))
     login = None if options.token or os.environ.get(TOKEN_VARIABLE) else Logins(os.environ).for_peers(peers)
     token = login.token if login is not None else find_token(options.token, os.environ, files)
     own = settings.cluster.name if settings is not None and is_local else ""

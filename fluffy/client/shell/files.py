@@ -131,10 +131,8 @@ def info(session: Session, paths: tuple[str, ...], generation: int | None) -> No
 
 def _show_info(session: Session, document: Mapping[str, Any]) -> None:
     for key, value in document.items():
-        if key == "chunks" or value in (None, {}, [], "") or (key == "inline" and not value):
+        if key in ("chunks", "inline") or value in (None, {}, [], ""):
             continue
-        if key == "inline":
-            key, value = "copies", "in the metadata, which every node has"
         if key == "size":
             value = f"{value} bytes ({format_size(value)})"
         if isinstance(value, dict):
