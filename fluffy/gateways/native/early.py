@@ -52,4 +52,4 @@ def with_use(desk: Desk, bucket: str, user_no: UserNo, refusal: QuotaExceeded) -
         f"{tight.subject} {tight.name} uses {tight.used:,} of the {tight.limit:,} bytes that its quota allows; the file"
         " does not fit, and nothing of it was stored",
         subject=tight.subject, name=tight.name, unit="bytes", used=tight.used, limit=tight.limit,
-        bytes_left=tight.bytes_left)
+        bytes_left=refusal.facts.get("bytes_left", tight.bytes_left))
