@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,20 @@ def row_of(page: Any, name: str) -> Any:
 def choose(page: Any, what: Any) -> None:
     """Choose files of this machine to be uploaded."""
     page.locator("input[type=file][multiple]").set_input_files(what)
+
+
+def choose_by(page: Any, act: Callable[[], None], what: Any) -> None:
+    """Choose files in the dialog of the browser that `act` opens."""
+    opened: list[Any] = []
+    page.on("filechooser", lambda one: opened.append(one))
+    page.wait_for_timeout(200)  # the browser must know that it is asked for before it is
+    act()
+    for _ in range(100):
+        if opened:
+            break
+        page.wait_for_timeout(100)
+    assert opened, "no dialog of the browser was opened"
+    opened[0].set_files(what)
 
 
 def stored_hash(cluster: Cluster, node: str, path: str) -> str:

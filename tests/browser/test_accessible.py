@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import go
-from tests.browser.doing import answer, press, put, row_of
+from tests.browser.doing import answer, choose_by, press, put, row_of
 from tests.browser.test_pages import PAGES
 from tests.support.cluster import Cluster
 
@@ -101,9 +101,8 @@ def test_upload_search_download_and_delete_by_keyboard(page: Any) -> None:
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Upload", exact=True).wait_for()
     tab_to(page, "button", "Upload")
-    with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
-    chooser.value.set_files({"name": "by-keys.txt", "mimeType": "text/plain", "buffer": b"words"})
+    words = {"name": "by-keys.txt", "mimeType": "text/plain", "buffer": b"words"}
+    choose_by(page, lambda: page.keyboard.press("Enter"), words)
     row_of(page, "by-keys.txt").wait_for(timeout=15_000)
     page.keyboard.press("/")
     page.keyboard.type("by-keys")

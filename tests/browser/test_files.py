@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import go
-from tests.browser.doing import answer, choose, drop_for_real, press, put, row_of, toast
+from tests.browser.doing import answer, choose, choose_by, drop_for_real, press, put, row_of, toast
 from tests.support.cluster import Cluster
 
 TREE = {"album/one.txt": b"1", "album/2024/two.txt": b"22", "album/2024/may/three – ü.txt": b"333",
@@ -49,9 +49,7 @@ def test_a_folder_comes_with_all_that_is_in_it(page: Any, cluster: Cluster, albu
     if way == "dropped":
         drop_for_real(page, album, album / "one.txt")
     else:
-        with page.expect_file_chooser() as chooser:
-            press(page, "Upload a folder")
-        chooser.value.set_files(album)
+        choose_by(page, lambda: press(page, "Upload a folder"), album)
     expect(row_of(page, "album")).to_be_visible(timeout=15_000)
     expect(page.locator(".transfer[data-state=done]")).to_have_count(len(TREE) + (way == "dropped"), timeout=15_000)
     wanted: dict[str, bytes | None] = {f"admin/{way}/{name}": body for name, body in TREE.items()}
@@ -62,9 +60,8 @@ def test_a_folder_comes_with_all_that_is_in_it(page: Any, cluster: Cluster, albu
 
 def test_a_file_from_upload_to_trash(page: Any, cluster: Cluster) -> None:
     go(page, "files/admin")
-    with page.expect_file_chooser() as chooser:
-        press(page, "Upload")
-    chooser.value.set_files({"name": "notes.txt", "mimeType": "text/plain", "buffer": b"first words"})
+    first = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"first words"}
+    choose_by(page, lambda: press(page, "Upload"), first)
     row_of(page, "notes.txt").wait_for(timeout=15_000)
     choose(page, {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"second words"})
     page.get_by_text("done · 12 B").wait_for(timeout=15_000)

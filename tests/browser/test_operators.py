@@ -66,14 +66,30 @@ def as_if_dead(route: Any) -> None:
     route.fulfill(json={**told, "state": "down", "safe": False, "only_here": 3, "verdict": "not safe yet"})
 
 
+def tell_live(page: Any, **lines: Any) -> None:
+    """What the node tells the page is this."""
+    events = [f"event: {name}\ndata: {json.dumps(value)}\n\n" for name, value in lines.items()]
+    stream = "".join(["retry: 300\n\n", *events])
+    page.route("**/v1/live", lambda route: route.fulfill(content_type="text/event-stream", body=stream))
+
+
+def test_full_disks_are_no_good_order(page: Any, cluster: Cluster) -> None:
+    """Really full ones: tests/faults/disk_full.py."""
+    nodes = cluster.json("one", "/v1/nodes?ask=1")
+    for node in nodes["nodes"][:2]:
+        node["told"] |= {"free_bytes": 4 * MIB, "total_bytes": 260 * MIB}
+    tell_live(page, status=cluster.json("one", "/v1/status"), nodes=nodes)
+    page.reload()
+    health = page.get_by_role("region", name="Health")
+    expect(health).to_contain_text("The disks of one and two are nearly full", timeout=10_000)
+    expect(health).to_contain_text("New files go to the other nodes")
+
+
 def test_stuck_jobs_begin_afresh(page: Any, cluster: Cluster) -> None:
     """That two are stuck comes from here: it takes a broken disk and half a minute. What the button does is real."""
     jobs = cluster.json("one", "/v1/jobs")
     jobs["repair"]["stuck"] = 2
-    lines = {"status": cluster.json("one", "/v1/status"), "jobs": jobs}
-    events = [f"event: {name}\ndata: {json.dumps(value)}\n\n" for name, value in lines.items()]
-    stream = "".join(["retry: 300\n\n", *events])
-    page.route("**/v1/live", lambda route: route.fulfill(content_type="text/event-stream", body=stream))
+    tell_live(page, status=cluster.json("one", "/v1/status"), jobs=jobs)
     go(page, "jobs")
     page.reload()
     expect(page.get_by_text("2 jobs stuck.")).to_be_visible(timeout=10_000)
@@ -95,7 +111,7 @@ def test_the_audit_log_is_looked_through(page: Any, cluster: Cluster) -> None:
     rows = page.get_by_role("row")
     expect(rows).to_have_count(101, timeout=10_000)
     press(page, "Older ones")
-    page.wait_for_function("document.querySelectorAll('tbody tr').length > 100")
+    page.wait_for_function("() => document.querySelectorAll('tbody tr').length > 100")
     page.get_by_label("Who", exact=True).fill("nobody at all")
     expect(page.get_by_text("Nothing fits")).to_be_visible(timeout=10_000)
     page.get_by_label("Who", exact=True).fill("admin")

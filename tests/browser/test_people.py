@@ -60,7 +60,7 @@ def test_a_user_from_the_first_password_to_the_last(page: Any, cluster: Cluster)
     toast(page, "dora is not a user any more")
     go(page, "audit")
     page.get_by_label("About", exact=True).fill("dora")
-    expect(page.get_by_role("row", name=re.compile("remove-user"))).to_be_visible(timeout=10_000)
+    expect(page.get_by_role("row", name=re.compile("remove-user dora"))).to_be_visible(timeout=10_000)
 
 
 def test_rights_and_rules_of_a_bucket(page: Any, cluster: Cluster) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from fluffy.core.health.checks_nodes import FREE_CRITICAL_PERCENT
 from fluffy.core.metadata.commands_people import ChangeUser
 from fluffy.gateways.dashboard import assets
 from fluffy.gateways.native import live
@@ -98,6 +99,10 @@ def test_every_module_imports_what_is_there_and_only_from_beside_it() -> None:
 def test_names_can_never_be_markup() -> None:
     for name, text in ours().items():
         assert [word for word in FORBIDDEN if word in text] == [], name
+
+
+def test_a_disk_is_full_when_the_doctor_says_so() -> None:
+    assert f"FREE_CRITICAL_PERCENT = {FREE_CRITICAL_PERCENT};" in ours()["health.js"]
 
 
 def test_what_is_not_ours_comes_with_its_licence() -> None:

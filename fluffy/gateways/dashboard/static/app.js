@@ -74,7 +74,7 @@ function buildFrame() {
     iconButton("leave", "Log out", logOut));
   const node = h("div", { class: "frame" }, head, menu, h("div", { class: "content" }, banner, main));
   const update = (state) => {
-    const words = inWords(state.status);
+    const words = inWords(state.status, state.nodes);
     dot.className = `dot dot-${isLost() ? "bad" : words.kind}`;
     say(health, isLost() ? "no connection" : words.title);
     showTrouble(banner);

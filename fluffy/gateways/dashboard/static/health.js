@@ -13,8 +13,16 @@ export function nodeState(node) {
 /** Whether copies are missing. Without jobs for them: nobody can make them now, or not yet. */
 export function waitsForRepair(copies) { return Boolean(copies && copies.whole < copies.chunks); }
 
+// As the doctor judges (fluffy/core/health/checks_nodes.py).
+const FREE_CRITICAL_PERCENT = 5;
+
+/** Names of the nodes whose disks are nearly full. `told`: what the nodes tell of themselves, as /v1/nodes?ask=1 has it. */
+function fullDisks(told) {
+  return (told?.nodes ?? []).filter((node) => node.told?.total_bytes && 100 * node.told.free_bytes < FREE_CRITICAL_PERCENT * node.told.total_bytes).map((node) => node.name);
+}
+
 /** {kind: good | warn | bad, title, text} */
-export function inWords(status) {
+export function inWords(status, told) {
   if (!status) return { kind: "plain", title: "Looking …", text: "Asking the cluster how it is." };
   const nodes = status.nodes;
   const silent = nodes.filter((node) => nodeState(node)[1] === "bad" || node.state === "suspect").map((node) => node.name);
@@ -33,6 +41,11 @@ export function inWords(status) {
   if (copies?.away) {
     return { kind: "bad", title: `${several(copies.away, "piece")} of files cannot be read now`,
       text: `The nodes that have them are away: ${listed(silent)}.` };
+  }
+  const full = fullDisks(told);
+  if (full.length) {
+    return { kind: full.length === nodes.length ? "bad" : "warn", title: `${full.length > 1 ? "The disks" : "The disk"} of ${listed(full)} ${full.length > 1 ? "are" : "is"} nearly full`,
+      text: `${full.length === nodes.length ? "Large files are refused." : "New files go to the other nodes, as far as they can."} Delete files and empty the trash, or add a node.` };
   }
   if (silent.length) {
     return { kind: "warn", title: `${listed(silent)} ${silent.length > 1 ? "do" : "does"} not answer`,

@@ -43,8 +43,8 @@ function heroPart() {
   const facts = h("p", { class: "hero-facts muted" });
   const node = h("section", { class: "hero", "aria-live": "polite", "aria-label": "Health" }, mark, h("div", {}, title, text, facts));
   let kind = "";
-  return { node, update({ status }) {
-    const words = inWords(status);
+  return { node, update({ status, nodes }) {
+    const words = inWords(status, nodes);
     if (kind !== words.kind) {
       kind = words.kind;
       node.className = `hero hero-${kind}`;
