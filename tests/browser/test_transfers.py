@@ -149,6 +149,7 @@ def test_a_killed_node_is_seen_within_three_seconds_and_repair_live(page: Any, c
 
 
 def test_when_the_own_node_dies_the_page_says_so_and_leads_on(page: Any, cluster: Cluster) -> None:
+    expect(page.locator(".chip")).to_have_count(3, timeout=20_000)  # it knows the others
     with killed(cluster, "one"):
         lost = page.get_by_role("alert").filter(has_text="Node one does not answer")
         expect(lost).to_be_visible(timeout=15_000)
