@@ -37,7 +37,8 @@ def put(cluster: Cluster, path: str, body: bytes, content_type: str = "text/plai
 
 
 def row_of(page: Any, name: str) -> Any:
-    return page.get_by_role("option").filter(has_text=name)
+    """The line of a file or folder; other columns have words, too."""
+    return page.get_by_role("option").filter(has=page.locator(".list-name", has_text=name))
 
 
 def choose(page: Any, what: Any) -> None:
