@@ -202,16 +202,20 @@ def test_leadership_is_handed_over_without_an_election_timeout(lab: Lab) -> None
 def test_a_node_that_was_cut_off_does_not_depose_the_leader(lab: Lab) -> None:
     """Pre-vote: its term does not grow while it is alone."""
     born(lab)
+    lab.settle()
     leader = lab.leader()
     term = leader.raft.term
     lonely = next(node for node in lab.nodes.values() if not node.raft.is_leader)
-    for name in list(lonely.transport.links._peers):  # type: ignore[attr-defined]
-        lonely.transport.links.drop_peer(name)
+    others = [node for node in lab.nodes.values() if node is not lonely]
+    for other in others:  # whichever of the two dials
+        lonely.transport.links.drop_peer(other.name)
+        other.transport.links.drop_peer(lonely.name)
     rounds = lonely.counters["pre_vote_rounds"]
     assert lab.turn(lambda: lonely.counters["pre_vote_rounds"] >= rounds + 2, seconds=20.0)
     assert lonely.raft.term == term
-    for name in [other for other in lab.nodes if other != lonely.name]:
-        lonely.transport.links.add_peer(name)
+    for other in others:
+        lonely.transport.links.add_peer(other.name)
+        other.transport.links.add_peer(lonely.name)
     lab.propose(leader, folder("x"))
     lab.settle()
     assert leader.raft.is_leader and leader.raft.term == term
