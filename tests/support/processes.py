@@ -29,9 +29,14 @@ def _stat(pid: int) -> list[str] | None:
 
 
 def alive(pid: int) -> bool:
-    """Exists and is not a zombie."""
+    """Exists and is not a zombie. Its other threads may outlive the first for a moment, and keep its sockets open."""
     fields = _stat(pid)
-    return fields is not None and fields[0] != "Z"
+    if fields is None or fields[0] != "Z":
+        return fields is not None
+    try:
+        return len(os.listdir(f"/proc/{pid}/task")) > 1
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def descendants(pid: int) -> list[int]:
