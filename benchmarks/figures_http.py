@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,9 @@ GIB = 1 << 30
 SMALL_BYTES = 4096
 CLIENTS = 64
 READ_FILES = 2_000
+REST_MAX_S = 30.0
+REST_LOOK_S = 0.5
+REST_CORES = 0.1
 
 Say = Callable[[str], None]
 
@@ -92,6 +96,7 @@ def small(cluster: Cluster, rounds: QuietRounds, seconds: float, say: Say) -> li
             put.ours.append(_puts("bench", one, next(counter), cluster.token, seconds))
             put.note = _shares(before, cpu_of_cluster(cluster), put.ours[-1] * seconds)
             put_all.ours.append(_puts("bench", every, next(counter), cluster.token, seconds))
+            _rest(cluster)
             bare_get = _gets(bare, "none", paths, seconds)
             before = cpu_of_cluster(cluster)
             get.ours.append(_gets(one, cluster.token, paths, seconds))
@@ -104,6 +109,16 @@ def small(cluster: Cluster, rounds: QuietRounds, seconds: float, say: Say) -> li
             say(f"small, round {number + 1}: PUT {put.ours[-1]:,.0f} / {put_all.ours[-1]:,.0f} ({bare_put:,.0f})/s, "
                 f"GET {get.ours[-1]:,.0f} / {get_all.ours[-1]:,.0f} ({bare_get:,.0f})/s; one node / three (reference)")
     return rounds.keep([put, get, put_all, get_all, get_local])
+
+
+def _rest(cluster: Cluster) -> None:
+    """Wait until the keepers have done what the puts left to them (search index, manifests): it is no reading."""
+    until_s = time.monotonic() + REST_MAX_S
+    while time.monotonic() < until_s:
+        before_s = cpu_of_cluster(cluster)["keeper"]
+        time.sleep(REST_LOOK_S)
+        if cpu_of_cluster(cluster)["keeper"] - before_s < REST_LOOK_S * REST_CORES:
+            return
 
 
 def _shares(before: Counter[str], after: Counter[str], requests: float) -> str:
