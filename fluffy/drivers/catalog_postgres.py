@@ -38,6 +38,8 @@ BATCH = 256
 BATCH_MORE = 16
 BATCH_GROWS = 4
 BATCH_MAX = 4_096
+# Sorting so many takes some 50 ms.
+FEW_ROWS = 100_000
 DEAD_LETTERS_MAX = 10_000
 # Half of the numbers that a row number has room for.
 NUMBER_BITS = 21
@@ -201,9 +203,10 @@ class PostgresCatalog:
             async with asyncio.timeout(deadline.left_s), self._opened() as db, db.transaction(
                     isolation="repeatable_read", readonly=True):
                 await _check_numbers(db, scope)
+                sorts = await _are_few(db, query)
                 for step in Step:
                     if step >= cursor.step and await _fill(db, maker, query, scope, cursor if step is cursor.step
-                                                           else Cursor(step)):
+                                                           else Cursor(step), sorts=sorts):
                         return maker.page(is_over=False)
         except TimeoutError as error:
             raise DeadlineExceeded from error
@@ -250,11 +253,11 @@ async def _check_numbers(db: Any, numbers: Iterable[int]) -> None:
         raise CatalogFailed("the catalog of a cluster is built anew; ask again")
 
 
-async def _fill(db: Any, maker: PageMaker, query: SearchQuery, scope: Scope, begin: Cursor) -> bool:
-    """Take the candidates of one step; True: the page is full."""
+async def _fill(db: Any, maker: PageMaker, query: SearchQuery, scope: Scope, begin: Cursor, *, sorts: bool) -> bool:
+    """Take the candidates of one step; True: the page is full. `sorts`: see `_candidates`."""
     limit = min(BATCH, maker.wanted + BATCH_MORE)
     while True:
-        text, values = _candidates(query, scope, begin, limit)
+        text, values = _candidates(query, scope, begin, limit, sorts=sorts)
         batch = [Placed(row[0], _row(row)) for row in await db.fetch(text, *values)]
         while missing := maker.missing(begin.step, batch):
             maker.folders.learn(missing, await _folders(db, missing))
@@ -268,9 +271,34 @@ async def _fill(db: Any, maker: PageMaker, query: SearchQuery, scope: Scope, beg
         limit = min(limit * BATCH_GROWS, BATCH_MAX)
 
 
-def _candidates(query: SearchQuery, scope: Scope, after: Cursor, limit: int) -> tuple[str, list[Any]]:
+def _bounds(query: SearchQuery) -> list[tuple[str, str, int]]:
+    """What a search demands of sizes and times: column, comparison, value."""
+    least_size = max(query.min_size or 0, 0) if query.only_files else query.min_size
+    bounds = (("size", ">=", least_size), ("size", "<=", query.max_size),
+              ("modified_ms", ">=", query.since_ms), ("modified_ms", "<=", query.until_ms))
+    return [(column, comparison, value) for column, comparison, value in bounds if value is not None]
+
+
+async def _are_few(db: Any, query: SearchQuery) -> bool:
+    """Whether sizes or times alone leave so few rows that sorting them costs less than walking to where they are.
+
+    The planner takes them for spread evenly over the table; the newest files are mostly at the end of each cluster.
+    """
+    if query.terms or all(bound is None for bound in (query.min_size, query.max_size, query.since_ms, query.until_ms)):
+        return False
+    bounds = _bounds(query)
+    conditions = " AND ".join(f"{column} {comparison} ${number}" for number, (column, comparison, _)
+                              in enumerate(bounds, 1))
+    count = await db.fetchval(f"SELECT count(*) FROM (SELECT 1 FROM entries WHERE {conditions} LIMIT {FEW_ROWS}) few",
+                              *[value for _, _, value in bounds])
+    return bool(count < FEW_ROWS)
+
+
+def _candidates(query: SearchQuery, scope: Scope, after: Cursor, limit: int, *,
+                sorts: bool = False) -> tuple[str, list[Any]]:
     """Rows that may fit, in the order of the step, behind the cursor.
 
+    `sorts`: sizes and times leave few (`_are_few`).
     The limit tells the planner that the first rows are wanted soon, and only what an index has is asked of each row
     before the few that are wanted are fetched. No condition is said twice, so that it can count.
     """
@@ -297,13 +325,11 @@ def _candidates(query: SearchQuery, scope: Scope, after: Cursor, limit: int) -> 
                        for term in query.terms for literal in term.literals]
     if marks := marks_of_query(query):
         conditions.append(f"e.marks @> {given(list(marks))}::bigint[]")
-    least_size = max(query.min_size or 0, 0) if query.only_files else query.min_size
-    for column, least, most in (("size", least_size, query.max_size),
-                                ("modified_ms", query.since_ms, query.until_ms)):
-        conditions += [f"e.{column} >= {given(least)}"] if least is not None else []
-        conditions += [f"e.{column} <= {given(most)}"] if most is not None else []
+    conditions += [f"e.{column} {comparison} {given(value)}" for column, comparison, value in _bounds(query)]
+    # An expression is no index's order: the rows are found by their size or time, and sorted.
+    inner = "row_no + 0" if sorts and order == "row_no" else order
     return (f"SELECT {COLUMNS} FROM (SELECT row_no, folded FROM entries e WHERE {' AND '.join(conditions)}"
-            f" ORDER BY {order} LIMIT {given(limit)}) k JOIN entries e ON e.row_no = k.row_no"
+            f" ORDER BY {inner} LIMIT {given(limit)}) k JOIN entries e ON e.row_no = k.row_no"
             f" ORDER BY {', '.join('k.' + column for column in order.split(', '))}", values)
 
 
