@@ -280,13 +280,14 @@ def _bounds(query: SearchQuery) -> list[tuple[str, str, int]]:
 
 
 async def _are_few(db: Any, query: SearchQuery) -> bool:
-    """Whether sizes or times alone leave so few rows that sorting them costs less than walking to where they are.
+    """Whether times alone leave so few rows that sorting them costs less than walking to where they are.
 
-    The planner takes them for spread evenly over the table; the newest files are mostly at the end of each cluster.
+    The planner takes them for spread evenly over the table, as sizes are; but the newest files are mostly at the end of
+    each cluster.
     """
-    if query.terms or all(bound is None for bound in (query.min_size, query.max_size, query.since_ms, query.until_ms)):
+    bounds = [bound for bound in _bounds(query) if bound[0] == "modified_ms"]
+    if query.terms or not bounds:
         return False
-    bounds = _bounds(query)
     conditions = " AND ".join(f"{column} {comparison} ${number}" for number, (column, comparison, _)
                               in enumerate(bounds, 1))
     count = await db.fetchval(f"SELECT count(*) FROM (SELECT 1 FROM entries WHERE {conditions} LIMIT {FEW_ROWS}) few",
@@ -298,7 +299,7 @@ def _candidates(query: SearchQuery, scope: Scope, after: Cursor, limit: int, *,
                 sorts: bool = False) -> tuple[str, list[Any]]:
     """Rows that may fit, in the order of the step, behind the cursor.
 
-    `sorts`: sizes and times leave few (`_are_few`).
+    `sorts`: times leave few (`_are_few`).
     The limit tells the planner that the first rows are wanted soon, and only what an index has is asked of each row
     before the few that are wanted are fetched. No condition is said twice, so that it can count.
     """
@@ -326,7 +327,7 @@ def _candidates(query: SearchQuery, scope: Scope, after: Cursor, limit: int, *,
     if marks := marks_of_query(query):
         conditions.append(f"e.marks @> {given(list(marks))}::bigint[]")
     conditions += [f"e.{column} {comparison} {given(value)}" for column, comparison, value in _bounds(query)]
-    # An expression is no index's order: the rows are found by their size or time, and sorted.
+    # An expression is no index's order: the rows are found by their time, and sorted.
     inner = "row_no + 0" if sorts and order == "row_no" else order
     return (f"SELECT {COLUMNS} FROM (SELECT row_no, folded FROM entries e WHERE {' AND '.join(conditions)}"
             f" ORDER BY {inner} LIMIT {given(limit)}) k JOIN entries e ON e.row_no = k.row_no"
