@@ -15,7 +15,7 @@ from fluffy.services.federation import mirror as mirroring
 from fluffy.services.federation import mirror_sides
 from fluffy.services.federation.mirror import Mirror
 from tests.support.asking import user_of
-from tests.support.mirror_world import World, mirror_world, settle
+from tests.support.mirror_world import World, do_first, mirror_world, settle
 
 BOTH = ("alpha", "beta")
 
@@ -195,11 +195,7 @@ async def test_a_kill_in_the_middle_of_a_comparison_costs_a_page(world: World) -
     for number in range(12):
         await put(world, "alpha", f"f{number:02}", b"x")
     mirror = world.mirror()
-    await mirror.follow_once()
-    await mirror.follow_once()
-    work = mirror.claim()
-    assert work is not None
-    await mirror.do(work)
+    await do_first(mirror)
     again = world.mirror()
     await settle(again)
     assert mirror.files.counts.copied == 3 and again.files.counts.copied == 9
@@ -358,11 +354,7 @@ async def test_what_fails_is_told_and_stops_nothing_else(world: World) -> None:
     await world.clusters["beta"].admin.must("PUT", "/v1/dirs/docs")
     mirror = world.mirror(target=world.side("beta", "docs", "writer"))
     await put(world, "alpha", "f", b"one")
-    await mirror.follow_once()
-    await mirror.follow_once()
-    work = mirror.claim()
-    assert work is not None
-    await mirror.do(work)
+    await do_first(mirror)
     assert "may not change" in mirror.failed(9)[0].error and mirror.status().pending == 1
     await world.admin("beta").must("POST", "/v1/admin/grants", {"bucket": "docs", "user": "writer", "right": "write"})
     await settle_failed(mirror)

@@ -15,7 +15,7 @@ from fluffy.services.federation import mirror as mirroring
 from fluffy.services.federation import mirror_files, mirror_sides, mirror_watch, part_sending
 from fluffy.services.federation.mirror import Mirror
 from fluffy.services.federation.mirror_store import UNKNOWN_SEQ
-from tests.support.mirror_world import World, mirror_world, settle
+from tests.support.mirror_world import World, do_first, mirror_world, settle
 
 PART = 300_000
 LARGE = bytes(range(256)) * 3_516  # three parts
@@ -146,11 +146,7 @@ async def test_a_large_file_that_was_cut_goes_on_with_its_part(world: World, mon
 
     monkeypatch.setattr(client, "write", write)
     mirror = world.mirror()
-    await mirror.follow_once()
-    await mirror.follow_once()
-    work = mirror.claim()
-    assert work is not None
-    await mirror.do(work)
+    await do_first(mirror)
     assert calls == ["1", "2", "3"] and await world.tree("beta") == {}
     again = world.mirror()  # the process was killed
     await settle(again)
@@ -178,11 +174,7 @@ async def test_an_upload_that_nobody_goes_on_with_is_ended(world: World, monkeyp
 
     monkeypatch.setattr(client, "write", write)
     mirror = world.mirror()
-    await mirror.follow_once()
-    await mirror.follow_once()
-    work = mirror.claim()
-    assert work is not None
-    await mirror.do(work)
+    await do_first(mirror)
     assert len(await uploads(world, "beta")) == 1
     cut.clear()
     if then == "changed":

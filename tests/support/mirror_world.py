@@ -73,6 +73,15 @@ async def mirror_world(folder: Path) -> AsyncIterator[World]:
             store.close()
 
 
+async def do_first(mirror: Mirror) -> None:
+    """What a process does that is killed after its first piece of work."""
+    await mirror.follow_once()
+    await mirror.follow_once()
+    work = mirror.claim()
+    assert work is not None
+    await mirror.do(work)
+
+
 async def settle(mirror: Mirror, seconds: float = 20) -> None:
     """Step the mirror until it is level."""
     async with asyncio.timeout(seconds):

@@ -87,11 +87,9 @@ class ReadGate:
 
     def newest(self) -> asyncio.Future[int]:
         """A barrier, whatever the consistency. To be awaited; raises Unavailable."""
-        if not self._waiting:
-            self._loop = asyncio.get_running_loop()
-            self._wake.set()
-        reader: asyncio.Future[int] = self._loop.create_future()
+        reader: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.append(reader)
+        self._wake.set()
         return reader
 
     def _stale(self) -> Point:

@@ -223,41 +223,43 @@ async def test_boto3_moves_large_files_by_itself(s3: S3, tmp_path: Path) -> None
     await with_client(s3, work)
 
 
+class Lag:
+    """A node that is behind until somebody waits at the gate for the newest state; `point` takes the gate's place."""
+
+    def __init__(self, s3: S3) -> None:
+        self.is_behind = True
+        self.gate = s3.native.desk.gate
+        self._catch_up = self.gate.point
+
+    async def point(self, *arguments: Any) -> Any:
+        self.is_behind = False
+        return await self._catch_up(*arguments)
+
+
 async def test_a_part_put_a_moment_ago_at_another_node_is_looked_for_again(
         s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate, known = s3.native.desk.gate, queries_object_uploads.object_parts
-    catch_up, is_behind = gate.point, True
-
-    async def point(*arguments: Any) -> Any:
-        nonlocal is_behind
-        is_behind = False
-        return await catch_up(*arguments)
+    lag, known = Lag(s3), queries_object_uploads.object_parts
 
     def work(client: Any) -> None:
         upload = begin(client)
         part = {"PartNumber": 1, "ETag": client.upload_part(
             Bucket="parts", Key="k", UploadId=upload, PartNumber=1, Body=b"x")["ETag"]}
         monkeypatch.setattr(queries_object_uploads, "object_parts",
-                            lambda *arguments: () if is_behind else known(*arguments))
-        monkeypatch.setattr(gate, "point", point)
+                            lambda *arguments: () if lag.is_behind else known(*arguments))
+        monkeypatch.setattr(lag.gate, "point", lag.point)
         client.complete_multipart_upload(Bucket="parts", Key="k", UploadId=upload, MultipartUpload={"Parts": [part]})
     await with_client(s3, work)
 
 
 async def test_a_bucket_made_a_moment_ago_at_another_node_is_looked_for_again(
         s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate, known = s3.native.desk.gate, queries_objects.bucket_facts
-    catch_up, is_behind = gate.point, True
-
-    async def point(*arguments: Any) -> Any:
-        nonlocal is_behind
-        is_behind = False
-        return await catch_up(*arguments)
+    lag, known = Lag(s3), queries_objects.bucket_facts
 
     def work(client: Any) -> None:
-        nonlocal is_behind
-        monkeypatch.setattr(queries_objects, "bucket_facts", lambda db, name: None if is_behind else known(db, name))
-        monkeypatch.setattr(gate, "point", point)
+        monkeypatch.setattr(queries_objects, "bucket_facts",
+                            lambda db, name: None if lag.is_behind else known(db, name))
+        monkeypatch.setattr(lag.gate, "point", lag.point)
+
         def post_form() -> None:
             fields = client.generate_presigned_post("parts", "form")["fields"]
             body = "".join(f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
@@ -267,6 +269,6 @@ async def test_a_bucket_made_a_moment_ago_at_another_node_is_looked_for_again(
                     "Content-Type": "multipart/form-data; boundary=b"}), timeout=20) as answer:
                 assert answer.status == 204
         for write in (lambda: client.put_object(Bucket="parts", Key="a", Body=b"x"), lambda: begin(client), post_form):
-            is_behind = True
+            lag.is_behind = True
             write()
     await with_client(s3, work)
