@@ -15,7 +15,8 @@ from pathlib import Path
 from fluffy.base.units import MIB
 
 LINK_NAME = "search.db"
-FORMAT_VERSION = 1
+# 2: without an index of `names` by place.
+FORMAT_VERSION = 2
 # "Flfs"
 APPLICATION_ID = 0x466C6673
 CACHE_KIB = 8 * 1024
@@ -48,7 +49,6 @@ CREATE TABLE names (
     modified_ms     INTEGER NOT NULL,
     tags            TEXT                 -- as in `tags`, joined by newlines; NULL: none
 )""",
-    "CREATE INDEX names_at ON names (parent, key)",
     # Only which names have which three characters; whether they stand side by side is looked at in the name.
     "CREATE VIRTUAL TABLE grams USING fts5(name, content='', detail=none, columnsize=0,"
     " tokenize='trigram case_sensitive 1')",

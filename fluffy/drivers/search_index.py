@@ -9,11 +9,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 
 from fluffy.base.checks import invariant
 from fluffy.base.errors import IndexCorrupt
-from fluffy.core.metadata.queries_search import KEY_MARKS, IndexChanges, Indexed, lookups
+from fluffy.core.metadata.packing import unpack_texts
+from fluffy.core.metadata.queries_search import KEY_MARKS, KEYS_PER_LOOKUP, IndexChanges, Indexed
 from fluffy.core.search.plan import tag_texts
 from fluffy.core.search.query import fold
 from fluffy.drivers.search_files import create_new, is_usable, open_for_writing, target_of
@@ -74,10 +76,7 @@ class SearchIndexFile:
         """Take over a part of the feed."""
         invariant(not changes.cut, "a feed that was cut is a reason to begin anew")
         with self._transaction() as db:
-            gone = [no for folder_and_keys in lookups(changes.places) for (no,) in db.execute(
-                f"SELECT no FROM names WHERE parent = ? AND key IN ({KEY_MARKS})", folder_and_keys).fetchall()]
-            kept = {entry.no for entry in changes.entries}
-            _remove(db, [no for no in gone if no not in kept])
+            _remove(db, changes.gone)
             _put(db, changes.entries)
             db.executemany("INSERT OR REPLACE INTO walks VALUES (?, '')", [(no,) for no in changes.walks])
             db.execute("UPDATE state SET seq = ?", (changes.seq,))
@@ -156,38 +155,49 @@ def read_state(db: sqlite3.Connection) -> IndexState:
 
 
 def _put(db: sqlite3.Connection, entries: Sequence[Indexed]) -> None:
-    """Insert or change rows. An entry keeps its number when it moves."""
+    """Insert or change rows. An entry keeps its number when it moves.
+
+    By number: FTS5 closes a piece of its index, to be merged later, at each number that is below the one before it.
+    """
     fresh: list[tuple[int, str]] = []
     rows = []
     tagged: list[tuple[str, int]] = []
-    added = 0
-    for entry in {entry.no: entry for entry in entries}.values():
-        tags = tag_texts(entry.tags)
+    old = _old_rows(db, [entry.no for entry in entries])
+    for no, parent, key, size, content_type, owner_no, modified_ms, packed in sorted(entries, key=itemgetter(0)):
+        tags = () if packed is None else tag_texts(unpack_texts(packed))
         text = _TAG_SEPARATOR.join(tags) or None
-        old = db.execute("SELECT parent, key, tags FROM names WHERE no = ?", (entry.no,)).fetchone()
-        if old is None:
-            added += 1
-        else:
-            if old[1] != entry.key:
-                _forget_name(db, entry.no, old[1])
-            if old[2] != text:
-                _forget_tags(db, entry.no, old[2])
-        if old is None or old[1] != entry.key:
-            fresh.append((entry.no, folded_name(entry.key)))
-        if old is None or old[2] != text:
-            tagged += [(tag, entry.no) for tag in tags]
-        rows.append((entry.no, entry.parent, entry.key, entry.size, entry.content_type.lower(), entry.owner_no,
-                     entry.modified_ms, text))
+        old_key, old_text = old.get(no, (None, None))
+        if old_key != key:
+            if old_key is not None:
+                _forget_name(db, no, old_key)
+            fresh.append((no, folded_name(key)))
+        if old_text != text:
+            _forget_tags(db, no, old_text)
+            tagged += [(tag, no) for tag in tags]
+        rows.append((no, parent, key, size, content_type.lower(), owner_no, modified_ms, text))
     db.executemany("INSERT OR REPLACE INTO names VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
     db.executemany("INSERT INTO grams (rowid, name) VALUES (?, ?)", fresh)
     db.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", tagged)
-    if added:
-        db.execute("UPDATE state SET rows = rows + ?", (added,))
+    if len(rows) > len(old):
+        db.execute("UPDATE state SET rows = rows + ?", (len(rows) - len(old),))
+
+
+def _old_rows(db: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, tuple[str, str | None]]:
+    """What is known already: key and tags by number. Numbers only grow, so most of what is new is above all of it."""
+    (highest,) = db.execute("SELECT max(no) FROM names").fetchone()
+    some = [no for no in numbers if no <= highest] if highest is not None else []
+    old = {}
+    for at in range(0, len(some), KEYS_PER_LOOKUP):
+        asked = some[at:at + KEYS_PER_LOOKUP]
+        asked += asked[-1:] * (KEYS_PER_LOOKUP - len(asked))
+        for no, key, tags in db.execute(f"SELECT no, key, tags FROM names WHERE no IN ({KEY_MARKS})", asked):
+            old[no] = key, tags
+    return old
 
 
 def _remove(db: sqlite3.Connection, numbers: Sequence[int]) -> None:
     removed = 0
-    for no in numbers:
+    for no in sorted(numbers):
         row = db.execute("SELECT key, tags FROM names WHERE no = ?", (no,)).fetchone()
         if row is None:
             continue

@@ -22,7 +22,7 @@ from fluffy.base.errors import FluffyError, NotReady, QuerySyntax
 from fluffy.core.metadata.commands import MakeFolder, PutFile, RemoveFolder
 from fluffy.core.metadata.commands_tree import Copy, DeleteFolder, Move, SetMeta, SetTags, Undelete
 from fluffy.core.search.query import SearchQuery, parse_query
-from fluffy.drivers.search_files import target_of
+from fluffy.drivers.search_files import FORMAT_VERSION, target_of
 from tests.support.local_log import header
 from tests.support.metadata_commands import delete, expire, put
 from tests.support.search_world import SearchWorld, search_world
@@ -182,6 +182,40 @@ async def test_a_folder_that_moves_changes_one_row_and_its_content_is_found(tmp_
         assert all(path.startswith("admin/new/") for path in found)
 
 
+async def test_a_pass_is_one_piece_of_the_trigrams_however_names_and_numbers_lie(tmp_path: Path) -> None:
+    """Else each number that is below the one before it costs a piece, and these are merged again and again."""
+    rng = random.Random(5)
+    async with search_world(tmp_path) as world:
+        await world.level()
+        names = [f"report-{number:03}" for number in range(300)]
+        rng.shuffle(names)
+        _apply(world, [put(f"admin/{name}") for name in names])
+        db = world.index._db
+        assert db is not None
+        pieces = "SELECT count(DISTINCT segid) FROM grams_idx"
+        before = db.execute(pieces).fetchone()[0]
+        await world.level()
+        assert db.execute(pieces).fetchone()[0] <= before + 1
+        _agree(world, parse_query("report-1"), 50)
+
+
+async def test_what_is_deleted_is_forgotten_at_once_and_what_is_purged_when_the_sweep_comes(tmp_path: Path) -> None:
+    async with search_world(tmp_path) as world:
+        _apply(world, [put(f"admin/report-{number}.pdf") for number in range(5)])
+        await world.level()
+        rows = world.status().rows
+        _apply(world, [delete("admin/report-1.pdf")])
+        await world.level()
+        assert world.status().rows == rows - 1
+        _apply(world, [delete("admin/report-2.pdf", purge=True), delete("admin/report-3.pdf", purge=True),
+                       put("admin/report-3.pdf")])
+        await world.level()
+        _agree(world, parse_query("report"), 2)
+        await world.sweep()
+        assert world.status().rows == rows - 2
+        _agree(world, parse_query("report"), 2)
+
+
 async def test_an_undeleted_folder_is_listed_again_with_what_was_never_seen(tmp_path: Path) -> None:
     async with search_world(tmp_path) as world:
         await world.level()
@@ -215,7 +249,8 @@ def _reap(world: SearchWorld) -> None:
             return
 
 
-@pytest.mark.parametrize("damage", ["lost", "garbage", "truncated", "link to nowhere"])
+@pytest.mark.parametrize("damage", ["lost", "garbage", "truncated", "link to nowhere",
+                                    "format before"])
 async def test_a_lost_or_damaged_index_is_built_anew(tmp_path: Path, damage: str) -> None:
     async with search_world(tmp_path) as world:
         _apply(world, [put(f"admin/report-{number}.pdf") for number in range(200)])
@@ -234,6 +269,10 @@ async def test_a_lost_or_damaged_index_is_built_anew(tmp_path: Path, damage: str
                 path.write_bytes(b"no database" * 1000)
             case "truncated":
                 os.truncate(path, 5000)
+            case "format before":
+                old = sqlite3.connect(path)
+                old.execute(f"PRAGMA user_version = {FORMAT_VERSION - 1}")
+                old.close()
             case _:
                 path.unlink()
         world.restart()

@@ -13,7 +13,7 @@ from typing import Any
 
 from fluffy.core.metadata.packing import unpack_etag, unpack_texts
 from fluffy.core.metadata.queries_files import owner_name
-from fluffy.core.metadata.queries_search import KEY_MARKS, feed_point, index_changes, lookups
+from fluffy.core.metadata.queries_search import KEY_MARKS, feed_places, feed_point, lookups
 
 _COLUMNS = ("e.no, e.parent, e.key, e.version_no, e.size, e.generation, e.etag, e.content_type, e.owner_no,"
             " e.modified_ms, (SELECT tags FROM versions v WHERE v.version_no = e.version_no)")
@@ -64,11 +64,10 @@ class FeedPiece:
 def feed_piece(db: sqlite3.Connection, since_seq: int, limit: int) -> FeedPiece:
     """The next part of the feed, looked up in the state of now."""
     head = feed_point(db).seq
-    changes = index_changes(db, since_seq, limit)
-    if changes.cut:
+    feed = feed_places(db, since_seq, limit)
+    if feed.cut:
         return FeedPiece(head, head, cut=True)
-    return FeedPiece(changes.seq, head, changes.places, tuple(_rows_at(db, changes.places)), changes.walks,
-                     changes.more)
+    return FeedPiece(feed.seq, head, feed.places, tuple(_rows_at(db, feed.places)), feed.walks, feed.more)
 
 
 def rows_after(db: sqlite3.Connection, after: Place, limit: int) -> tuple[CatalogRow, ...]:
