@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from operator import attrgetter
 
 from fluffy.core.federation.marks import bits_of, grams_of_marks, marks_of_row
 from fluffy.core.federation.ranking import row_no_of
@@ -98,11 +99,14 @@ def set_aside(db: sqlite3.Connection, letters: Sequence[DeadLetter]) -> None:
 
 
 def _put(db: sqlite3.Connection, number: int, rows: Sequence[CatalogRow]) -> None:
-    """Insert or change rows. An entry keeps its number when it moves."""
+    """Insert or change rows. An entry keeps its number when it moves.
+
+    By number: FTS5 closes a piece of its index, to be merged later, at each number that is below the one before it.
+    """
     fresh: list[tuple[int | str, ...]] = []
     lines = []
     added = 0
-    for row in {row.no: row for row in rows}.values():
+    for row in sorted({row.no: row for row in rows}.values(), key=attrgetter("no")):
         row_no = row_no_of(number, row.no)
         folded, marks = fold(row.name), marks_of_row(row)
         grams = _grams(folded, marks)
@@ -125,7 +129,7 @@ def _put(db: sqlite3.Connection, number: int, rows: Sequence[CatalogRow]) -> Non
 
 def _remove(db: sqlite3.Connection, number: int, row_nos: Sequence[int]) -> None:
     removed = 0
-    for row_no in row_nos:
+    for row_no in sorted(row_nos):
         grams = _grams_of(db, row_no)
         if grams is None:
             continue
