@@ -23,6 +23,8 @@ from fluffy.wire.manifest_records import MAGIC, Damage, encode_manifest, read_se
 FOLDER_NAME = "manifests"
 # Read whole by who follows up after a restart, and by a restore.
 SEGMENT_BYTES = 16 * MIB
+# Linux takes 1,024 at a time.
+PIECES_PER_WRITE = 512
 # Of a head; its longest part is the key of a place.
 HEAD_BYTES_MAX = 4 * KIB
 _NAME = re.compile(r"(\d{8})-(\d{8})\.seg\Z")
@@ -73,18 +75,16 @@ class ManifestFiles:
         """Add records, then the mark; all durable when it returns. Killed in between, the old mark holds."""
         if self._size >= self._segment_bytes and self._segment is not None:
             self._begin_segment(SegmentName(self._segment.series, self._segment.number + 1))
-        data = b"".join(map(encode_manifest, records)) + encode_manifest(mark)
+        pieces = [*map(encode_manifest, records), encode_manifest(mark)]
+        at = self._size
         try:
-            view = memoryview(data)
-            at = self._size
-            while view:
-                written = os.pwrite(self._fd, view, at)
-                view, at = view[written:], at + written
+            for start in range(0, len(pieces), PIECES_PER_WRITE):
+                at = _write(self._fd, pieces[start:start + PIECES_PER_WRITE], at)
             if self._fsync:
                 os.fdatasync(self._fd)
         except OSError as error:
             raise _translated(error) from error
-        self._size += len(data)
+        self._size = at
         self._mark = mark
 
     def drop_older_series(self) -> None:
@@ -187,6 +187,15 @@ class ManifestShelf:
             return (self._root / cluster_uuid / name).read_bytes()
         except FileNotFoundError as error:
             raise FileNotFound("there is no such segment of manifests") from error
+
+
+def _write(fd: int, pieces: list[bytes], at: int) -> int:
+    """Where the next byte goes."""
+    end = at + sum(map(len, pieces))
+    at += os.pwritev(fd, pieces, at)
+    while at < end:  # the disk took a part
+        at += os.pwrite(fd, b"".join(pieces)[at - end:], at)
+    return end
 
 
 def _segments(folder: Path) -> list[SegmentName]:

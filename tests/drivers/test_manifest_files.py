@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+import xxhash
 
 from fluffy.base.errors import FileNotFound
 from fluffy.base.ids import ChunkId
@@ -12,6 +15,7 @@ from fluffy.core.metadata.manifest import (
     AnewManifest,
     BucketManifest,
     FileManifest,
+    FilesManifest,
     FolderManifest,
     GoneManifest,
     HeadManifest,
@@ -25,6 +29,15 @@ from fluffy.wire.manifest_records import MAGIC, Damage, encode_manifest, read_se
 UUID = "0c5d7d2e-7d5c-4b3f-9d5e-4d8b8c6c2f10"
 FILE = FileManifest(5, 1, "a", "b/a", 9, 10, 2, 300, b"r" * 32, b"\xee", "text/plain", 1, 1000, 0, True, {"m": "1"},
                     {"t": "ü"}, ((11, ChunkId(b"c" * 32), 300),), None)
+FILES = FilesManifest(5, 1, "b/", (
+    ("a", 9, 10, 2, 3, b"r" * 32, b"\xee", "text/plain", 1, 1000, 0, b"\x81\xa1m\xa11", b"\x81\xa1t\xa2\xc3\xbc",
+     b"abc"),
+    ("b", 11, 12, 1, 0, b"r" * 32, "x-1", "", 2, 1001, 3, None, None, b"")))
+FILES_ONE_BY_ONE = [
+    FileManifest(5, 1, "a", "b/a", 9, 10, 2, 3, b"r" * 32, b"\xee", "text/plain", 1, 1000, 0, True, {"m": "1"},
+                 {"t": "ü"}, (), b"abc"),
+    FileManifest(5, 1, "b", "b/b", 11, 12, 1, 0, b"r" * 32, "x-1", "", 2, 1001, 3, True, {}, {}, (), b"")]
+# With the CRC-32 that they had at first.
 RECORDS: list[tuple[Manifest | HeadManifest, str]] = [
     (HeadManifest("u", 1, 2, MarkManifest(3, 4, (0, "k"))),
      "0c000000079328cd9700a175010203049200a16b"),
@@ -49,8 +62,54 @@ RECORDS: list[tuple[Manifest | HeadManifest, str]] = [
 
 @pytest.mark.parametrize(("record", "golden"), RECORDS, ids=lambda value: type(value).__name__)
 def test_the_bytes_are_what_they_always_were(record: Manifest | HeadManifest, golden: str) -> None:
-    assert encode_manifest(record).hex() == golden
-    assert [found for _, found in read_segment(MAGIC + bytes.fromhex(golden), Damage())] == [record]
+    old, now = bytes.fromhex(golden), encode_manifest(record)
+    checksum = xxhash.xxh3_64_intdigest(old[8:]) & 0xFFFFFFFF
+    assert now == old[:4] + checksum.to_bytes(4, "little") + old[8:]
+    for data in (old, now):
+        assert [found for _, found in read_segment(MAGIC + data, Damage())] == [record]
+
+
+def test_many_small_files_are_one_record_and_read_one_by_one() -> None:
+    golden = (
+        "8f0000001cc8e3c695080501a2622f929ea161090a0203c42072727272727272727272727272727272727272727272727272"
+        "72727272727272c401eeaa746578742f706c61696e01cd03e800c40581a16da131c40681a174a2c3bcc4036162639ea1620b"
+        "0c0100c4207272727272727272727272727272727272727272727272727272727272727272a3782d31a002cd03e903c0c0c4"
+        "00")
+    assert encode_manifest(FILES).hex() == golden
+    assert [found for _, found in read_segment(MAGIC + bytes.fromhex(golden), Damage())] == FILES_ONE_BY_ONE
+
+
+@pytest.mark.parametrize("rows", [
+    5, "ab", (5,), (("a",),), ((1, *FILES.rows[0][1:]),), ((*FILES.rows[0][:-1], None),), ((*FILES.rows[0], 1),),
+    ((*FILES.rows[0][:11], b"\xc1", None, b"abc"),), ((*FILES.rows[0][:11], b"\x91" * 3_000, None, b"abc"),),
+    ((*FILES.rows[0][:11], b"\x93\x01\x02\x03", None, b"abc"),)])
+def test_a_record_of_many_files_that_is_none_is_damage_whatever_its_checksum_says(rows: Any) -> None:
+    good = encode_manifest(GoneManifest(9, 1, "a"))
+    damage = Damage()
+    found = list(read_segment(MAGIC + encode_manifest(FilesManifest(5, 1, "b/", rows)) + good, damage))
+    assert [record for _, record in found] == [GoneManifest(9, 1, "a")] and damage.places == 1
+
+
+@pytest.mark.parametrize("at", range(0, 250, 7))
+def test_a_bad_byte_in_many_files_costs_their_record(at: int) -> None:
+    records = [FILES, GoneManifest(9, 1, "a"), FILES]
+    data = bytearray(MAGIC + b"".join(map(encode_manifest, records)))
+    data[len(MAGIC) + at % len(encode_manifest(FILES))] ^= 0x20
+    damage = Damage()
+    found = [record for _, record in read_segment(bytes(data), damage)]
+    assert found == [GoneManifest(9, 1, "a"), *FILES_ONE_BY_ONE] and damage.places == 1
+
+
+def test_what_the_disk_takes_in_parts_is_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.pwritev
+    monkeypatch.setattr(os, "pwritev", lambda fd, pieces, at: real(fd, [b"".join(pieces)[:50]], at))
+    files = ManifestFiles(tmp_path)
+    files.open(UUID)
+    files.begin_series(MarkManifest(1, 0))
+    files.append([FILE] * 700, MarkManifest(5, 0))
+    files.append([FILE], MarkManifest(6, 0))
+    files.close()
+    assert records_of(tmp_path)[1:] == [*[FILE] * 700, MarkManifest(5, 0), FILE, MarkManifest(6, 0)]
 
 
 def segment_files(folder: Path) -> list[Path]:

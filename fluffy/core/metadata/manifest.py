@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from fluffy.base.ids import ChunkId
 
@@ -43,6 +44,21 @@ class FileManifest:
     tags: Mapping[str, str] = field(default_factory=dict)
     chunks: tuple[ChunkPart, ...] = ()
     inline: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FilesManifest:
+    """The current generations of files of one folder, their bytes inline: as many FileManifests in one record.
+
+    Files are mostly small and come many at a time, so this is what a small file costs. `path`: of the folder, with a
+    slash. `rows`: of each what the state has: key, no, version_no, generation, size, blake3, etag, content_type,
+    owner_no, modified_ms, meta_version, meta and tags (packed texts, or None), and the bytes.
+    """
+
+    seq: int
+    parent: int
+    path: str
+    rows: tuple[tuple[Any, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,5 +144,5 @@ class HeadManifest:
     mark: MarkManifest
 
 
-Manifest = (FileManifest | FolderManifest | GoneManifest | AnewManifest | UserManifest | BucketManifest
+Manifest = (FileManifest | FilesManifest | FolderManifest | GoneManifest | AnewManifest | UserManifest | BucketManifest
             | MarkManifest)

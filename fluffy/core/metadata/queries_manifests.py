@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from fluffy.base.ids import ChunkId
+from fluffy.base.units import KIB
 from fluffy.core.metadata.manifest import (
     AnewManifest,
     BucketManifest,
     ChunkPart,
     FileManifest,
+    FilesManifest,
     FolderManifest,
     GoneManifest,
     Manifest,
@@ -33,6 +35,14 @@ _VERSION = ("v.version_no, v.generation, v.size, v.blake3, v.etag, v.content_typ
             " v.meta_version, v.meta, v.tags, v.manifest, v.inline")
 _ENTRY = f"e.parent, e.key, e.no, e.owner_no, e.modified_ms, {_VERSION}"
 _JOINED = f"SELECT {_ENTRY} FROM entries e LEFT JOIN versions v USING (version_no)"
+# A row of `FilesManifest`, and what else may stand at a place.
+_ROW = ("e.key, e.no, v.version_no, v.generation, v.size, v.blake3, v.etag, v.content_type, v.owner_no, v.modified_ms,"
+        " v.meta_version, v.meta, v.tags, v.inline")
+_AT_PLACES = (f"SELECT {_ROW}, v.manifest, e.owner_no, e.modified_ms FROM entries e LEFT JOIN versions v"
+              f" USING (version_no) WHERE e.parent = ? AND e.key IN ({KEY_MARKS})")
+_INLINE_AT = 13
+# A bad sector costs the files in one record, on this node.
+FILES_BYTES = 64 * KIB
 # A folder that comes back with more than this in it: everything is written anew, piece by piece.
 WALK_ENTRIES_MAX = 5_000
 
@@ -59,9 +69,12 @@ def manifest_changes(db: sqlite3.Connection, since_seq: int, limit: int) -> Mani
     records: list[Manifest] = []
     missing = dict.fromkeys(feed.places)
     for words in lookups(feed.places):
-        for row in db.execute(f"{_JOINED} WHERE e.parent = ? AND e.key IN ({KEY_MARKS})", words):
-            records.append(reader.current(row))
-            missing.pop((row[0], row[1]), None)
+        parent = words[0]
+        assert isinstance(parent, int)
+        rows = db.execute(_AT_PLACES, words).fetchall()
+        for row in rows:
+            del missing[parent, row[0]]
+        records += reader.in_folder(parent, rows)
     records += [GoneManifest(reader.seq, parent, key) for parent, key in missing]
     for folder_no, at_seq in feed.undeleted:
         found = list(reader.below(folder_no, WALK_ENTRIES_MAX + 1))
@@ -135,6 +148,27 @@ class _Reader:
         if version_no is None:
             return FolderManifest(self.seq, parent, key, path, no, owner_no, modified_ms)
         return self._file(parent, key, path, no, row[5:], is_current=True)
+
+    def in_folder(self, parent: int, rows: list[tuple[Any, ...]]) -> Iterator[Manifest]:
+        """What rows of `_AT_PLACES` of one folder say."""
+        path = self._path(parent)
+        small: list[tuple[Any, ...]] = []
+        size = 0
+        for row in rows:
+            if row[_INLINE_AT] is not None:
+                small.append(row[:_INLINE_AT + 1])
+                size += len(row[_INLINE_AT])
+                if size >= FILES_BYTES:
+                    yield FilesManifest(self.seq, parent, path, tuple(small))
+                    small, size = [], 0
+                continue
+            key, no, *version, _, manifest, owner_no, modified_ms = row
+            if version[0] is None:
+                yield FolderManifest(self.seq, parent, key, path + key, no, owner_no, modified_ms)
+            else:
+                yield self._file(parent, key, path + key, no, (*version, manifest, None), is_current=True)
+        if small:
+            yield FilesManifest(self.seq, parent, path, tuple(small))
 
     def older(self, row: tuple[Any, ...]) -> FileManifest | None:
         """The newest kept generation before the current one of a file; S3's delete markers are none."""
