@@ -10,6 +10,8 @@ A traceparent is W3C's: `00-TRACE-SPAN-FLAGS`, in hex.
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -33,6 +35,9 @@ class Trace(NamedTuple):
         return self.traceparent[3:35]
 
 
+# A name of this process and a number: nothing depends on these ids being secret, and the kernel need not be asked.
+_ids_of = os.urandom(4).hex()
+_id_numbers = itertools.count(1)
 NO_TRACE = Trace()
 _current: ContextVar[Trace] = ContextVar("fluffy_trace", default=NO_TRACE)
 
@@ -117,6 +122,16 @@ class Asking:
             self._span.end("" if kind is None else kind.__name__)
 
 
+def new_request_text() -> str:
+    """An id for a request that came without one, for logs and errors: 16 hex digits."""
+    return f"{_ids_of}{next(_id_numbers) & 0xFFFFFFFF:08x}"
+
+
+def request_text(said: str | None) -> str:
+    """The client's id when it is fit to be repeated, else one of ours."""
+    return said if said is not None and is_request_text(said) else new_request_text()
+
+
 def to_wire(trace: Trace) -> dict[str, str]:
     """Fields of a frame's header; empty for nobody's work."""
     fields = {"q": trace.request_id} if trace.request_id else {}
@@ -125,7 +140,7 @@ def to_wire(trace: Trace) -> dict[str, str]:
 
 def from_wire(request_id: object, traceparent: object) -> Trace:
     """What `to_wire` said; what cannot be one counts as absent, because nothing depends on it."""
-    return Trace(request_id if isinstance(request_id, str) and _is_request_id(request_id) else "",
+    return Trace(request_id if isinstance(request_id, str) and is_request_text(request_id) else "",
                  traceparent if isinstance(traceparent, str) and _is_traceparent(traceparent) else "")
 
 
@@ -134,8 +149,9 @@ def traceparent_of(header: str | None) -> str:
     return header if header is not None and _is_traceparent(header) else ""
 
 
-def _is_request_id(text: str) -> bool:
-    return len(text) <= REQUEST_ID_CHARS_MAX and text.isascii() and text.isprintable()
+def is_request_text(text: str) -> bool:
+    """Whether the text of an id can stand in a header and a log line."""
+    return 0 < len(text) <= REQUEST_ID_CHARS_MAX and text.isascii() and text.isprintable()
 
 
 def _is_traceparent(text: str) -> bool:

@@ -77,7 +77,12 @@ def parse_http_date(text: str) -> int | None:
 
 def rfc3339(at_ms: int) -> str:
     """Milliseconds since 1970 as `1994-11-06T08:49:37.123Z`."""
-    return f"{datetime.fromtimestamp(at_ms // 1000, UTC).isoformat()[:19]}.{at_ms % 1000:03d}Z"
+    return f"{_whole_second(at_ms // 1000)}.{at_ms % 1000:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _whole_second(at_s: int) -> str:
+    return datetime.fromtimestamp(at_s, UTC).isoformat()[:19]
 
 
 @dataclass(frozen=True, slots=True)

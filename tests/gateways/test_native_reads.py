@@ -65,12 +65,16 @@ async def settle() -> None:
 NEVER = Deadline.after(1000)
 
 
+async def strong(gate: ReadGate) -> Point:
+    return await gate.point("strong", None, NEVER)
+
+
 async def test_readers_that_came_before_a_round_share_it_and_later_ones_take_the_next() -> None:
     log = Log()
     async with gate_over(log, Clock()) as gate, asyncio.TaskGroup() as group:
-        first = [group.create_task(gate.point("strong", None, NEVER)) for _ in range(50)]
+        first = [group.create_task(strong(gate)) for _ in range(50)]
         await settle()
-        late = [group.create_task(gate.point("strong", None, NEVER)) for _ in range(50)]
+        late = [group.create_task(strong(gate)) for _ in range(50)]
         await settle()
         assert len(log.rounds) == 1, "a round in flight may have been sent before they asked"
         log.rounds[0].set_result(8)
@@ -86,19 +90,19 @@ async def test_readers_that_came_before_a_round_share_it_and_later_ones_take_the
 async def test_without_a_leader_reads_are_stale_and_say_for_how_long() -> None:
     log, clock = Log(), Clock()
     async with gate_over(log, clock) as gate, asyncio.TaskGroup() as group:
-        fresh = group.create_task(gate.point("strong", None, NEVER))
+        fresh = group.create_task(strong(gate))
         await settle()
         log.rounds[0].set_result(7)
         assert (await fresh).age_s is None
         clock.at_s += 5.5
-        stale = group.create_task(gate.point("strong", None, NEVER))
+        stale = group.create_task(strong(gate))
         await settle()
         log.rounds[1].set_exception(NoLeader())
         assert await stale == Point(7, 5)
         assert await gate.point("strong", None, NEVER) == Point(7, 5), "nobody queues up behind a failure"
         assert len(log.rounds) == 2
         clock.at_s += 1
-        again = group.create_task(gate.point("strong", None, NEVER))
+        again = group.create_task(strong(gate))
         await settle()
         log.rounds[2].set_result(8)
         assert await again == Point(8)

@@ -40,7 +40,7 @@ class Body:
         self.fed = 0  # bytes that have come from the client
         self.is_complete = length == 0
         self._pipe = pipe
-        self._pieces: deque[memoryview] = deque()
+        self._pieces: deque[memoryview] | None = None  # most requests have no body
         self._buffered = 0
         self._is_direct = False  # once true, the parser has lost track of this body and sees no more of it
         self._waiter: asyncio.Future[None] | None = None
@@ -59,7 +59,7 @@ class Body:
         filled = 0
         while filled < len(out):
             if self._pieces:
-                filled += self._take(out[filled:])
+                filled += self._take(self._pieces, out[filled:])
                 continue
             if self._failure is not None:
                 raise self._failure
@@ -78,6 +78,8 @@ class Body:
     def feed(self, data: bytes) -> None:
         """The parser found bytes of the body."""
         self.fed += len(data)
+        if self._pieces is None:
+            self._pieces = deque()
         self._pieces.append(memoryview(data))
         self._buffered += len(data)
         self._wake()
@@ -95,17 +97,17 @@ class Body:
 
     def discard(self) -> None:
         """Forget what nobody will read."""
-        self._pieces.clear()
+        self._pieces = None
         self._buffered = 0
 
-    def _take(self, out: memoryview) -> int:
-        piece = self._pieces[0]
+    def _take(self, pieces: deque[memoryview], out: memoryview) -> int:
+        piece = pieces[0]
         count = min(len(out), len(piece))
         out[:count] = piece[:count]
         if count == len(piece):
-            self._pieces.popleft()
+            pieces.popleft()
         else:
-            self._pieces[0] = piece[count:]
+            pieces[0] = piece[count:]
         self._buffered -= count
         self.received += count
         return count

@@ -50,6 +50,7 @@ class Answer:
 
     `is_endless`: a stream whose length nobody knows; the connection ends with it.
     `prepared`: header lines that were rendered before (heads.render_lines), for answers that are given often.
+    `stamp`: rendered lines about this request, from texts of ours alone.
     """
 
     status: int
@@ -59,6 +60,7 @@ class Answer:
     must_close: bool = False
     prepared: bytes = b""
     is_endless: bool = False
+    stamp: str = ""
 
     @property
     def content_length(self) -> int:

@@ -44,5 +44,5 @@ def render_head(answer: Answer, connection: str | None, date: str) -> bytes:
     status = answer.status
     length = "" if status in BODILESS or answer.is_endless else f"Content-Length: {answer.content_length}\r\n"
     last = "\r\n" if connection is None else f"Connection: {connection}\r\n\r\n"
-    return b"".join((f"{_STATUS_LINES[status]}{date}{length}".encode(), answer.prepared, render_lines(answer.headers),
-                     last.encode()))
+    first = f"{_STATUS_LINES[status]}{date}{length}{answer.stamp}".encode()
+    return b"".join((first, answer.prepared, render_lines(answer.headers) if answer.headers else b"", last.encode()))

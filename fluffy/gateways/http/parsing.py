@@ -97,7 +97,7 @@ class RequestParser:
     def feed(self, data: bytes) -> bytes:
         """Parse; returns what is left over because the sink has enough. Raises RequestMalformed, HeadersTooLarge."""
         if not self._in_head and not self._in_body:
-            data = self._first_line(data)
+            data = self._first_line(self._line + data if self._line else data)
         position, size = 0, len(data)
         if size <= PARSE_STEP_BYTES and not self._in_body and not self._sink.has_enough:
             position = self._feed_step(data)  # mostly the whole of a small request
@@ -113,7 +113,6 @@ class RequestParser:
 
     def _first_line(self, data: bytes) -> bytes:
         """Wait for the end of the first line, and make it ASCII."""
-        data = self._line + data
         self._line = b""
         if data and data[0] not in _FIRST_BYTES:
             raise RequestMalformed("this is not HTTP; if it is TLS: this port speaks plain HTTP")
@@ -123,7 +122,7 @@ class RequestParser:
         if end < 0:
             self._line = data
             return b""
-        if data[:end].isascii():
+        if data.isascii() or data[:end].isascii():
             return data
         return _NOT_ASCII.sub(lambda match: b"%%%02X" % match[0][0], data[:end]) + data[end:]
 
@@ -184,7 +183,7 @@ class RequestParser:
         if self._header_count > HEADERS_MAX:
             self._error = HeadersTooLarge(f"the request has more than {HEADERS_MAX} headers")
             return
-        text = value.rstrip(b" \t").decode("utf-8", "surrogateescape")
+        text = str(value.rstrip(b" \t"), "utf-8", "surrogateescape")
         key = _names.get(name) or _name_of(name)
         if key in self._headers:
             if key in SINGLETONS or key.startswith("fluffy-"):
@@ -205,16 +204,21 @@ class RequestParser:
         if "host" not in headers and not is_old:
             self._error = RequestMalformed("the Host header is missing")
             return
-        self._left = None if "transfer-encoding" in headers else int(headers.get("content-length", 0))
-        self._in_body = self._left != 0
+        left: int | None = 0
+        if "transfer-encoding" in headers:
+            left = None
+        elif "content-length" in headers:
+            left = int(headers["content-length"])
+        self._left = left
+        self._in_body = left != 0
         self._fed_bytes = self._body_bytes = 0
         method = parser.get_method().decode("ascii")
         if parser.should_upgrade() and method != "CONNECT":
             framing = b"Transfer-Encoding: chunked" if self._left is None else b"Content-Length: %d" % self._left
             self._resync = b"PUT / HTTP/1.1\r\nHost: x\r\n%b\r\n\r\n" % framing
         self._sink.on_head(Head(
-            method, self._target.decode("ascii"), headers, self._left, is_old, parser.should_keep_alive(),
-            not is_old and headers.get("expect", "").lower() == "100-continue"))
+            method, self._target.decode("ascii"), headers, left, is_old, parser.should_keep_alive(),
+            "expect" in headers and not is_old and headers["expect"].lower() == "100-continue"))
 
     def on_body(self, data: bytes) -> None:
         self._body_bytes += len(data)

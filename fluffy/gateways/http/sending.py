@@ -12,12 +12,12 @@ from fluffy.gateways.http.limits import JOINED_WRITE_BYTES_MAX, STALL_TIMEOUT_S,
 class Outlet:
     """The writing side of one connection. `pause` and `resume` are the transport's."""
 
-    __slots__ = ("_is_paused", "_transport", "_waiter", "_written_bytes")
+    __slots__ = ("_transport", "_waiter", "_written_bytes", "is_paused")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._written_bytes = 0
-        self._is_paused = False
+        self.is_paused = False
         self._waiter: asyncio.Future[None] | None = None
 
     @property
@@ -30,10 +30,10 @@ class Outlet:
         return self._written_bytes - self._waiting_bytes()
 
     def pause(self) -> None:
-        self._is_paused = True
+        self.is_paused = True
 
     def resume(self) -> None:
-        self._is_paused = False
+        self.is_paused = False
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -48,8 +48,8 @@ class Outlet:
         self._transport.write(data)
 
     async def room(self) -> None:
-        """Wait until the client has taken most of what was written. Costs nothing when it has."""
-        if self._is_paused:
+        """Wait until the client has taken most of what was written. To be asked for when `is_paused`."""
+        if self.is_paused:
             await self._resumed()
 
     async def emptied(self) -> None:
@@ -59,7 +59,7 @@ class Outlet:
         self._set_limits(high=0)
         try:
             while self._waiting_bytes() > 0:
-                if self._is_paused:
+                if self.is_paused:
                     await self._resumed()
                 else:
                     await asyncio.sleep(0)

@@ -139,7 +139,8 @@ class HttpServer(Generic[R]):
             line = ("keep-alive" if head.is_http_1_0 else None) if keeps_alive else "close"
             if isinstance(answer.body, bytes):
                 sent = self._write_small(connection, answer, is_head=head.method == "HEAD", connection_line=line)
-                await connection.outlet.room()
+                if connection.outlet.is_paused:
+                    await connection.outlet.room()
             else:
                 sent = await self._write_stream(connection, answer, answer.body, head.method == "HEAD", line)
             status = answer.status

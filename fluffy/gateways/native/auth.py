@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from blake3 import blake3
-from cachetools import LRUCache
 
 from fluffy.base.errors import QuerySyntax, Unauthenticated
 from fluffy.core.metadata import queries
@@ -41,7 +40,7 @@ class Tokens:
     def __init__(self, reader: MetadataReader, clock: Clock) -> None:
         self._reader = reader
         self._clock = clock
-        self._known: LRUCache[bytes, _Known] = LRUCache(TOKENS_CACHED_MAX)
+        self._known: dict[bytes, _Known] = {}
 
     def knows(self, token_hash: bytes) -> bool:
         """Whether the token was one a moment ago, or is in this node's state."""
@@ -65,15 +64,17 @@ class Tokens:
         if credential is None:
             self._known.pop(token_hash, None)
             return None
+        if len(self._known) >= TOKENS_CACHED_MAX and token_hash not in self._known:
+            self._known.pop(next(iter(self._known)))  # the one that came first: a lookup brings it back
         self._known[token_hash] = _Known(credential, seq)
         return credential
 
 
 def token_hash_of(headers: Mapping[str, str]) -> bytes:
     """The hash of the token in `Authorization`. Raises Unauthenticated without one. Cookies: `cookies.take_cookie`."""
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    token = token.strip()
-    if scheme.lower() != "bearer" or not token or len(token) > TOKEN_BYTES_MAX or not token.isascii():
+    said = headers.get("authorization", "")
+    token = said[7:].strip()
+    if said[:7].lower() != "bearer " or not token or len(token) > TOKEN_BYTES_MAX or not token.isascii():
         raise Unauthenticated
     return blake3(token.encode()).digest()
 

@@ -7,8 +7,7 @@ A stranger therefore learns nothing, not even which addresses exist.
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +26,7 @@ from fluffy.base.errors import (
 )
 from fluffy.base.ids import NodeNo, RequestId, new_request_id, part_of_request, request_id_for
 from fluffy.base.paths import RemotePath
+from fluffy.base.tracing import REQUEST_ID_CHARS_MAX, is_request_text, new_request_text, request_text
 from fluffy.core.access.policy import Act, sees_bucket, why_not
 from fluffy.core.metadata import queries, queries_past
 from fluffy.core.metadata.commands import Command, Header
@@ -55,7 +55,7 @@ from fluffy.gateways.native.limits import (
 from fluffy.gateways.native.metrics import Metrics
 from fluffy.gateways.native.pulse import Pulse
 from fluffy.gateways.native.reads import ReadGate, parse_consistency, parse_min_seq
-from fluffy.gateways.native.serving import Serving
+from fluffy.gateways.native.serving import begin_serving, end_serving
 from fluffy.gateways.native.signed import signed_path, split_signature
 from fluffy.gateways.native.table import Match, Route, Table
 from fluffy.gateways.native.version_cache import VersionCache
@@ -91,7 +91,6 @@ PROPOSE_TIMEOUT_S = 2.5
 PROPOSE_LARGE_TIMEOUT_S = 8.0
 # The requests whose times the keeper is told.
 FILES_PATTERNS = ("/v1/files", "s3 GetObject", "s3 HeadObject", "s3 PutObject")
-CLIENT_KEY_BYTES_MAX = 128
 LOCK_TOKEN_CHARS_MAX = 128
 # A stranger's token may cost the cluster a barrier this often, whatever the number of strangers.
 LOOK_AGAIN_EVERY_S = 0.25
@@ -199,24 +198,26 @@ class Desk:
 
     def refuse(self, error: FluffyError) -> Answer:
         """The answer to bytes that never became a request."""
-        return answer_of(error, os.urandom(8).hex())
+        return answer_of(error, new_request_text())
 
     async def answer(self, call: Call) -> Answer:
         """The answer to a request; failures are answers too. Raises only CancelledError and InvariantBroken."""
-        call.request_id = _request_id_text(call)
+        call.request_id = request_text(call.headers.get("fluffy-request-id"))
         call.deadline = Deadline.after(REQUEST_TIMEOUT_S)
-        with Serving(call, call.request_id) as served:
-            try:
-                answer = await self._answer(call)
-            except FluffyError as error:
-                self._tell_refusal(call, error)
-                answer = answer_of(error, call.request_id)
-            except InvariantBroken:
-                raise
-            except Exception:
-                log.exception("request.bug", extra={"request_id": call.request_id, "method": call.method})
-                answer = answer_of_bug(call.request_id)
-            served.answer = answer
+        span = begin_serving(call, call.request_id)
+        answer: Answer | None = None
+        try:
+            answer = await self._answer(call)
+        except FluffyError as error:
+            self._tell_refusal(call, error)
+            answer = answer_of(error, call.request_id)
+        except InvariantBroken:
+            raise
+        except Exception:
+            log.exception("request.bug", extra={"request_id": call.request_id, "method": call.method})
+            answer = answer_of_bug(call.request_id)
+        finally:
+            end_serving(span, call, answer)
         self._stamp(call, answer)
         return answer
 
@@ -265,7 +266,7 @@ class Desk:
         """The user of a token, at the call's point, which is set. Raises Unauthenticated."""
         if not self.tokens.knows(token_hash):
             await self._look_again(call)
-        await self._set_point(call, is_read=is_read)
+        call.point = await self._point_for(call) if is_read else Point(self.gate.seq)
         user = self.tokens.user_of(token_hash, call.point.seq)
         if user is None:
             raise Unauthenticated(UNKNOWN_TOKEN)
@@ -288,7 +289,8 @@ class Desk:
         """Set the point, and as user who signed the URL. Raises AccessDenied; what does not hold costs no barrier."""
         signer_no = self.data_path().people.signer.signer_of(
             signature, method=call.method, path=signed_path(match), query=query, now_ms=self.clock.now_ms())
-        await self._set_point(call, is_read=match is not None and match.route.is_read)
+        is_read = match is not None and match.route.is_read
+        call.point = await self._point_for(call) if is_read else Point(self.gate.seq)
         signer = self.reader.read(lambda db: queries.user_by_no(db, signer_no))
         if signer is None:  # made a moment ago, at another node
             await self.gate.point("strong", None, call.deadline)
@@ -298,13 +300,10 @@ class Desk:
         call.user = signer
         call.signature = signature
 
-    async def _set_point(self, call: Call, *, is_read: bool) -> None:
-        if not is_read:
-            call.point = Point(self.gate.seq)
-            return
+    def _point_for(self, call: Call) -> Awaitable[Point]:
         get = call.headers.get
         consistency = parse_consistency(get("fluffy-consistency"), self.consistency)
-        call.point = await self.gate.point(consistency, parse_min_seq(get("fluffy-min-seq")), call.deadline)
+        return self.gate.point(consistency, parse_min_seq(get("fluffy-min-seq")), call.deadline)
 
     async def _look_again(self, call: Call) -> None:
         """Catch up, for a token made a moment ago at another node; but not for every stranger."""
@@ -431,8 +430,7 @@ class Desk:
         self.data.people.refusals.note(user=user, act=act, target=target, reason=error.message)
 
     def _stamp(self, call: Call, answer: Answer) -> None:
-        answer.headers.append(("Fluffy-Seq", str(max(call.point.seq, 0))))
-        answer.headers.append(("Fluffy-Request-Id", call.request_id))
+        answer.stamp = f"Fluffy-Seq: {call.point.seq}\r\nFluffy-Request-Id: {call.request_id}\r\n"
         if call.point.age_s is not None:
             answer.headers.append(("Fluffy-Stale", "true"))
             answer.headers.append(("Age", str(call.point.age_s)))
@@ -450,18 +448,10 @@ def _why_not(user: User, act: Act, bucket: str, standing: Standing | None) -> st
     return why_not(user, act, bucket=bucket, owner=standing.owner, granted=standing.granted)
 
 
-def _request_id_text(call: Call) -> str:
-    """The client's id when it is fit to be repeated, else one of ours, for logs and errors."""
-    key = call.headers.get("fluffy-request-id")
-    if key is not None and 0 < len(key) <= CLIENT_KEY_BYTES_MAX and key.isascii() and key.isprintable():
-        return key
-    return os.urandom(8).hex()
-
-
 def _request_id(call: Call, key: str | None) -> RequestId:
     if key is None:
         return new_request_id()
-    if not (0 < len(key) <= CLIENT_KEY_BYTES_MAX and key.isascii() and key.isprintable()):
-        raise QuerySyntax(f"Fluffy-Request-Id is 1 to {CLIENT_KEY_BYTES_MAX} printable ASCII characters")
+    if not is_request_text(key):
+        raise QuerySyntax(f"Fluffy-Request-Id is 1 to {REQUEST_ID_CHARS_MAX} printable ASCII characters")
     # Whoever holds a signed URL must not meet the requests of its signer.
     return request_id_for(call.user.user_no, f"{call.signature} {key}" if call.signature else key)

@@ -50,6 +50,8 @@ VERSIONS_COUNTED_MAX = 1_000
 # A page opened from here must not act as a page of ours: its scripts do not run.
 SANDBOX: Headers = [("X-Content-Type-Options", "nosniff"), ("Content-Security-Policy", "sandbox")]
 _CONDITIONAL = frozenset({"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"})
+# What may make the answer another one than the whole body.
+_SPECIAL = _CONDITIONAL | {"range"}
 
 
 async def put_file(desk: Desk, call: Call) -> Answer:
@@ -65,19 +67,19 @@ async def store_file(desk: Desk, call: Call, **more: object) -> Answer:
     order = order_of(call, path, desk.lock_of(call))
     header = desk.header(call)
     await desk.pulse.refuse_without_majority()
-    with ExitStack() as place:
-        is_large = call.body.length is None or call.body.length > data.settings.inline_max
+    is_large = call.body.length is None or call.body.length > data.settings.inline_max
+    try:
         if is_large:
-            place.enter_context(desk.uploading)
-        try:
-            if is_large:
+            with desk.uploading:
                 order = replace(order, bytes_max=await room_for(
                     desk, call, header.request_id, lambda db: _early(db, path, call.user.user_no)))
+                stored = await data.uploads.put(header, order, call.body)
+        else:
             stored = await data.uploads.put(header, order, call.body)
-        except Unavailable as error:
-            raise desk.pulse.explain(error) from error
-        except QuotaExceeded as error:
-            raise with_use(desk, path.bucket, call.user.user_no, error) from error
+    except Unavailable as error:
+        raise desk.pulse.explain(error) from error
+    except QuotaExceeded as error:
+        raise with_use(desk, path.bucket, call.user.user_no, error) from error
     desk.gate.learned(stored.outcome.seq)
     call.point = Point(stored.outcome.seq)
     status = 201 if stored.outcome.facts["created"] else 200
@@ -87,8 +89,11 @@ async def store_file(desk: Desk, call: Call, **more: object) -> Answer:
 async def get_file(desk: Desk, call: Call) -> Answer:
     """GET and HEAD /v1/files/{path}"""
     data = desk.data_path()
-    found = await _lookup(desk, call)
+    found = _found_before(desk, call) or await _lookup(desk, call)
     version = found.version
+    if (version.inline and not call.query and not version.meta and call.method == "GET"
+            and _SPECIAL.isdisjoint(call.headers)):  # most reads of small files, and the shortest way
+        return Answer(200, [], version.inline, prepared=found.whole_lines)
     conditions = _conditions_of(call)
     status = 200 if conditions is None else evaluate(
         conditions, etag=version.etag, modified_s=version.modified_ms // 1000)
@@ -116,12 +121,16 @@ def _early(db: sqlite3.Connection, path: RemotePath, user_no: UserNo) -> Early:
     return Early(None, left if left is None or present is None else left + present.size)
 
 
+def _found_before(desk: Desk, call: Call) -> CachedVersion | None:
+    """The version to send, from memory, when nothing has changed. Raises AccessDenied."""
+    found = None if call.query else desk.versions.get(call.tail, call.point.seq)
+    if found is not None:
+        desk.allow(call, Act.READ, found.path)
+    return found
+
+
 async def _lookup(desk: Desk, call: Call) -> CachedVersion:
-    """The version to send, from memory when nothing has changed. Raises FileNotFound, IsFolder, AccessDenied."""
-    cached = None if call.query else desk.versions.get(call.tail, call.point.seq)
-    if cached is not None:
-        desk.allow(call, Act.READ, cached.path)
-        return cached
+    """The version to send. Raises FileNotFound, IsFolder, AccessDenied."""
     path = parse_file_path(call.tail)
     moment_ms = moment_of(desk, call, "at")
     if moment_ms is None:
@@ -129,7 +138,9 @@ async def _lookup(desk: Desk, call: Call) -> CachedVersion:
         version = await _find_version(desk, call, path)
     else:
         version = await _find_version_then(desk, call, path, moment_ms)
-    found = CachedVersion(call.point.seq, path, version, render_lines(_headers_of(version)))
+    lines = render_lines(_headers_of(version))
+    found = CachedVersion(call.point.seq, path, version, lines,
+                          lines + render_lines([("Content-Type", version.content_type)]))
     if not call.query:
         desk.versions.put(call.tail, found)
     return found

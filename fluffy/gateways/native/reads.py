@@ -9,7 +9,7 @@ Without a majority there is no newest state to be had: reads then go on from thi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import DeadlineExceeded, FluffyError, NotReady, Overloaded, QuerySyntax, Unavailable
@@ -35,7 +35,8 @@ class ReadGate:
         self._reader = reader
         self._clock = clock
         self._majority_seen = majority_seen
-        self._waiting: list[asyncio.Future[int]] = []
+        self._readers: list[asyncio.Future[Point]] = []  # who take a stale point when there is no newest
+        self._strict: list[asyncio.Future[Point]] = []
         self._wake = asyncio.Event()
         self._blind_until_s = 0.0
         self._fresh_at_s = clock.monotonic_s()
@@ -48,19 +49,23 @@ class ReadGate:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            readers, self._waiting = self._waiting, []
+            readers, self._readers = self._readers, []
+            strict, self._strict = self._strict, []
             began_s = self._clock.monotonic_s()
             self.barriers += 1
             try:
                 seq = await self._log.barrier(Deadline.after(BARRIER_TIMEOUT_S))
             except FluffyError as error:
                 self._blind_until_s = self._clock.monotonic_s() + BLIND_S
-                _fail(readers, error)
+                _fail(strict, error)
+                if isinstance(error, Unavailable) and not isinstance(error, Overloaded):
+                    self._answer_stale(readers)
+                else:
+                    _fail(readers, error)
             else:
                 self.learned(seq, began_s)
-                for reader in readers:
-                    if not reader.done():
-                        reader.set_result(seq)
+                _give(readers, point := Point(self.seq))
+                _give(strict, point)
 
     def learned(self, seq: int, fresh_at_s: float | None = None) -> None:
         """This node has applied `seq`; `fresh_at_s`: and at that moment nothing newer was committed."""
@@ -68,29 +73,44 @@ class ReadGate:
         if fresh_at_s is not None:
             self._fresh_at_s = max(self._fresh_at_s, fresh_at_s)
 
-    async def point(self, consistency: str, min_seq: int | None, deadline: Deadline) -> Point:
-        """Wait for the state to answer from. Raises Overloaded, and NotReady when `min_seq` stays away."""
+    def point(self, consistency: str, min_seq: int | None, deadline: Deadline) -> Awaitable[Point]:
+        """The state to answer from, to be awaited. Raises Overloaded, and NotReady when `min_seq` stays away."""
+        if consistency == "strong" and min_seq is None and self._is_seeing():
+            return self._ask(self._readers)
+        return self._point(consistency, min_seq, deadline)
+
+    def newest(self) -> asyncio.Future[Point]:
+        """A barrier, whatever the consistency. To be awaited; raises Unavailable."""
+        return self._ask(self._strict)
+
+    async def _point(self, consistency: str, min_seq: int | None, deadline: Deadline) -> Point:
         if consistency != "strong":
             point = Point(self._local_seq())
-        elif self._clock.monotonic_s() < self._blind_until_s or not self._majority_seen():
-            point = self._stale()
+        elif self._is_seeing():
+            point = await self._ask(self._readers)
         else:
-            try:
-                point = Point(await self.newest())
-            except Overloaded:
-                raise
-            except Unavailable:
-                point = self._stale()
+            point = self._stale()
         if min_seq is not None and point.seq < min_seq:
             point = Point(await self._wait_seq(min_seq, deadline), point.age_s)
         return point
 
-    def newest(self) -> asyncio.Future[int]:
-        """A barrier, whatever the consistency. To be awaited; raises Unavailable."""
-        reader: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting.append(reader)
+    def _is_seeing(self) -> bool:
+        """A barrier is worth a try."""
+        return self._clock.monotonic_s() >= self._blind_until_s and self._majority_seen()
+
+    def _ask(self, waiting: list[asyncio.Future[Point]]) -> asyncio.Future[Point]:
+        reader: asyncio.Future[Point] = asyncio.get_running_loop().create_future()
+        waiting.append(reader)
         self._wake.set()
         return reader
+
+    def _answer_stale(self, readers: list[asyncio.Future[Point]]) -> None:
+        try:
+            point = self._stale()
+        except NotReady as error:
+            _fail(readers, error)
+        else:
+            _give(readers, point)
 
     def _stale(self) -> Point:
         age_s = max(0.0, self._clock.monotonic_s() - self._fresh_at_s)
@@ -136,7 +156,13 @@ def parse_min_seq(text: str | None) -> int | None:
     return int(text)
 
 
-def _fail(readers: list[asyncio.Future[int]], error: FluffyError) -> None:
+def _give(readers: list[asyncio.Future[Point]], point: Point) -> None:
+    for reader in readers:
+        if not reader.done():
+            reader.set_result(point)
+
+
+def _fail(readers: list[asyncio.Future[Point]], error: FluffyError) -> None:
     for reader in readers:
         if not reader.done():
             reader.set_exception(error)

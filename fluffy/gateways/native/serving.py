@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Protocol
 
 from fluffy.base.tracing import Span, Trace, are_spans_made, set_trace, start_span, traceparent_of
@@ -16,32 +15,25 @@ class Served(Protocol):
     pattern: str
 
 
-class Serving:
-    """`with Serving(call, request_id) as served`: what is done inside is done for that request.
+def begin_serving(call: Served, request_id: str) -> Span | None:
+    """From here on this task works for that request, until its next one. To be ended by `end_serving`.
 
-    `answer` is to be set to its answer. The task's next request takes the place of this one in its log lines.
+    Two functions and no context manager: a small answer would notice it.
     """
-
-    __slots__ = ("_call", "_span", "answer")
-
-    def __init__(self, call: Served, request_id: str) -> None:
-        self._call = call
-        self._span: Span | None = None
-        self.answer: Answer | None = None
-        came = Trace(request_id, traceparent_of(call.headers.get("traceparent")))
-        if are_spans_made():
-            self._span = start_span(call.method, came, "server")
-            came = self._span.trace
+    came = Trace(request_id, traceparent_of(call.headers.get("traceparent")))
+    if not are_spans_made():
         set_trace(came)
+        return None
+    span = start_span(call.method, came, "server")
+    set_trace(span.trace)
+    return span
 
-    def __enter__(self) -> Serving:
-        return self
 
-    def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None,
-                 _where: TracebackType | None) -> None:
-        if self._span is None:
-            return
-        call, status = self._call, 0 if self.answer is None else self.answer.status
-        error = "" if 0 < status < 500 else str(status or "Cancelled")
-        self._span.end(error, name=f"{call.method} {call.pattern}", facts={
-            "http.request.method": call.method, "http.route": call.pattern, "http.response.status_code": status})
+def end_serving(span: Span | None, call: Served, answer: Answer | None) -> None:
+    """The request is over; `answer` None: it was cancelled, or failed beyond an answer."""
+    if span is None:
+        return
+    status = 0 if answer is None else answer.status
+    error = "" if 0 < status < 500 else str(status or "Cancelled")
+    span.end(error, name=f"{call.method} {call.pattern}", facts={
+        "http.request.method": call.method, "http.route": call.pattern, "http.response.status_code": status})

@@ -25,12 +25,13 @@ CHUNKS_MAX = 64
 
 @dataclass(frozen=True, slots=True)
 class CachedVersion:
-    """`lines`: the header lines that every answer about this version has."""
+    """`lines`: what every answer about this version has in its head; `whole_lines`: that of the whole body."""
 
     seq: int
     path: RemotePath
     version: FileVersion
     lines: bytes
+    whole_lines: bytes
 
 
 class VersionCache:
@@ -54,4 +55,5 @@ class VersionCache:
 
 def _size_of(entry: CachedVersion) -> int:
     version = entry.version
-    return ENTRY_BYTES + len(entry.lines) + len(version.inline or b"") + CHUNK_REF_BYTES * len(version.chunks)
+    return (ENTRY_BYTES + len(entry.lines) + len(entry.whole_lines) + len(version.inline or b"")
+            + CHUNK_REF_BYTES * len(version.chunks))

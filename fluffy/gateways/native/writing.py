@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 from fluffy.base.errors import DigestMismatch, LengthRequired, NotSupported, QuerySyntax, TooLarge
 from fluffy.base.paths import RemotePath
 from fluffy.gateways.native.exchange import Call
+from fluffy.gateways.native.kept_headers import PREFIX as HEADER_PREFIX
 from fluffy.gateways.native.kept_headers import kept_of
 from fluffy.services.uploads import PutOrder
 from fluffy.wire.conditions import parse_tags
@@ -28,6 +29,7 @@ TAGS_MAX = 32
 TAG_KEY_CHARS_MAX = 128
 TAG_VALUE_CHARS_MAX = 256
 META_PREFIX = "fluffy-meta-"
+_ABOUT_THE_FILE = (META_PREFIX, HEADER_PREFIX, "fluffy-tags")
 # It comes back as the name of a header.
 _META_KEY = re.compile(r"[0-9a-z!#$%&'*+.^_`|~-]+", re.ASCII)
 
@@ -38,7 +40,7 @@ def order_of(call: Call, path: RemotePath, lock: bytes, *, is_whole: bool = True
     `is_whole`: the body is the whole file, not a part of one.
     """
     check_framing(call)
-    meta, tags = {**_meta_of(call), **kept_of(call.headers)}, _tags_of(call.headers.get("fluffy-tags"))
+    meta, tags = _said_of(call)
     if is_whole and "content-range" in call.headers:
         raise NotSupported("a PUT writes the whole file; send a range with PATCH")
     if not is_whole and (meta or tags):
@@ -47,6 +49,13 @@ def order_of(call: Call, path: RemotePath, lock: bytes, *, is_whole: bool = True
         path.text, content_type_of(call, path), meta, tags,
         if_match=if_match_of(call), if_none_match=creates_only(call),
         md5=digest_of(call, "content-md5", 16), blake3=digest_of(call, "fluffy-blake3", 32), lock=lock)
+
+
+def _said_of(call: Call) -> tuple[dict[str, str], dict[str, str]]:
+    """Metadata and tags that the headers give the file."""
+    if not any(name.startswith(_ABOUT_THE_FILE) for name in call.headers):
+        return {}, {}
+    return {**_meta_of(call), **kept_of(call.headers)}, _tags_of(call.headers.get("fluffy-tags"))
 
 
 def check_framing(call: Call) -> None:

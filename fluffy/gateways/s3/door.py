@@ -7,7 +7,6 @@ order is the native one: a stranger learns nothing but what buckets say to every
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from fluffy.base.checks import InvariantBroken
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import AccessDenied, BucketNotFound, FluffyError, NameIllegal, Unauthenticated
 from fluffy.base.paths import RemotePath
+from fluffy.base.tracing import new_request_text
 from fluffy.core.access.policy import Act
 from fluffy.core.metadata import queries_objects
 from fluffy.core.metadata.model import User
@@ -23,7 +23,7 @@ from fluffy.core.metadata.queries_objects import BucketFacts
 from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.desk import LOOK_AGAIN_EVERY_S, REQUEST_TIMEOUT_S, Desk
 from fluffy.gateways.native.exchange import NOBODY, Point, split_target
-from fluffy.gateways.native.serving import Serving
+from fluffy.gateways.native.serving import begin_serving, end_serving
 from fluffy.gateways.s3.addressing import LOCAL_DOMAINS, bucket_of_host, parse_address, parse_query
 from fluffy.gateways.s3.answers import REGION, canonical_id
 from fluffy.gateways.s3.body import Watch, unframed
@@ -79,12 +79,15 @@ class S3Door:
         """The answer to a request; failures are answers too. Raises only CancelledError and InvariantBroken."""
         call.request_id = _new_id()
         call.deadline = Deadline.after(REQUEST_TIMEOUT_S)
-        with Serving(call, call.request_id) as served:
-            answer = served.answer = await self._answer_or_error(call)
+        span = begin_serving(call, call.request_id)
+        answer: Answer | None = None
+        try:
+            answer = await self._answer_or_error(call)
+        finally:
+            end_serving(span, call, answer)
         for headers_for in self.more_headers:
             answer.headers.extend(headers_for(self, call))
-        answer.headers.append(("x-amz-request-id", call.request_id))
-        answer.headers.append(("x-amz-id-2", call.request_id))
+        answer.stamp = f"x-amz-request-id: {call.request_id}\r\nx-amz-id-2: {call.request_id}\r\n"
         return answer
 
     async def _answer_or_error(self, call: S3Call) -> Answer:
@@ -267,4 +270,4 @@ def _level_of(call: S3Call) -> Level:
 
 
 def _new_id() -> str:
-    return os.urandom(8).hex().upper()
+    return new_request_text().upper()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hmac
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -18,6 +17,7 @@ from fluffy.base.checks import InvariantBroken
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import AccessDenied, ClusterUnreachable, FluffyError, NotFound, QuerySyntax, Unauthenticated
 from fluffy.base.ids import UserNo
+from fluffy.base.tracing import new_request_text, request_text
 from fluffy.core.access.policy import Act
 from fluffy.core.metadata.model import User
 from fluffy.gateways.http.exchange import Answer
@@ -28,7 +28,7 @@ from fluffy.gateways.native.errors import answer_of, answer_of_bug
 from fluffy.gateways.native.exchange import Call, parse_query, shown_path, split_target
 from fluffy.gateways.native.limits import Slots
 from fluffy.gateways.native.metrics import Metrics
-from fluffy.gateways.native.serving import Serving
+from fluffy.gateways.native.serving import begin_serving, end_serving
 from fluffy.gateways.native.table import Match, Table
 from fluffy.gateways.supernode.joined import JoinedClusters
 from fluffy.gateways.supernode.joining import Joining
@@ -45,7 +45,6 @@ from fluffy.services.uploads import BodySource
 log = logging.getLogger("fluffy.supernode")
 
 REQUEST_TIMEOUT_S = 10.0
-REQUEST_ID_CHARS_MAX = 128
 TOKENS_MAX = 64
 # Who it is stands in the line of the log; what they may do is asked of the clusters.
 OPERATOR = User(UserNo(0), "operator of the supernode", "admin")
@@ -86,14 +85,18 @@ class SupernodeDesk:
         self.is_closing = True
 
     def refuse(self, error: FluffyError) -> Answer:
-        return answer_of(error, os.urandom(8).hex())
+        return answer_of(error, new_request_text())
 
     async def answer(self, call: Call) -> Answer:
         """Failures are answers too. Raises only CancelledError and InvariantBroken."""
-        call.request_id = _request_id_of(call)
+        call.request_id = request_text(call.headers.get("fluffy-request-id"))
         call.deadline = Deadline.after(REQUEST_TIMEOUT_S)
-        with Serving(call, call.request_id) as served:
-            answer = served.answer = await self._answer_or_error(call)
+        span = begin_serving(call, call.request_id)
+        answer: Answer | None = None
+        try:
+            answer = await self._answer_or_error(call)
+        finally:
+            end_serving(span, call, answer)
         answer.headers.append(("Fluffy-Request-Id", call.request_id))
         return answer
 
@@ -207,10 +210,3 @@ def _is_token(token: str) -> bool:
 
 def _hash(token: str) -> str:
     return blake3(token.encode()).hexdigest()
-
-
-def _request_id_of(call: Call) -> str:
-    key = call.headers.get("fluffy-request-id")
-    if key is not None and 0 < len(key) <= REQUEST_ID_CHARS_MAX and key.isascii() and key.isprintable():
-        return key
-    return os.urandom(8).hex()
