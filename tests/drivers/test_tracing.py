@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,18 @@ from fluffy.base import tracing
 from fluffy.base.errors import NoLeader, StartRefused
 from fluffy.base.ids import ChunkId
 from fluffy.base.threads import in_thread
-from fluffy.base.tracing import NO_TRACE, Asking, Trace, current_trace, from_wire, set_trace, start_span, to_wire
+from fluffy.base.tracing import (
+    NO_TRACE,
+    Asking,
+    Trace,
+    current_trace,
+    from_wire,
+    new_request_text,
+    request_text,
+    set_trace,
+    start_span,
+    to_wire,
+)
 from fluffy.drivers.logs import JsonLines
 from fluffy.drivers.raft import late_proposals
 from fluffy.drivers.raft.late_proposals import LateProposals
@@ -125,6 +137,14 @@ def test_late_and_failed_changes_are_told_with_their_request_but_not_thousands(
     assert told == ["slow", *["failed"] * (late_proposals.LINES_PER_SECOND_MAX - 1), "again"]
     assert [record.proposals for record in caplog.records if record.message == "proposals.not_written"] == [
         1001 - late_proposals.LINES_PER_SECOND_MAX]
+
+
+def test_ids_of_ours_differ_and_the_client_s_own_stays_when_it_can_stand_in_a_header() -> None:
+    made = {new_request_text() for _ in range(1_000)} | {request_text(None)}
+    assert len(made) == 1_001 and all(re.fullmatch(r"[0-9a-f]{16}", text) for text in made)
+    assert request_text("order-7") == "order-7" and request_text("x" * 128) == "x" * 128
+    for bad in ("", "x" * 129, "a\r\nSet-Cookie: b", "ä", "a\x7fb"):
+        assert request_text(bad) != bad and re.fullmatch(r"[0-9a-f]{16}", request_text(bad))
 
 
 def test_nothing_is_imported_when_nobody_asks() -> None:
