@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from fluffy.base.frozen import quickly_made
 from fluffy.base.ids import ChunkId, NodeNo
 from fluffy.core.metadata.header import Header
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class PutFile:
     """Create or update the file at `path` (`bucket/folder/name`).

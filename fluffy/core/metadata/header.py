@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fluffy.base.frozen import quickly_made
 from fluffy.base.ids import NodeNo, RequestId, UserNo
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Header:
     """See the module docstring of `commands` for what each field means and what its sentinels are."""

@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from fluffy.base.frozen import quickly_made
 
+
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """The command changed the state (or found it already changed). `seq` is the state's sequence after it."""

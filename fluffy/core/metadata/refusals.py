@@ -13,6 +13,8 @@ from fluffy.core.metadata.rights import EVERYONE_NO, Right, right_of
 from fluffy.core.metadata.schema import CLUSTER_USER_NO
 from fluffy.core.metadata.working import Working
 
+_NONE, _READ, _WRITE, _ADMIN = Right.NONE, Right.READ, Right.WRITE, Right.ADMIN
+
 
 def refused(error: type[FluffyError], message: str | None = None, **facts: Any) -> Rejected:
     """A `Rejected` with the code of `error`, and its sentence unless a better one is known."""
@@ -21,17 +23,17 @@ def refused(error: type[FluffyError], message: str | None = None, **facts: Any) 
 
 def refuse_writer(work: Working, user_no: UserNo, bucket: Folder | None) -> Rejected | None:
     """None when the user may change names in `bucket` (None: a bucket that is to be made, by anyone but readers)."""
-    return _refuse_below(work, user_no, bucket, Right.WRITE)
+    return _refuse_below(work, user_no, bucket, _WRITE)
 
 
 def refuse_reader(work: Working, user_no: UserNo, bucket: Folder) -> Rejected | None:
     """None when the user may read what is in `bucket`, to copy it elsewhere."""
-    return _refuse_below(work, user_no, bucket, Right.READ)
+    return _refuse_below(work, user_no, bucket, _READ)
 
 
 def refuse_bucket_admin(work: Working, user_no: UserNo, bucket: Folder) -> Rejected | None:
     """None when the user may change the bucket itself: its grants and rules, its removal."""
-    return _refuse_below(work, user_no, bucket, Right.ADMIN)
+    return _refuse_below(work, user_no, bucket, _ADMIN)
 
 
 def _refuse_below(work: Working, user_no: UserNo, bucket: Folder | None, least: Right) -> Rejected | None:
@@ -39,7 +41,7 @@ def _refuse_below(work: Working, user_no: UserNo, bucket: Folder | None, least: 
     if user is None:
         return refused(AccessDenied, "the request does not come from a known user")
     is_owner = bucket is None or bucket.owner_no == user_no
-    granted = Right.NONE
+    granted = _NONE
     if bucket is not None and not is_owner and user.role != "admin":
         (highest,) = work.db.execute("SELECT max(granted) FROM grants WHERE bucket_no = ? AND grantee_no IN (?, ?)",
                                      (bucket.no, EVERYONE_NO, user_no)).fetchone()

@@ -22,6 +22,8 @@ class Right(IntEnum):
     ADMIN = 3
 
 
+# A member of an enumeration is looked up by Python's own code each time it is named: four times for a put.
+_NONE, _READ, _ADMIN = Right.NONE, Right.READ, Right.ADMIN
 RIGHT_NAMES = {"read": Right.READ, "write": Right.WRITE, "admin": Right.ADMIN}
 ROLES = ("admin", "user", "readonly", "supernode")
 SUPERNODE = "supernode"
@@ -33,8 +35,8 @@ EVERYONE_NO = 0  # the grantee of a grant to everyone; the cluster itself, which
 def right_of(user: User, *, is_owner: bool, granted: Right) -> Right:
     """How high `user` stands in a bucket; `granted`: the strongest grant to the user or to everyone."""
     if user.disabled or user.role == SUPERNODE:
-        return Right.NONE
+        return _NONE
     if user.role == "admin":
-        return Right.ADMIN
-    right = Right.ADMIN if is_owner else granted
-    return min(right, Right.READ) if user.role == "readonly" else right
+        return _ADMIN
+    right = _ADMIN if is_owner else granted
+    return min(right, _READ) if user.role == "readonly" else right

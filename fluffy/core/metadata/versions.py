@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fluffy.base.frozen import quickly_made
 from fluffy.base.ids import UserNo
 from fluffy.base.units import DAY_MS
 from fluffy.core.metadata import changes, chunk_table, tree
@@ -26,6 +27,7 @@ SWEEP_CHUNKS_BY_UPDATE = 64
 SWEEP_VERSIONS_BY_PURGE = 128
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Content:
     """What a version says of its file, as in the columns of `versions`: etag, meta and tags are packed."""
