@@ -25,7 +25,6 @@ import msgpack
 
 from fluffy.base.checks import invariant
 from fluffy.base.errors import FeatureTooNew, FrameCorrupt, TooLarge
-from fluffy.base.ids import RequestId
 from fluffy.base.units import MIB
 from fluffy.core.metadata import outcome_codec
 from fluffy.core.metadata.commands import (
@@ -91,7 +90,7 @@ def decode_command(data: bytes) -> Command:
     values = _unpack(data, COMMAND_BYTES_MAX)
     if type(values) is not tuple or len(values) < _HEADER_FIELDS:
         raise FrameCorrupt("a command is not an array with a header")
-    kind, request_id, at_ms, proposer, user_no = values[:_HEADER_FIELDS]
+    kind = values[0]
     if type(kind) is not int or kind <= 0:
         raise FrameCorrupt("a command has no kind")
     spec = _SPECS.get(kind)
@@ -102,8 +101,8 @@ def decode_command(data: bytes) -> Command:
     if len(values) - _HEADER_FIELDS < spec.required:
         raise FrameCorrupt("a command lacks fields")
     try:
-        header = Header(RequestId(_bytes(request_id)), _int(at_ms), _int(proposer), _int(user_no))
-        command: Command = spec.cls(header, *_checked(spec, values[_HEADER_FIELDS:]))
+        _, request_id, at_ms, proposer, user_no, *checked = _checked(spec, values)
+        command: Command = spec.cls(Header(request_id, at_ms, proposer, user_no), *checked)
     except _Malformed as error:
         raise FrameCorrupt("a field of a command has the wrong type") from error
     if isinstance(command, SetFeatureLevel) and command.level > FEATURE_LEVEL:
@@ -123,7 +122,7 @@ def level_of(command: Command) -> int:
 
 
 def _checked(spec: _Spec, values: tuple[Any, ...]) -> Sequence[Any]:
-    """The values as the command's class wants them.
+    """The values, kind and header first, as the command's class wants them.
 
     What a text, blob, flag or None passes depends on its type alone, so types that passed once pass again, and only
     numbers and what holds other values are looked into each time: half the time that a PutFile would take.
@@ -131,14 +130,20 @@ def _checked(spec: _Spec, values: tuple[Any, ...]) -> Sequence[Any]:
     types = tuple(map(type, values))
     deep = spec.passed.get(types)
     if deep is None:
-        checked: list[Any] = [check(value) for check, value in zip(spec.checks, values, strict=False)]
+        checks = (*_HEADER_CHECKS, *spec.checks)
+        checked: list[Any] = [check(value) for check, value in zip(checks, values, strict=False)]
         if len(spec.passed) < _TYPES_KNOWN_MAX:
-            spec.passed[types] = tuple(at for at, kind in enumerate(types) if kind in (int, dict, tuple))
+            spec.passed[types] = tuple((at, None if kind is int else checks[at])
+                                       for at, kind in enumerate(types) if kind in (int, dict, tuple))
         return checked
     checked = list(values)
-    for at in deep:
-        if values[at]:  # neither 0 nor empty
-            checked[at] = spec.checks[at](values[at])
+    for at, check in deep:
+        value = values[at]
+        if check is None:
+            if not 0 <= value <= _INT_MAX:
+                raise _Malformed
+        elif value:  # not empty
+            checked[at] = check(value)
     return checked
 
 
@@ -204,7 +209,7 @@ def _unpack(data: bytes, bytes_max: int) -> Any:
     _check_version(data)
     try:
         # The C decoder refuses arrays and texts longer than the input, and nesting beyond 1,024.
-        return msgpack.unpackb(memoryview(data)[1:], use_list=False, strict_map_key=True, max_ext_len=0)
+        return msgpack.unpackb(data[1:], use_list=False, strict_map_key=True, max_ext_len=0)
     except (ValueError, msgpack.UnpackException, RecursionError, OverflowError) as error:
         raise FrameCorrupt("a command is not msgpack") from error
 
@@ -359,6 +364,7 @@ def _typed(value: Any, checks: Sequence[_Check]) -> list[Any]:
     return [check(item) for check, item in zip(checks, value, strict=True)]
 
 
+_HEADER_CHECKS: tuple[_Check, ...] = (_int, _bytes, _int, _int, _int)
 _RECORD_CHECKS: tuple[_Check, ...] = (_int, _text, _text, _text, _text, _int, _int, _int, _int)
 _STATE_CHECKS: tuple[_Check, ...] = (_int, _text, _text, _int)
 _REFUSAL_CHECKS: tuple[_Check, ...] = (_int, _text, _text, _text, _text)
@@ -410,7 +416,7 @@ class _Spec:
     """How one kind is read and written.
 
     `required`: fields without a default. `later_defaults`: of the fields that came later, last field first.
-    `passed`: types of values that passed the checks -> where the values must be looked into.
+    `passed`: types of values that passed the checks -> which of them must be looked into, and how (None: numbers).
     """
 
     cls: type[Any]
@@ -418,7 +424,7 @@ class _Spec:
     required: int
     later_defaults: tuple[Any, ...]
     values_of: Callable[[Any], tuple[Any, ...]]
-    passed: dict[tuple[type, ...], tuple[int, ...]] = field(default_factory=dict)
+    passed: dict[tuple[type, ...], tuple[tuple[int, _Check | None], ...]] = field(default_factory=dict)
 
 
 def _spec(cls: type[Any]) -> _Spec:
