@@ -83,6 +83,7 @@ def _empty(work: Working) -> None:
         kept = KEPT_ROWS.get(table)
         db.execute(f"DELETE FROM {table}" + (f" WHERE NOT ({kept})" if kept else ""))
     db.execute("DELETE FROM locks")
+    work.feed.clear()
     db.execute("DELETE FROM changes")
     db.execute("UPDATE folders SET entries = 0, tombs = 0, floor = 0, reach = 0, top = 0 WHERE folder_no = 0")
     work.changes_cut = work.seq

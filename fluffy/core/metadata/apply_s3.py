@@ -25,6 +25,7 @@ from fluffy.core.metadata.commands_s3 import (
     RemoveKey,
     SetBucketDocument,
 )
+from fluffy.core.metadata.folder_cache import NOT_READ
 from fluffy.core.metadata.names import is_name
 from fluffy.core.metadata.outcomes import Accepted, Outcome, Rejected
 from fluffy.core.metadata.refusals import find_user, is_operator, refuse_bucket_admin, refused
@@ -109,6 +110,7 @@ def set_bucket_document(work: Working, command: SetBucketDocument) -> Outcome:
             return refused(TooLarge, f"what a bucket says of itself has at most {DOCUMENT_BYTES_MAX} bytes")
         work.db.execute("INSERT OR REPLACE INTO bucket_documents VALUES (?, ?, ?)",
                         (bucket.no, command.name, command.body))
+    bucket.versioning = NOT_READ
     work.seq += 1
     audit.record(work, command.header.user_no, "bucket-document", command.bucket,
                  command.name if command.body is not None else f"{command.name} removed")

@@ -34,13 +34,13 @@ def record(work: Working, kind: int, path: str, *, generation: int, size: int, o
            source: str = "") -> None:
     """Count a change and append it to the feed; drops the oldest rows when it grew too long."""
     work.seq += 1
-    work.db.execute("INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (work.seq, work.clock_ms, kind, path, generation, size, owner_no, source))
+    work.feed.append((work.seq, work.clock_ms, kind, path, generation, size, owner_no, source))
     if work.seq - work.changes_cut >= CHANGES_MAX + CUT_BATCH:
         _cut(work)
 
 
 def _cut(work: Working) -> None:
+    work.write_feed()
     work.changes_cut = work.seq - CHANGES_MAX
     work.db.execute("DELETE FROM changes WHERE seq <= ?", (work.changes_cut,))
 

@@ -57,14 +57,15 @@ class RequestWindow:
             request_id: no for no, request_id in work.db.execute("SELECT no, request_id FROM requests ORDER BY no")}
         first = work.db.execute("SELECT min(no) FROM requests").fetchone()[0]
         self._first_no: int = work.request_no + 1 if first is None else first
+        self._unwritten: dict[int, tuple[int, bytes, int, bytes, bytes]] = {}  # rows by their number
 
     def lookup(self, command: Command) -> Outcome | None:
         """The first answer to this request; Rejected when its id was used for another one; None: it is new."""
         no = self._no_by_id.get(command.header.request_id)
         if no is None:
             return None
-        fingerprint, outcome = self._work.db.execute(
-            "SELECT fingerprint, outcome FROM requests WHERE no = ?", (no,)).fetchone()
+        row = self._unwritten.get(no) or self._work.db.execute("SELECT * FROM requests WHERE no = ?", (no,)).fetchone()
+        *_, fingerprint, outcome = row
         if fingerprint != fingerprint_of(command):
             return refused(RequestIdReused)
         return decode_outcome(outcome)
@@ -74,14 +75,21 @@ class RequestWindow:
         work = self._work
         work.request_no += 1
         request_id: RequestId = command.header.request_id
-        work.db.execute("INSERT INTO requests VALUES (?, ?, ?, ?, ?)",
-                        (work.request_no, request_id, work.clock_ms, fingerprint_of(command), encode_outcome(outcome)))
+        self._unwritten[work.request_no] = (
+            work.request_no, request_id, work.clock_ms, fingerprint_of(command), encode_outcome(outcome))
         self._no_by_id[request_id] = work.request_no
         if work.request_no % EVICT_BATCH == 0:
             self._evict()
 
+    def flush(self) -> None:
+        """Write the rows of the answers that are only in memory, all by one statement. Before the commit."""
+        if self._unwritten:
+            self._work.db.executemany("INSERT INTO requests VALUES (?, ?, ?, ?, ?)", self._unwritten.values())
+            self._unwritten.clear()
+
     def _evict(self) -> None:
         """Which ones go depends on numbers and log time only, so every node drops the same at the same command."""
+        self.flush()
         work = self._work
         young = work.db.execute("SELECT no FROM requests WHERE at_ms > ? ORDER BY no LIMIT 1",
                                 (work.clock_ms - REQUESTS_AGE_MAX_MS,)).fetchone()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fluffy.base.errors import BucketNotFound, FileNotFound, FolderNotFound, IsFolder, PreconditionFailed
+from fluffy.base.frozen import quickly_made
 from fluffy.base.ids import UserNo
 from fluffy.core.metadata import changes, quotas, tree, versioning, versions
-from fluffy.core.metadata.bucket_rules import Keeping
 from fluffy.core.metadata.folder_cache import Folder
 from fluffy.core.metadata.locks import refuse_locked
 from fluffy.core.metadata.outcomes import Accepted, Rejected
@@ -19,8 +19,12 @@ from fluffy.core.metadata.working import Working
 
 # If-Match: * demands only that the file is there.
 ANY_ETAG = "*"
+_ENTRY = "SELECT key, no, version_no, generation, size, etag, owner_no FROM entries"
+# Half the time of `key IN (?, ?)`, which makes a table of the two.
+_TWO_ENTRIES = f"{_ENTRY} WHERE parent = ?1 AND key = ?2 UNION ALL {_ENTRY} WHERE parent = ?1 AND key = ?3"
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Current:
     """The row of `entries` of an existing file."""
@@ -38,8 +42,7 @@ def entry(work: Working, folder: Folder, name: str) -> Current | Rejected | None
     current = None
     has_folder = False
     for key, file_no, version_no, generation, size, etag, owner_no in work.db.execute(
-            "SELECT key, no, version_no, generation, size, etag, owner_no FROM entries"
-            " WHERE parent = ? AND key IN (?, ?)", (folder.no, name, name + "/")):
+            _TWO_ENTRIES, (folder.no, name, name + "/")):
         if key != name:
             has_folder = True
         else:
@@ -115,10 +118,9 @@ def store(work: Working, place: Place, user_no: UserNo, current: Current | None,
     """
     folder = tree.make_missing(work, place, user_no) if place.missing else place.folder
     bucket = place.bucket or tree.bucket_of(work, place.path)
-    keeping = work.keeping(bucket)
     content = versioning.stamped(work, bucket, content)
     if current is None:
-        generation, owner_no = _insert(work, folder, place.name, user_no, content, keeping), user_no
+        generation, owner_no = _insert(work, folder, bucket, place.name, user_no, content), user_no
     else:
         generation, owner_no = current.generation + 1, current.owner_no
         version_no = versions.add(work, content, file_no=current.file_no, generation=generation, owner_no=owner_no)
@@ -128,6 +130,7 @@ def store(work: Working, place: Place, user_no: UserNo, current: Current | None,
             (version_no, generation, content.size, content.etag, content.content_type, work.clock_ms, folder.no,
              place.name))
         work.relisted(folder)
+        keeping = work.keeping(bucket)
         versions.retire(work, current.version_no, keeping)
         versions.keep_few(work, current.file_no, generation, keeping)
     count(work, folder, bucket, files=1 if current is None else 0,
@@ -136,7 +139,7 @@ def store(work: Working, place: Place, user_no: UserNo, current: Current | None,
     return Accepted(work.seq, {"generation": generation, "created": current is None, "modified_ms": work.clock_ms})
 
 
-def _insert(work: Working, folder: Folder, name: str, owner_no: UserNo, content: Content, keeping: Keeping) -> int:
+def _insert(work: Working, folder: Folder, bucket: Folder, name: str, owner_no: UserNo, content: Content) -> int:
     """Add a file that is not there, going on where its tomb or the folder's floor ended; returns the generation."""
     tomb = tree.take_tomb(work, folder, name)
     file_no = work.next_no() if tomb is None else tomb.no
@@ -147,7 +150,7 @@ def _insert(work: Working, folder: Folder, name: str, owner_no: UserNo, content:
                      content.content_type, owner_no, work.clock_ms))
     work.relisted(folder).entries += 1
     if tomb is not None:
-        versions.keep_few(work, file_no, generation, keeping)
+        versions.keep_few(work, file_no, generation, work.keeping(bucket))
     return generation
 
 

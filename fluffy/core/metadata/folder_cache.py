@@ -13,6 +13,9 @@ from fluffy.core.metadata.schema import ROOT_NO
 
 # About 500 bytes each. Dropped as a whole, between transactions, when there are more.
 FOLDERS_CACHED_MAX = 10_000
+Document = bytes  # a class below has a field of that name
+# Told from a document by what it is, not by what it says.
+NOT_READ: Document = b"not read"
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +37,8 @@ class Folder:
     reach: int = 0
     listed: int = 0
     changed: bool = False
+    # The bucket's document `versioning`; NOT_READ until somebody asks (versioning.py).
+    versioning: Document | None = NOT_READ
 
 
 class FolderCache:
@@ -72,8 +77,10 @@ class FolderCache:
                 self.touch(folder)
                 folder.files += files
                 folder.bytes += size
-                folder.top = max(folder.top, top)
-                folder.reach = max(folder.reach, reach)
+                if top > folder.top:
+                    folder.top = top
+                if reach > folder.reach:
+                    folder.reach = reach
             reach += len(folder.key.encode())
             folder = self.get(folder.parent)
 

@@ -39,6 +39,7 @@ def make_alone(work: Working, node_no: NodeNo, cluster_uuid: ClusterUuid) -> tup
     db.execute("UPDATE node_health SET since_ms = ?, down_since_ms = 0", (work.clock_ms,))
     db.execute("UPDATE cluster SET cluster_uuid = ?", (cluster_uuid,))
     # Positions that the lost members gave out may have meant something else: every follower looks at everything again.
+    work.feed.clear()
     db.execute("DELETE FROM changes")
     work.cluster_uuid = cluster_uuid
     work.epoch += 1

@@ -154,6 +154,7 @@ class StateMachine:
 
     def commit(self) -> None:
         """Make the batch visible to readers. The log is what is durable; the database may lag after a power loss."""
+        self._requests.flush()
         self._work.flush()
         self._work.db.execute("COMMIT")
 

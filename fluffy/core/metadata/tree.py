@@ -12,16 +12,18 @@ from dataclasses import dataclass
 
 from fluffy.base.checks import InvariantBroken
 from fluffy.base.errors import AlreadyExists, IsFile, NameIllegal
+from fluffy.base.frozen import quickly_made
 from fluffy.base.ids import UserNo
 from fluffy.base.paths import PATH_BYTES_MAX, RemotePath, check_segment, parse_file_path, parse_path
 from fluffy.core.metadata import changes, past_places
-from fluffy.core.metadata.folder_cache import Folder
+from fluffy.core.metadata.folder_cache import NOT_READ, Folder
 from fluffy.core.metadata.outcomes import Rejected
 from fluffy.core.metadata.refusals import refused
 from fluffy.core.metadata.schema import ROOT_NO
 from fluffy.core.metadata.working import Working
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a path leads. `folder`: the deepest folder on the way that exists (at least the root).
@@ -36,6 +38,7 @@ class Place:
     name: str
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Tomb:
     """A thing in the trash. `generation`: 0 for a folder."""
@@ -179,6 +182,7 @@ def remove_folder(work: Working, parent: Folder, folder: Folder) -> None:
     if parent.no == ROOT_NO:
         work.db.execute("DELETE FROM grants WHERE bucket_no = ?", (folder.no,))
         work.db.execute("DELETE FROM bucket_documents WHERE bucket_no = ?", (folder.no,))
+        folder.versioning = NOT_READ
         work.accounts.drop_bucket(folder.no)
     work.db.execute("DELETE FROM entries WHERE parent = ? AND key = ?", (parent.no, folder.key))
     work.relisted(parent).entries -= 1

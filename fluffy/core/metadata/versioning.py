@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fluffy.core.metadata.folder_cache import Folder
+from fluffy.core.metadata.folder_cache import NOT_READ, Folder
 from fluffy.core.metadata.outcomes import Accepted
 from fluffy.core.metadata.own_meta import STAMP
 from fluffy.core.metadata.packing import pack_texts, unpack_texts
@@ -46,8 +46,10 @@ def told(work: Working, place: Place, stored: Accepted) -> Accepted:
 
 def versioning_of(work: Working, bucket: Folder) -> bytes | None:
     """ENABLED, SUSPENDED, or None: never said."""
-    row = work.db.execute("SELECT body FROM bucket_documents WHERE bucket_no = ? AND name = 'versioning'",
-                          (bucket.no,)).fetchone()
-    return None if row is None else bytes(row[0])
+    if bucket.versioning is NOT_READ:
+        row = work.db.execute("SELECT body FROM bucket_documents WHERE bucket_no = ? AND name = 'versioning'",
+                              (bucket.no,)).fetchone()
+        bucket.versioning = None if row is None else bytes(row[0])
+    return bucket.versioning
 
 

@@ -53,6 +53,8 @@ class Working:
          self.feature_level, self.changes_cut, self.epoch, self.files, self.file_bytes, self.chunks,
          self.chunk_bytes, self.missing_chunks) = row
         self.entry_term = self.applied_term  # of the log entry that is being applied
+        # Rows of `changes` that are not in the table yet: nobody reads them before the commit.
+        self.feed: list[tuple[int, int, int, str, int, int, int, str]] = []
         self.cluster_uuid: str | None = None
         self.settings = ClusterSettings(1, 1, 1, 0, 0, 1)
         self.nodes: dict[NodeNo, NodeCounters] = {}
@@ -123,9 +125,16 @@ class Working:
         """The row of the user was changed or deleted: read it again."""
         self._users.pop(user_no, None)
 
+    def write_feed(self) -> None:
+        """Write the rows of `changes`, all by one statement."""
+        if self.feed:
+            self.db.executemany("INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self.feed)
+            self.feed.clear()
+
     def flush(self) -> None:
         """Write what is only in memory. Inside the transaction, right before it is committed."""
         invariant(self.db.in_transaction, "counters are written in the transaction whose changes they count")
+        self.write_feed()
         self.folders.flush()
         self.accounts.flush()
         for node_no, counters in self.nodes.items():

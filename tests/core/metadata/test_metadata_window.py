@@ -12,6 +12,7 @@ from fluffy.base.ids import RequestId
 from fluffy.base.units import DAY_MS
 from fluffy.core.metadata import changes, dedup, queries
 from fluffy.core.metadata.commands import Command, MakeFolder, RemoveFolder
+from fluffy.core.metadata.outcomes import Rejected
 from tests.support.local_log import genesis_command, header
 from tests.support.memory_state import MemoryState
 from tests.support.metadata_commands import delete, expire, forget, put, put_chunks, replicas
@@ -40,6 +41,20 @@ def test_a_repeated_request_is_answered_from_the_window_after_a_restart(state: M
     again = state.reopened()
     assert [again.run(command) for command in commands] == first
     assert again.machine.seq == seq
+
+
+def test_a_request_is_repeated_in_the_transaction_that_first_had_it(state: MemoryState) -> None:
+    """Where the table does not have its answer yet, nor the feed its change."""
+    first, other = put("admin/a", b"one"), put("admin/b", b"two")
+    state.machine.begin()
+    [answer] = state.machine.apply(state.machine.applied_index + 1, 1, [first])
+    repeated = state.machine.apply(state.machine.applied_index + 1, 1, [
+        first, replace(other, header=first.header), other, first])
+    state.machine.commit()
+    assert repeated[0] == repeated[3] == answer
+    assert isinstance(repeated[1], Rejected) and repeated[1].code == "RequestIdReused"
+    assert [change.path for change in queries.changes(state.db, 1, 10)] == ["admin/a", "admin/b"]
+    assert state.reopened().run(first) == [answer]
 
 
 def test_an_id_used_for_something_else_is_refused(state: MemoryState) -> None:

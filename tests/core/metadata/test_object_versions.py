@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fluffy.base.object_keys import object_path
 from fluffy.core.metadata import queries, queries_objects
 from fluffy.core.metadata import queries_object_versions as questions
+from fluffy.core.metadata.commands import DeleteFile, MakeFolder, RemoveFolder
 from fluffy.core.metadata.commands_object_versions import DeleteVersions, ExpireObjects, MarkObject
 from fluffy.core.metadata.commands_s3 import CopyObject, DeleteObjects, SetBucketDocument
 from fluffy.core.metadata.commands_tree import SetBucketRules, Undelete
@@ -195,3 +196,14 @@ def test_a_lifecycle_ends_what_is_still_as_the_leader_saw_it(state: MemoryState)
     again = ExpireObjects(header(0, at_ms=1), state.term, "admin", (("a", now.version_no),))
     assert state.accept(again).facts == {"expired": 1} and current(state, "a") is None
     assert state.reject(ExpireObjects(header(0, at_ms=1), state.term + 1, "admin", ())).code == "TermStale"
+
+
+def test_a_bucket_that_is_made_again_from_its_trash_has_no_versions_of_the_old_one(state: MemoryState) -> None:
+    """It takes up the folder of the removed one, and with it what is kept in memory of that folder."""
+    state.accept(MakeFolder(header(at_ms=1), "again"))
+    state.accept(SetBucketDocument(header(at_ms=1), "again", "versioning", b"Enabled"))
+    assert state.accept(put_object("again/a", b"one")).facts["version_no"]
+    state.accept(DeleteFile(header(at_ms=1), "again/a"))
+    state.accept(RemoveFolder(header(at_ms=1), "again"))
+    state.accept(MakeFolder(header(at_ms=1), "again"))
+    assert "version_no" not in state.accept(put_object("again/b", b"two")).facts
