@@ -51,6 +51,8 @@ PLANTED = {
         ("fluffy/wire/x.py", "from fluffy.apps.settings import load", "from fluffy.core.metadata import model"),
         ("fluffy/wire/x.py", "from ..apps import settings", "from fluffy.wire import frames"),
         ("fluffy/apps/x.py", "from fluffy.cellar import x", "from fluffy.client import api"),
+        ("fluffy/client/x.py", 'x = later("fluffy.apps.settings", "load")', 'x = later("fluffy.base.ids", "NodeNo")'),
+        ("fluffy/base/x.py", '__getattr__ = found_later("x", {"Fluffy": "fluffy.client.sync"})', "import json"),
     ],
     "core_order": [
         ("fluffy/core/metadata/x.py", "from fluffy.core.data import y", "from fluffy.core.metadata import y"),

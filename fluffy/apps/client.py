@@ -1,9 +1,6 @@
 """`python client.py`, `fluffy`: the shell, composed with the settings of the local cluster and `up` and `down`.
 
-Peers come from the first of these that says anything: `--peer`, `FLUFFY_PEERS`, `config.yaml` with the `iptable.txt`
-beside it, an `iptable.txt` alone. The local cluster's admin token is used for the local cluster only: a peer that the
-configuration does not know gets the user's own token, never that one. A login that is stored for the cluster goes
-before all token files.
+What only some commands need is loaded by them: a command line is used for a moment.
 """
 
 from __future__ import annotations
@@ -13,28 +10,19 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 
-from fluffy.apps.environment import is_complete
-from fluffy.apps.local_cluster import down_command, up_command
-from fluffy.apps.local_clusters import local_settings, operators, other_clusters
-from fluffy.apps.offline_acts import OFFLINE_ACTS
-from fluffy.apps.settings import CONFIG_ENV, CONFIG_NAME, IPTABLE_NAME, Settings, find_config, load
-from fluffy.base.errors import ConfigIllegal
-from fluffy.client.credentials import (
-    PEERS_VARIABLE,
-    TOKEN_VARIABLE,
-    find_token,
-    user_config_folder,
-)
-from fluffy.client.keepsakes import Logins
-from fluffy.client.peers import parse_peer, parse_peers
-from fluffy.client.shell.admin import ADMIN_ACTS, make_admin
+from fluffy.base.later import later
+from fluffy.client.shell.index import Row
 from fluffy.client.shell.main import build_cli, run_command_line
-from fluffy.client.shell.session import Connection, ConnectOptions, OtherCluster
-from fluffy.client.shell.table import ShellGroup, Spec
-from fluffy.client.sources import UPLOAD_THREADS
-from fluffy.wire.iptable import parse_iptable
+from fluffy.client.shell.table import ShellGroup
+from fluffy.client.thread_names import UPLOAD_THREADS
+
+LOCAL_ROWS = (
+    Row("fluffy.apps.local_cluster", "up", "machine",
+        "Start a whole cluster on this machine and open the REPL; leaving it stops the cluster."),
+    Row("fluffy.apps.local_cluster", "down", "machine",
+        "Stop the nodes of a cluster on this machine: drain them, then end them."),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -53,66 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def make_cli() -> ShellGroup:
     """All commands of the shell, and those for a cluster on this machine."""
-    cli = build_cli(connect)
-    cli.add_spec(make_admin((*ADMIN_ACTS, *OFFLINE_ACTS)))
-    cli.add_spec(Spec("up", "machine", up_command))
-    cli.add_spec(Spec("down", "machine", down_command))
+    cli = build_cli(later("fluffy.apps.connecting", "connect"))
+    cli.take_over("admin", "fluffy.apps.offline_acts")
+    for row in LOCAL_ROWS:
+        cli.add_row(row)
     return cli
-
-
-def connect(options: ConnectOptions) -> Connection:
-    """Find peers and token. Raises ConfigIllegal, QuerySyntax, LocalFileFailed."""
-    given = (parse_peer(options.peer),) if options.peer else parse_peers(os.environ.get(PEERS_VARIABLE, ""))
-    settings = _settings(options.config, needed=not given)
-    known = tuple(node.url for node in settings.nodes.values()) if settings is not None else _iptable_peers()
-    is_local = not given or {_same_host(peer) for peer in given} <= {_same_host(peer) for peer in known}
-    files: tuple[Path, ...] = ()
-    if settings is not None and (is_local or options.config is not None):
-        files = (settings.cluster.admin_token_file, settings.path.parent / "admin.token")
-    peers = tuple(dict.fromkeys((*given, *known))) if is_local else given
-    places = ("--token", TOKEN_VARIABLE, *dict.fromkeys(map(str, files)), str(user_config_folder(os.environ) / "token"))
-    login = None if options.token or os.environ.get(TOKEN_VARIABLE) else Logins(os.environ).for_peers(peers)
-    token = login.token if login is not None else find_token(options.token, os.environ, files)
-    own = settings.cluster.name if settings is not None and is_local else ""
-    nearby = local_settings(os.environ)
-    stored = {one.cluster_name: OtherCluster(one.peers, one.token) for one in Logins(os.environ).all()
-              if one.cluster_name != own and one != login}
-    return Connection(peers, token, settings.tls.ca if settings is not None else None, places,
-                      login_user=login.user if login is not None else None,
-                      others={**other_clusters(nearby, besides=own), **stored},
-                      operators=operators([*nearby, *([settings] if settings is not None else [])]))
-
-
-def _same_host(peer: str) -> str:
-    """People write `localhost` for what the configuration calls 127.0.0.1."""
-    return peer.replace("//localhost:", "//127.0.0.1:")
-
-
-def _settings(path: Path | None, *, needed: bool) -> Settings | None:
-    """The configuration; None when there is none, or one that nobody needs and nobody can read."""
-    if path is None and (find_config() is None or _is_of_iptable_alone()) and not is_complete(os.environ):
-        return None
-    try:
-        return load(path)
-    except ConfigIllegal:
-        if path is not None or needed:
-            raise
-        return None
-
-
-def _is_of_iptable_alone() -> bool:
-    """Whether this folder says by an address list alone which cluster is meant; the source tree's own is another."""
-    return not os.environ.get(CONFIG_ENV) and not Path(CONFIG_NAME).is_file() and Path(IPTABLE_NAME).is_file()
-
-
-def _iptable_peers() -> tuple[str, ...]:
-    try:
-        text = Path(IPTABLE_NAME).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigIllegal(f"{IPTABLE_NAME} cannot be read: {error}") from error
-    return tuple(address.url for address in parse_iptable(text))
 
 
 if __name__ == "__main__":

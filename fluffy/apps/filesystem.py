@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from fluffy.apps.client import connect
+from fluffy.apps.connecting import connect
 from fluffy.client.filesystem import FluffyFileSystem as FoundFileSystem
 from fluffy.client.os_errors import as_os_errors
 from fluffy.client.shell.session import ConnectOptions

@@ -24,6 +24,7 @@ from fluffy.apps.local_supernode import start_supernode, supernode_pid
 from fluffy.apps.server import bind_problem, check_ports_free
 from fluffy.apps.settings import CONFIG_ENV, Settings, find_config, load
 from fluffy.base.errors import ConfigIllegal, StartRefused
+from fluffy.client.shell.table import Spec
 from fluffy.wire.iptable import format_host
 
 # Until every /readyz says 200: a cold start takes about 3 s, a busy machine several times that.
@@ -228,3 +229,6 @@ def _client_line(settings: Settings) -> str:
     command = os.path.relpath(program) if program.is_relative_to(Path.cwd()) else str(program)
     command = command if program.is_file() else "fluffy"
     return command if here else f"{CONFIG_ENV}={settings.path} {command}"
+
+
+SPECS: tuple[Spec, ...] = (Spec("up", "machine", up_command), Spec("down", "machine", down_command))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fluffy.apps.local_supernode import supernode_pid
 from fluffy.apps.settings import Settings, load
-from fluffy.apps.supernode_clusters import OPERATOR_NAME, keep_folder
+from fluffy.apps.supernode_folder import OPERATOR_NAME, keep_folder
 from fluffy.base.errors import ConfigIllegal
 from fluffy.client.credentials import user_state_folder
 from fluffy.client.shell.session import OtherCluster

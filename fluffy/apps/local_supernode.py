@@ -6,7 +6,7 @@ import time
 
 from fluffy.apps.local_nodes import LOG_NAME, POLL_S, end_processes, probe, problem, running_pid, start_program
 from fluffy.apps.settings import Settings, SupernodeSettings
-from fluffy.apps.supernode_clusters import keep_folder
+from fluffy.apps.supernode_folder import keep_folder
 
 READY_WAIT_S = 30.0
 

@@ -6,16 +6,15 @@ import sys
 from dataclasses import asdict
 
 import click
-from prompt_toolkit import prompt
 
 from fluffy.apps.force_new_cluster import Survivor, stopped
 from fluffy.apps.reset_node import reset_node
 from fluffy.apps.settings import NodeSettings, Settings, load
-from fluffy.client.shell.acts import confirm
-from fluffy.client.shell.admin import AdminAct, AdminWords, needed
+from fluffy.client.shell.acts import confirm, prompt
+from fluffy.client.shell.admin import ADMIN_ACTS, AdminAct, AdminWords, make_admin, needed
 from fluffy.client.shell.output import EXIT_REFUSED, safe
 from fluffy.client.shell.session import Session
-from fluffy.client.shell.table import Example
+from fluffy.client.shell.table import Example, Spec
 
 
 def _node(session: Session, words: AdminWords) -> tuple[Settings, NodeSettings]:
@@ -96,3 +95,6 @@ OFFLINE_ACTS: tuple[AdminAct, ...] = (
     AdminAct("reset-node", "NODE", "make a stopped node whose log is lost a newcomer that keeps its chunks", reset,
              (Example("admin reset-node two", "on its machine; then it is admitted again"),)),
 )
+
+# The shell's `admin`, with these acts added.
+SPECS: tuple[Spec, ...] = (make_admin((*ADMIN_ACTS, *OFFLINE_ACTS)),)

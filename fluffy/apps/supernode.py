@@ -22,7 +22,8 @@ import uvloop
 from fluffy.apps.gateway_parts import authority_of, tls_context
 from fluffy.apps.node_lock import node_lock
 from fluffy.apps.settings import Settings, SupernodeSettings, load
-from fluffy.apps.supernode_clusters import Clusters, keep_folder
+from fluffy.apps.supernode_clusters import Clusters
+from fluffy.apps.supernode_folder import keep_folder
 from fluffy.apps.supernode_mirrors import mirrors_of
 from fluffy.apps.traces import setup_tracing
 from fluffy.base.checks import EXIT_BUG, EXIT_REFUSED_TO_START, InvariantBroken

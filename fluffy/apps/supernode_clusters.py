@@ -18,6 +18,7 @@ from typing import Any
 
 from fluffy.apps.cluster_secret import given_admin_token, write_private_once
 from fluffy.apps.settings import Settings, SupernodeSettings
+from fluffy.apps.supernode_folder import OPERATOR_NAME, keep_folder
 from fluffy.base.errors import ClusterNotFound, ClusterUnreachable, ConfigIllegal, Conflict, FluffyError
 from fluffy.client.api import AsyncFluffy
 from fluffy.drivers.clock import SystemClock
@@ -28,7 +29,6 @@ from fluffy.services.federation.follower import ClusterFollower
 
 log = logging.getLogger("fluffy.supernode")
 
-OPERATOR_NAME = "operator.token"
 JOINED_NAME = "joined.json"
 TOKEN_BYTES = 32
 TOKEN_LABEL = "supernode"
@@ -36,11 +36,6 @@ TOKEN_LABEL = "supernode"
 BOOTSTRAP_EVERY_S = 1.0
 BOOTSTRAP_PATIENCE_S = 5.0
 TOKEN_CHARS_MAX = 512
-
-
-def keep_folder(supernode: SupernodeSettings) -> Path:
-    """Beside the state folder: what must not be lost with it."""
-    return supernode.dir.with_name(supernode.dir.name + ".keep")
 
 
 def operator_token(folder: Path) -> str:

@@ -44,7 +44,8 @@ from fluffy.client.ranges import Ranges, open_ranges
 from fluffy.client.results import number_in, text_in
 from fluffy.client.resume import Record, Resumes, key_of
 from fluffy.client.sessions import UploadSession
-from fluffy.client.sources import UPLOAD_THREADS, MemorySource, Source
+from fluffy.client.sources import MemorySource, Source
+from fluffy.client.thread_names import UPLOAD_THREADS
 from fluffy.client.transport import Call, Transport
 from fluffy.client.upload import Progress, UploadOptions, new_request_id, upload
 from fluffy.services.groups import first_failure

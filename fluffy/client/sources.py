@@ -20,13 +20,12 @@ from blake3 import blake3
 
 from fluffy.base.errors import LocalFileFailed, RequestError
 from fluffy.base.units import MIB
+from fluffy.client.thread_names import UPLOAD_THREADS
 
 # Large enough that a thread hop (100 us) costs nothing beside reading and hashing it (700 us).
 BLOCK_BYTES = 1 * MIB
 # Up to here the whole body is read and hashed first, and the hash is promised in the request's head.
 SMALL_BYTES = 1 * MIB
-# How the threads are named that read local files: one may be stuck in a read of a pipe.
-UPLOAD_THREADS = "fluffy-upload"
 
 Uploadable = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO | AsyncIterable[bytes] | Iterable[bytes]
 

@@ -18,18 +18,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
+from fluffy.client import rebuild, syncing
 from fluffy.client.api import PATIENCE_S, AsyncFluffy
 from fluffy.client.loop_thread import LoopThread
 from fluffy.client.opened import Closable, Opened, Opening, ReadBytes, ReadText, WriteBytes, WriteText
 from fluffy.client.opened_sync import FluffyReader, FluffyTextWriter, FluffyWriter
-from fluffy.client.rebuild.restore import Restored, abandon, restore_backup, restore_from_storage
-from fluffy.client.rebuild.sending import OnProgress
 from fluffy.client.sync_lock import SyncLock
-from fluffy.client.syncing import LockFor, OnStep, Prepared, Report, SyncMemory, Task, carry_out, prepare
 from fluffy.client.transport import Observer
 from fluffy.client.trees import OnFile, TreeResult, delete_tree, get_tree, put_tree
 from fluffy.client.verbs.asking import LockToken, Moment
-from fluffy.client.verbs.disaster_steps import Rebuilder
 from fluffy.client.verbs.locks import LOCK_TTL_S
 
 P = ParamSpec("P")
@@ -205,14 +202,16 @@ class Fluffy:
         """See `trees.delete_tree`."""
         return self._thread.run(delete_tree(self._client, remote, purge=purge, lock=lock))
 
-    def prepare_sync(self, memory: SyncMemory, task: Task) -> Prepared:
+    def prepare_sync(self, memory: syncing.SyncMemory, task: syncing.Task) -> syncing.Prepared:
         """See `syncing.prepare`."""
-        return self._thread.run(prepare(self._client, memory, task))
+        return self._thread.run(syncing.prepare(self._client, memory, task))
 
-    def carry_out_sync(self, memory: SyncMemory, prepared: Prepared, state: Path, *, on_step: OnStep | None = None,
-                       lock_for: LockFor | None = None) -> Report:
+    def carry_out_sync(self, memory: syncing.SyncMemory, prepared: syncing.Prepared, state: Path, *,
+                       on_step: syncing.OnStep | None = None,
+                       lock_for: syncing.LockFor | None = None) -> syncing.Report:
         """See `syncing.carry_out`."""
-        return self._thread.run(carry_out(self._client, memory, prepared, state, on_step=on_step, lock_for=lock_for))
+        return self._thread.run(syncing.carry_out(
+            self._client, memory, prepared, state, on_step=on_step, lock_for=lock_for))
 
     # The past
     versions = _waits(AsyncFluffy.versions)
@@ -272,19 +271,21 @@ class Fluffy:
     audit = _lists(AsyncFluffy.audit)
 
     # When everything else is gone
-    def restore_backup(self, backup: str | os.PathLike[str], on_progress: OnProgress) -> Restored:
+    def restore_backup(self, backup: str | os.PathLike[str], on_progress: rebuild.OnProgress) -> rebuild.Restored:
         """See `rebuild.restore.restore_backup`."""
-        return self._thread.run(restore_backup(Rebuilder(self._client), Path(backup), on_progress))
+        return self._thread.run(rebuild.restore_backup(rebuild.Rebuilder(self._client), Path(backup), on_progress))
 
-    def restore_from_storage(self, folder: str | os.PathLike[str], on_progress: OnProgress, *,
-                             cluster_uuid: str | None = None, quick: bool = False, dry_run: bool = False) -> Restored:
+    def restore_from_storage(self, folder: str | os.PathLike[str], on_progress: rebuild.OnProgress, *,
+                             cluster_uuid: str | None = None, quick: bool = False,
+                             dry_run: bool = False) -> rebuild.Restored:
         """See `rebuild.restore.restore_from_storage`."""
-        return self._thread.run(restore_from_storage(Rebuilder(self._client), Path(folder), on_progress,
-                                                     cluster_uuid=cluster_uuid, quick=quick, dry_run=dry_run))
+        return self._thread.run(rebuild.restore_from_storage(
+            rebuild.Rebuilder(self._client), Path(folder), on_progress, cluster_uuid=cluster_uuid, quick=quick,
+            dry_run=dry_run))
 
     def abandon_restore(self) -> None:
         """See `rebuild.restore.abandon`."""
-        self._thread.run(abandon(Rebuilder(self._client)))
+        self._thread.run(rebuild.abandon(rebuild.Rebuilder(self._client)))
 
     # The cluster
     status = _waits(AsyncFluffy.status)

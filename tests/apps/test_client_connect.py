@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fluffy.apps.client import connect, make_cli
+from fluffy.apps.client import make_cli
+from fluffy.apps.connecting import connect
 from fluffy.apps.local_clusters import note_cluster
 from fluffy.apps.local_config import Wanted, prepare_config
 from fluffy.apps.node_lock import LOCK_NAME, PID_NAME
@@ -82,7 +83,7 @@ def test_a_broken_configuration_matters_only_when_it_is_needed(config: Path, mon
 
 
 def test_an_iptable_alone_is_enough(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fluffy.apps.client.find_config", lambda: None)
+    monkeypatch.setattr("fluffy.apps.connecting.find_config", lambda: None)
     assert connect(ConnectOptions()).peers == ()
     (here / "iptable.txt").write_text("# members\n10.0.0.1:7101\nb 10.0.0.2:7101\n")
     assert connect(ConnectOptions()).peers == ("http://10.0.0.1:7101", "http://10.0.0.2:7101")

@@ -19,7 +19,6 @@ from prompt_toolkit.output import DummyOutput
 from fluffy.apps.client import make_cli
 from fluffy.client.shell.files import first_of
 from fluffy.client.shell.listing import _show_columns
-from fluffy.client.shell.main import SPECS as ALL_SPECS
 from fluffy.client.shell.main import run_repl
 from fluffy.client.shell.output import Output
 from fluffy.client.shell.pipes import plan
@@ -249,8 +248,9 @@ def test_every_command_has_a_summary_and_examples_that_are_right(spec: Spec) -> 
         named = [found for words in stages if (found := group.spec_of(words[0])) is not None]
         plan([(found.name, found.gives, found.eats) for found in named])
         for words in stages:
-            command = group.commands.get(getattr(group.spec_of(words[0]), "name", ""))
-            assert command is not None, example.line
+            spec_there = group.spec_of(words[0])
+            assert spec_there is not None, example.line
+            command = spec_there.command
             with command.make_context(words[0], words[1:]):
                 assert isinstance(command, ShellCommand) or spec.group == "machine"
 
@@ -273,5 +273,5 @@ def test_edits_are_for_their_owner_only(shell: Shell, monkeypatch: pytest.Monkey
 
 def test_a_name_stands_in_the_table_once() -> None:
     """Also not once for now and once for later."""
-    names = [name for spec in ALL_SPECS for name in (spec.name, *spec.aliases)]
+    names = [name for spec in SPECS for name in (spec.name, *spec.aliases)]
     assert len(names) == len(set(names))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fluffy.apps.client import connect
+from fluffy.apps.connecting import connect
 from fluffy.client.keepsakes import Logins
 from fluffy.client.shell.session import Connection, ConnectOptions
 from tests.client.shell_door import Said, Shell

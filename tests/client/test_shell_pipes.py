@@ -15,7 +15,7 @@ from prompt_toolkit.input import PipeInput
 
 from fluffy.base.errors import LocalFileFailed, QuerySyntax
 from fluffy.client.shell.pipes import PIPE_BYTES_MAX, Drain, Pipe, PipeClosed, plan
-from fluffy.client.sources import UPLOAD_THREADS
+from fluffy.client.thread_names import UPLOAD_THREADS
 from tests.client.shell_door import Said, Shell
 from tests.client.test_shell_repl import type_keys
 

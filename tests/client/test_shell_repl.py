@@ -23,7 +23,7 @@ from fluffy.client.shell.main import build_cli, run_command_line, run_repl
 from fluffy.client.shell.repl import open_history
 from fluffy.client.shell.session import Connection, Session
 from fluffy.client.shell.table import ShellGroup
-from fluffy.client.sources import UPLOAD_THREADS
+from fluffy.client.thread_names import UPLOAD_THREADS
 from tests.client.shell_door import Shell
 
 

@@ -44,6 +44,9 @@ EXEMPT = {
     ("broad_exceptions", "fluffy/sim/cluster.py"): "the top of a simulated run: any exception is a violation it found",
 }
 
+# What loads modules by their names: fluffy.base.later, importlib, and the rows of the table of commands.
+LOADERS = {"later", "found_later", "import_module", "Row"}
+
 Problem = tuple[int, str]
 
 
@@ -234,7 +237,10 @@ RULES: tuple[Rule, ...] = (
 
 
 def _imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """(line, dotted module) of every import; `from a import b` counts as a.b, for b may be a module."""
+    """(line, dotted module) of every import; `from a import b` counts as a.b, for b may be a module.
+
+    What is loaded later counts, too: every word of a call of one of LOADERS, for one of them names the module.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -244,6 +250,10 @@ def _imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 yield node.lineno, "fluffy.relative"
             for alias in node.names:
                 yield node.lineno, f"{node.module}.{alias.name}"
+        elif isinstance(node, ast.Call) and _called(node)[0] in LOADERS:
+            for part in ast.walk(node):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    yield part.lineno, part.value
 
 
 def _functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:

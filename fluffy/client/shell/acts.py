@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import click
-from prompt_toolkit import prompt
 
 from fluffy.base.errors import Conflict, FluffyError, FolderNotFound, IsFile, IsFolder, NotFound
+from fluffy.base.later import later
 from fluffy.base.units import format_size
 from fluffy.client.retry import is_final
 from fluffy.client.shell.output import EXIT_REFUSED, counted, error_document, safe
 from fluffy.client.shell.session import Session
 from fluffy.client.shell.table import REMOTE
 from fluffy.client.trees import TreeResult
+
+prompt = later("prompt_toolkit", "prompt")  # many commands might ask, and few do
 
 RECURSIVE = click.Option(["-r", "--recursive"], is_flag=True, help="Folders with all in them.")
 FORCE = click.Option(["-f", "--force"], is_flag=True, help="Replace local files that are there already.")

@@ -17,7 +17,7 @@ import click
 from fluffy.base.errors import QuerySyntax
 from fluffy.base.units import format_size
 from fluffy.client.peers import parse_peer
-from fluffy.client.rebuild.restore import Restored
+from fluffy.client.rebuild import Restored
 from fluffy.client.rebuild.salvage import OLDER
 from fluffy.client.shell.acts import YES, confirm
 from fluffy.client.shell.members import rolling_restart

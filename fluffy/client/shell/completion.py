@@ -15,7 +15,7 @@ from prompt_toolkit.document import Document
 from fluffy.base.errors import FluffyError
 from fluffy.client.shell.output import safe
 from fluffy.client.shell.session import Session
-from fluffy.client.shell.table import ShellGroup, Spec, Takes
+from fluffy.client.shell.table import ShellGroup, Takes
 from fluffy.client.shell.words import LastWord, quote_word, split_unfinished
 
 # A menu longer than this helps nobody.
@@ -64,9 +64,9 @@ class ShellCompleter(Completer):
 
     def _commands(self, prefix: str) -> Iterator[tuple[str, str, str]]:
         for name in self._group.names:
-            spec = self._group.spec_of(name)
+            row = self._group.row_of(name)
             if name.startswith(prefix):
-                yield name, name, spec.group if isinstance(spec, Spec) else ""
+                yield name, name, row.group if row is not None else ""
 
     def _remote_paths(self, text: str, *, folders_only: bool) -> Iterator[tuple[str, str, str]]:
         folder, slash, prefix = text.rpartition("/")

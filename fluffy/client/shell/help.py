@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fluffy.base.errors import NotFound
+from fluffy.client.shell.index import Row
 from fluffy.client.shell.session import Session
 from fluffy.client.shell.table import GROUPS, ShellGroup, Spec, row
 
@@ -24,28 +25,27 @@ def help_command(session: Session, command: str | None) -> None:
         found = group.get_command(top, command)
         if found is None:
             raise NotFound(f"there is no command '{command}'; 'help' lists all")
-        spec = group.spec_of(command)
-        if session.output.json and spec is not None:
-            session.output.document(_spec_document(spec))
+        shown_row, spec = group.row_of(command), group.spec_of(command)
+        if session.output.json and shown_row is not None and spec is not None:
+            session.output.document({**_row_document(shown_row), **_spec_document(spec)})
             return
         shown = click.Context(found, info_name=command, parent=_shown_parent(ctx, session))
         session.output.line(found.get_help(shown))
         return
     if session.output.json:
-        session.output.document({"commands": [_row_document(spec) for spec in group.specs.values()]})
+        session.output.document({"commands": [_row_document(one) for one in group.rows.values()]})
         return
     for line in help_lines(group):
         session.output.line(session.output.style(line, bold=True) if line.endswith(":") else line)
 
 
-def _row_document(spec: Spec) -> dict[str, Any]:
-    return {"name": spec.name, "aliases": list(spec.aliases), "group": spec.group, "available": True,
-            "summary": _summary(spec.command)}
+def _row_document(shown: Row) -> dict[str, Any]:
+    return {"name": shown.name, "aliases": list(shown.aliases), "group": shown.group, "available": True,
+            "summary": shown.summary}
 
 
 def _spec_document(spec: Spec) -> dict[str, Any]:
-    return {**_row_document(spec), "help": inspect.cleandoc(spec.command.help or ""), "eats": spec.eats,
-            "gives": spec.gives,
+    return {"help": inspect.cleandoc(spec.command.help or ""), "eats": spec.eats, "gives": spec.gives,
             "options": [{"names": list(option.opts), "help": option.help} for option in _options(spec)],
             "examples": [{"line": example.line, "meaning": example.meaning} for example in spec.examples]}
 
@@ -62,13 +62,12 @@ def _shown_parent(ctx: click.Context, session: Session) -> click.Context | None:
 def help_lines(group: ShellGroup) -> list[str]:
     """The whole table, by group."""
     lines: list[str] = []
-    for name in (*GROUPS, *sorted({spec.group for spec in group.specs.values()} - set(GROUPS))):
-        specs = [spec for spec in group.specs.values() if spec.group == name]
-        if specs:
+    shown = group.rows.values()
+    for name in (*GROUPS, *sorted({one.group for one in shown} - set(GROUPS))):
+        rows = [one for one in shown if one.group == name]
+        if rows:
             lines.append(f"{name}:")
-        for spec in specs:
-            names = ", ".join((spec.name, *spec.aliases))
-            lines.append(f"  {names:<16} {_summary(spec.command)}")
+        lines += [f"  {', '.join((one.name, *one.aliases)):<16} {one.summary}" for one in rows]
     lines.append("'help COMMAND' shows options and examples.")
     return lines
 
@@ -79,7 +78,8 @@ def command_table(group: ShellGroup) -> list[str]:
     for spec in _by_group(group):
         names = ", ".join(f"`{name}`" for name in (spec.name, *spec.aliases))
         eats = "" if spec.eats == "nothing" else spec.eats
-        lines.append(f"| {spec.group} | {names} | {_escaped(_summary(spec.command))} | {eats} | {_gives(spec)} |")
+        summary = _escaped(group.rows[spec.name].summary)
+        lines.append(f"| {spec.group} | {names} | {summary} | {eats} | {_gives(spec)} |")
     return lines
 
 
@@ -124,14 +124,10 @@ def _escaped(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "\\<").replace("*", "\\*")
 
 
-def _summary(command: click.Command) -> str:
-    return command.get_short_help_str(limit=120)
-
-
 @row("session", name="exit", aliases=("quit",), examples=(("exit", "or Ctrl-D"),))
 def exit_command(session: Session) -> None:
     """Leave the session."""
     session.leaving = True
 
 
-HELP_SPECS: tuple[Spec, ...] = (help_command, exit_command)
+SPECS: tuple[Spec, ...] = (help_command, exit_command)

@@ -7,8 +7,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from prompt_toolkit.utils import get_cwidth
-
+from fluffy.base.later import later
 from fluffy.base.units import format_size
 from fluffy.client.results import Entry, FileInfo
 from fluffy.client.shell.output import Output, safe
@@ -17,6 +16,8 @@ from fluffy.client.shell.session import Session
 # Names are put into columns in sheets of so many: the first ones stand there before the last ones are asked for.
 SHEET_NAMES = 1000
 GAP = 2
+
+get_cwidth = later("prompt_toolkit.utils", "get_cwidth")
 
 
 def show_entries(session: Session, entries: Iterable[Entry], *, key: str = "entries", paths: bool = False,
@@ -59,8 +60,13 @@ def _shown(output: Output, entry: Entry, paths: bool) -> tuple[int, str]:
     """(width on the screen, text with colour)"""
     name = safe(entry.path if paths else entry.name)
     if not entry.is_folder:
-        return get_cwidth(name), name
-    return get_cwidth(name) + 1, output.style(name + "/", "blue", bold=True)
+        return _width(name), name
+    return _width(name) + 1, output.style(name + "/", "blue", bold=True)
+
+
+def _width(name: str) -> int:
+    """How many cells of the screen it takes."""
+    return len(name) if name.isascii() else int(get_cwidth(name))
 
 
 def _show_columns(output: Output, names: Iterator[tuple[int, str]]) -> None:

@@ -17,28 +17,8 @@ import click
 
 from fluffy import __version__
 from fluffy.base.errors import FluffyError, QuerySyntax, StartRefused
-from fluffy.client.shell import (
-    admin,
-    bench,
-    cluster,
-    doctor,
-    federation,
-    files,
-    folders,
-    jobs,
-    keepers,
-    keys,
-    members,
-    people,
-    safety,
-    search,
-    sync,
-    transfers,
-    trees,
-    verify,
-    writing,
-)
-from fluffy.client.shell.help import HELP_SPECS
+from fluffy.base.later import later
+from fluffy.client.shell.index import ROWS
 from fluffy.client.shell.output import (
     EXIT_DONE,
     EXIT_INTERRUPTED,
@@ -47,20 +27,16 @@ from fluffy.client.shell.output import (
     exit_code_of,
 )
 from fluffy.client.shell.pipes import Pipe, PipeClosed, plan, run_stages
-from fluffy.client.shell.repl import Repl
 from fluffy.client.shell.session import ConnectOptions, ContextFactory, Session
-from fluffy.client.shell.table import ShellCommand, ShellGroup, Spec
+from fluffy.client.shell.table import ShellCommand, ShellGroup
 from fluffy.client.shell.words import split_pipeline, unmask
 
-SPECS: tuple[Spec, ...] = (
-    *transfers.SPECS, *files.SPECS, *writing.SPECS, *folders.SPECS, *search.SPECS, *trees.SPECS,
-    *sync.SPECS, *safety.SPECS, *verify.SPECS, *people.SPECS, *keys.SPECS, *cluster.SPECS, *keepers.SPECS,
-    *members.SPECS, *jobs.SPECS, *doctor.SPECS, *bench.SPECS, *admin.SPECS, *federation.SPECS, *HELP_SPECS)
+Repl = later("fluffy.client.shell.repl", "Repl")  # one command needs no prompt
 
 
 def build_cli(context_factory: ContextFactory) -> ShellGroup:
     """All commands. The composition root may add its own (`up`, `down`) to the group."""
-    group = ShellGroup(SPECS, context_factory, name="fluffy", invoke_without_command=True, params=[
+    group = ShellGroup(ROWS, context_factory, name="fluffy", invoke_without_command=True, params=[
         click.Option(["--json", "as_json"], is_flag=True, help="Answer with one JSON document."),
         click.Option(["--peer"], metavar="URL", help="Ask this peer first."),
         click.Option(["--token"], metavar="TOKEN", help="Who is asking; by default FLUFFY_TOKEN or the local admin."),
@@ -81,11 +57,11 @@ def build_cli(context_factory: ContextFactory) -> ShellGroup:
         session.connect_with(ConnectOptions(peer, token, Path(config) if config else None))
         ctx.with_resource(session.output.as_json(as_json))
         if upload or download:
-            return _transfer_options(ctx, session, upload, download)
+            return _transfer_options(ctx, group, session, upload, download)
         if lines:
             ctx.exit(_run_given_lines(ctx, group, session, lines))
         if ctx.invoked_subcommand is None and not session.interactive:
-            ctx.exit(Repl(group, session, run_line).run())
+            ctx.exit(int(Repl(group, session, run_line).run()))
         return None
     group.callback = begin
     return group
@@ -100,17 +76,18 @@ def _version_option() -> click.Option:
                         help="Show the version.")
 
 
-def _transfer_options(ctx: click.Context, session: Session, upload: tuple[str, ...], download: tuple[str, ...]) -> None:
+def _transfer_options(ctx: click.Context, group: ShellGroup, session: Session, upload: tuple[str, ...],
+                      download: tuple[str, ...]) -> None:
     """`--upload FILE` and `--download PATH`, as the systems before this one had them."""
     if ctx.invoked_subcommand is not None:
         raise click.UsageError("--upload and --download stand alone; otherwise use the commands of the same names")
-    for spec, words in ((transfers.upload, upload), (transfers.download, download)):
-        if words:
-            # `--` before, and the present folder after: each of these words is a file.
-            last = ["--to", f"/{session.user}/"] if spec is transfers.upload else []
-            tail = [] if spec is transfers.upload else ["."]
-            with spec.command.make_context(spec.name, [*last, "--", *words, *tail], parent=ctx) as sub:
-                spec.command.invoke(sub)
+    # `--` before the words, and the present folder after them: each of them is a file.
+    for name, words in (("upload", upload), ("download", download)):
+        command = group.get_command(ctx, name)
+        if words and command is not None:
+            last, tail = (["--to", f"/{session.user}/"], []) if name == "upload" else ([], ["."])
+            with command.make_context(name, [*last, "--", *words, *tail], parent=ctx) as sub:
+                command.invoke(sub)
 
 
 def run_command_line(group: ShellGroup, arguments: Sequence[str], *, session: Session | None = None) -> int:
@@ -205,6 +182,6 @@ def run_repl(context_factory: ContextFactory, options: ConnectOptions | None = N
     """The session with a prompt; returns the exit code."""
     session = Session(context_factory, options)
     try:
-        return Repl(build_cli(context_factory), session, run_line).run()
+        return int(Repl(build_cli(context_factory), session, run_line).run())
     finally:
         session.close()

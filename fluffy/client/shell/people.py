@@ -8,13 +8,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
-from prompt_toolkit import prompt
 
 from fluffy.base.errors import QuerySyntax, TokenNotFound, Unauthenticated
 from fluffy.base.units import format_size
 from fluffy.client.keepsakes import Logins, StoredLogin
 from fluffy.client.results_people import Bucket, Quota, User
-from fluffy.client.shell.acts import YES, confirm, say
+from fluffy.client.shell.acts import YES, confirm, prompt, say
 from fluffy.client.shell.output import safe
 from fluffy.client.shell.safety import shown_time
 from fluffy.client.shell.session import Session
@@ -378,7 +377,7 @@ def _asked(session: Session, question: str, *, secret: bool) -> str:
         raise click.UsageError("nobody can be asked here: name the user, and say --password-stdin",
                                click.get_current_context())
     try:
-        return prompt(question, is_password=secret)
+        return str(prompt(question, is_password=secret))
     except EOFError as error:
         raise click.Abort from error
 

@@ -19,6 +19,7 @@ from typing import BinaryIO, TextIO, cast
 
 import click
 
+from fluffy import client as sdk
 from fluffy.base.errors import ClusterNotFound, FluffyError, LocalFileFailed, NotFound, QuerySyntax, Unauthenticated
 from fluffy.base.paths import parse_path
 from fluffy.base.units import format_size
@@ -26,8 +27,6 @@ from fluffy.client.credentials import user_state_folder
 from fluffy.client.shell.output import Output
 from fluffy.client.shell.pipes import Drain, Pipe, paths_of
 from fluffy.client.shell.words import is_pattern, local_pattern, pattern_of, unmask
-from fluffy.client.sync import Fluffy
-from fluffy.client.sync_lock import SyncLock
 
 # More remote names than a command line can sensibly mean.
 MATCHES_MAX = 10_000
@@ -95,12 +94,12 @@ class Session:
         self.leaving = False
         self.lock_given: str | None = None
         self.locks_held: dict[str, str] = {}
-        self._locks_kept: list[SyncLock] = []
+        self._locks_kept: list[sdk.SyncLock] = []
         self.output = output or Output()
         self.previous = ""
         self._factory = factory
         self._options = options or ConnectOptions()
-        self._client: Fluffy | None = None
+        self._client: sdk.Fluffy | None = None
         self._cwd: str | None = None
         self._user = ""
         self._cluster = ""
@@ -158,14 +157,14 @@ class Session:
         return cast(BinaryIO, self.feed.reader) if self.feed is not None else sys.stdin.buffer
 
     @property
-    def client(self) -> Fluffy:
+    def client(self) -> sdk.Fluffy:
         """The connected client. Raises StartRefused for a config nobody can use."""
         if self._client is None:
             found = self._factory(self._options)
-            self._client = Fluffy(found.peers, found.token, patience_s=PATIENCE_S, reach_s=REACH_S,
-                                  ca_file=found.ca_file, observer=self._teller,
-                                  state_folder=user_state_folder(os.environ),
-                                  cluster_tokens={name: other.token for name, other in found.others.items()})
+            self._client = sdk.Fluffy(found.peers, found.token, patience_s=PATIENCE_S, reach_s=REACH_S,
+                                      ca_file=found.ca_file, observer=self._teller,
+                                      state_folder=user_state_folder(os.environ),
+                                      cluster_tokens={name: other.token for name, other in found.others.items()})
             self._found = found
             self._login_user = found.login_user
             self._places = None if found.token else ", ".join(found.token_places) or "--token and FLUFFY_TOKEN"
@@ -358,7 +357,7 @@ class Session:
         above = [held for held in self.locks_held if path == held or path.startswith(held.rstrip("/") + "/")]
         return self.locks_held[max(above, key=len)] if above else None
 
-    def keep_lock(self, lock: SyncLock) -> None:
+    def keep_lock(self, lock: sdk.SyncLock) -> None:
         """Renew the lock until `drop_lock` or the end of the session."""
         lock.__enter__()
         self._locks_kept.append(lock)

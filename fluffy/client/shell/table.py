@@ -6,14 +6,18 @@ A row is a `click` command with its group, its other names and its examples.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import click
+from click.shell_completion import CompletionItem
 
 from fluffy.base.errors import QuerySyntax
+from fluffy.client.shell.index import Row
 from fluffy.client.shell.pipes import Eats, Gives
 from fluffy.client.shell.session import ConnectOptions, ContextFactory, Session
 from fluffy.client.shell.words import split_place, unmask
@@ -155,46 +159,79 @@ def row(group: str, *, takes: Takes = "nothing", aliases: Sequence[str] = (),
 
 
 class ShellGroup(click.Group):
-    """All commands; other names lead to the same row, and a mistyped one to the nearest."""
+    """All commands; other names lead to the same row, and a mistyped one to the nearest.
 
-    def __init__(self, specs: Sequence[Spec], context_factory: ContextFactory, **kwargs: Any) -> None:
+    A command's module is loaded when the command is first asked for.
+    """
+
+    def __init__(self, rows: Iterable[Row], context_factory: ContextFactory, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.context_factory = context_factory
-        self.specs: dict[str, Spec] = {}
+        self.rows: dict[str, Row] = {}
         self._others: dict[str, str] = {}
-        for spec in specs:
-            self.add_spec(spec)
+        self._loaded: dict[str, Spec] = {}
+        for row in rows:
+            self.add_row(row)
 
-    def add_spec(self, spec: Spec) -> None:
-        self.specs[spec.name] = spec
-        self.add_command(spec.command, spec.name)
-        for alias in spec.aliases:
-            self._others[alias] = spec.name
+    def add_row(self, row: Row) -> None:
+        self.rows[row.name] = row
+        for alias in row.aliases:
+            self._others[alias] = row.name
+
+    def take_over(self, name: str, module: str) -> None:
+        """Another module has this command, with more in it."""
+        self.rows[name] = replace(self.rows[name], module=module)
 
     @property
     def names(self) -> tuple[str, ...]:
         """All names and other names, sorted."""
-        return tuple(sorted({*self.commands, *self._others}))
+        return tuple(sorted({*self.rows, *self._others}))
+
+    @property
+    def specs(self) -> Mapping[str, Spec]:
+        """All of them, loaded, in the order of the table."""
+        return MappingProxyType({name: self._spec(row) for name, row in self.rows.items()})
+
+    def row_of(self, name: str) -> Row | None:
+        return self.rows.get(self._others.get(name, name))
+
+    def spec_of(self, name: str) -> Spec | None:
+        row = self.row_of(name)
+        return None if row is None else self._spec(row)
+
+    def _spec(self, row: Row) -> Spec:
+        spec = self._loaded.get(row.name)
+        if spec is None:
+            spec = next(one for one in import_module(row.module).SPECS if one.name == row.name)
+            self._loaded[row.name] = spec
+        return spec
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self.rows)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """By group, with other names, as `help` lists them."""
         for group in GROUPS:
-            rows = [(", ".join((spec.name, *spec.aliases)), spec.command.get_short_help_str(limit=120))
-                    for spec in self.specs.values() if spec.group == group]
+            rows = [(", ".join((row.name, *row.aliases)), row.summary)
+                    for row in self.rows.values() if row.group == group]
             if rows:
                 with formatter.section(group):
                     formatter.write_dl(rows)
 
-    def spec_of(self, name: str) -> Spec | None:
-        return self.specs.get(self._others.get(name, name))
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The user's own shell asks for what may stand here."""
+        names = [CompletionItem(name, help=row.summary) for name, row in sorted(self.rows.items())
+                 if name.startswith(incomplete)]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return super().get_command(ctx, self._others.get(cmd_name, cmd_name))
+        spec = self.spec_of(cmd_name)
+        return None if spec is None else spec.command
 
     def resolve_command(self, ctx: click.Context,
                         args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         name = unmask(args[0])
-        if self.get_command(ctx, name) is None:
+        if self.row_of(name) is None:
             near = difflib.get_close_matches(name, self.names, n=1)
             hint = f"did you mean '{near[0]}'?" if near else "'help' lists all"
             raise click.UsageError(f"there is no command '{name}'; {hint}")

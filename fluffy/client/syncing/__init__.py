@@ -8,10 +8,13 @@
 between two runs, `running` one after the other.
 """
 
-from fluffy.client.syncing.items import Act, Plan, Report, Step
-from fluffy.client.syncing.memory import SyncMemory
-from fluffy.client.syncing.moving import LockFor, OnStep
-from fluffy.client.syncing.running import Prepared, Task, Way, carry_out, prepare
+from fluffy.base.later import found_later
 
 __all__ = ["Act", "LockFor", "OnStep", "Plan", "Prepared", "Report", "Step", "SyncMemory", "Task", "Way", "carry_out",
            "prepare"]
+
+__getattr__ = found_later(__name__, {
+    **dict.fromkeys(("Act", "Plan", "Report", "Step"), "fluffy.client.syncing.items"),
+    "SyncMemory": "fluffy.client.syncing.memory",
+    **dict.fromkeys(("LockFor", "OnStep"), "fluffy.client.syncing.moving"),
+    **dict.fromkeys(("Prepared", "Task", "Way", "carry_out", "prepare"), "fluffy.client.syncing.running")})

@@ -1,0 +1,12 @@
+from fluffy.client.syncing.items import Act as Act
+from fluffy.client.syncing.items import Plan as Plan
+from fluffy.client.syncing.items import Report as Report
+from fluffy.client.syncing.items import Step as Step
+from fluffy.client.syncing.memory import SyncMemory as SyncMemory
+from fluffy.client.syncing.moving import LockFor as LockFor
+from fluffy.client.syncing.moving import OnStep as OnStep
+from fluffy.client.syncing.running import Prepared as Prepared
+from fluffy.client.syncing.running import Task as Task
+from fluffy.client.syncing.running import Way as Way
+from fluffy.client.syncing.running import carry_out as carry_out
+from fluffy.client.syncing.running import prepare as prepare
