@@ -19,21 +19,27 @@ from fluffy.base.deadline import Deadline
 from fluffy.base.errors import IndexCorrupt
 from fluffy.base.threads import in_thread
 from fluffy.core.metadata import queries_search
-from fluffy.core.metadata.queries_search import FeedPoint
+from fluffy.core.metadata.queries_search import FeedPoint, IndexChanges
 from fluffy.ports import Clock, IndexState, MetadataReader, SearchIndex
 
 log = logging.getLogger("fluffy.keeper")
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# A file is found so soon after it was put while there are few changes ...
 FOLLOW_EVERY_S = 0.1
-# Some 50 ms of work each, so a stop is never far.
+# ... and while there are more than this in a pass, within this: a pass costs the same for one change and for hundreds.
+BUSY_CHANGES = 20
+BUSY_EVERY_S = 0.7
+# Some 20 ms of work each, so a stop is never far.
 FEED_CHANGES = 2_000
 BUILD_ENTRIES = 5_000
 # Between two pieces of a build the disk and the core belong to others for as long as a piece took, at most this.
 BUILD_REST_MAX_S = 0.1
 SWEEP_ROWS = 2_000
 SWEEP_EVERY_S = 1.0
+# While there is much to follow, it waits for so much longer.
+SWEEP_BUSY_S = 10.0
 READ_TIMEOUT_S = 10.0
 
 
@@ -45,17 +51,29 @@ class SearchFollower:
         self._index = index
         self._clock = clock
         self._disk = disk
+        self._turn = asyncio.Lock()  # the index takes one call at a time
+        self._follow_from_s = 0.0
         self._swept_no = 0
         self._sweep_from_s = clock.monotonic_s() + SWEEP_EVERY_S
-        self.changes_followed = 0
 
     async def one_round(self) -> bool:
-        try:
-            return await self._round()
-        except IndexCorrupt as error:
-            log.warning("search.damaged", extra={"reason": str(error.__cause__)})
-            await self._in_disk_thread(self._index.begin_anew)
-            return True
+        async with self._turn:
+            try:
+                return await self._round()
+            except IndexCorrupt as error:
+                log.warning("search.damaged", extra={"reason": str(error.__cause__)})
+                await self._in_disk_thread(self._index.begin_anew)
+                return True
+
+    async def take(self, cluster_uuid: str, since_seq: int, changes: IndexChanges) -> None:
+        """A part of the feed from `since_seq` on that another follower has read. Of use when the cursor is in it."""
+        async with self._turn:
+            try:
+                state = await self._in_disk_thread(self._index.open)
+                if state.cluster_uuid == cluster_uuid and since_seq <= state.seq < changes.seq:
+                    await self._apply(state, changes)
+            except IndexCorrupt:
+                return  # seen again and mended in the next round
 
     async def _round(self) -> bool:
         point = self._reader.read(queries_search.feed_point)
@@ -68,13 +86,15 @@ class SearchFollower:
         if point.seq < state.seq:
             await self._in_disk_thread(self._index.rewind, point.seq)
             return True
-        if point.seq > state.seq and await self._follow(state):
+        now_s = self._clock.monotonic_s()
+        if point.seq > state.seq and now_s >= self._follow_from_s and await self._follow(state):
             return True
         if state.building is not None:
             return await self._build(state.building)
         if state.walk is not None:
             return await self._walk(*state.walk)
-        if self._clock.monotonic_s() >= self._sweep_from_s:
+        is_busy = now_s < self._follow_from_s
+        if now_s >= self._sweep_from_s + (SWEEP_BUSY_S if is_busy else 0.0):
             await self._sweep(state)
         return False
 
@@ -94,9 +114,13 @@ class SearchFollower:
             return True
         if changes.seq < state.seq:
             return True  # another meta.db was put in place meanwhile; the next round looks again
-        await self._in_disk_thread(self._index.apply, changes)
-        self.changes_followed += 1
+        await self._apply(state, changes)
         return changes.more
+
+    async def _apply(self, state: IndexState, changes: IndexChanges) -> None:
+        await self._in_disk_thread(self._index.apply, changes)
+        if changes.seq - state.seq > BUSY_CHANGES and not changes.more:
+            self._follow_from_s = self._clock.monotonic_s() + BUSY_EVERY_S
 
     async def _build(self, after: tuple[int, str]) -> bool:
         began_s = self._clock.monotonic_s()

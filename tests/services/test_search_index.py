@@ -23,6 +23,8 @@ from fluffy.core.metadata.commands import MakeFolder, PutFile, RemoveFolder
 from fluffy.core.metadata.commands_tree import Copy, DeleteFolder, Move, SetMeta, SetTags, Undelete
 from fluffy.core.search.query import SearchQuery, parse_query
 from fluffy.drivers.search_files import FORMAT_VERSION, target_of
+from fluffy.services.keeper.manifests import ManifestKeeper
+from fluffy.services.search import BUSY_EVERY_S, SWEEP_BUSY_S, SWEEP_EVERY_S
 from tests.support.local_log import header
 from tests.support.metadata_commands import delete, expire, put
 from tests.support.search_world import SearchWorld, search_world
@@ -94,6 +96,8 @@ def test_search_finds_what_a_look_at_everything_finds(batches: list[list[PutFile
                 _apply(world, batch)
                 if number % 2:
                     await world.level()
+                else:
+                    await world.manifest_round()
             _agree(world, query, limit, is_behind=len(batches) > 1)
             await world.level()
             _agree(world, query, limit)
@@ -214,6 +218,54 @@ async def test_what_is_deleted_is_forgotten_at_once_and_what_is_purged_when_the_
         await world.sweep()
         assert world.status().rows == rows - 2
         _agree(world, parse_query("report"), 2)
+
+
+async def test_what_the_manifests_read_of_the_feed_need_not_be_read_again(tmp_path: Path) -> None:
+    async with search_world(tmp_path) as world:
+        await world.level()
+        while await world.manifest_round():
+            continue
+        _apply(world, [put(f"admin/report-{number}.pdf") for number in range(100)] + [delete("admin/report-7.pdf")])
+        await world.manifest_round()
+        assert world.status().behind == 0
+        _agree(world, parse_query("report"), 10)
+        _apply(world, [put("admin/report-late.pdf")])
+        assert not await world.follower.one_round()
+        assert world.status().behind == 1, "after many changes it waits for more"
+        world.clock.advance(BUSY_EVERY_S)
+        await world.follower.one_round()
+        assert world.status().behind == 0
+
+
+async def test_what_begins_behind_the_cursor_of_the_index_is_not_taken(tmp_path: Path) -> None:
+    async with search_world(tmp_path) as world:
+        await world.level()
+        while await world.manifest_round():
+            continue
+        _apply(world, [put("admin/report-1.pdf")])
+        await ManifestKeeper(world.cluster.reader, world.manifests, world.clock, world.disk).one_round()
+        _apply(world, [put("admin/report-2.pdf")])
+        await world.manifest_round()
+        assert world.status().behind == 2, "of the first one it has not heard"
+        await world.level()
+        _agree(world, parse_query("report"), 10)
+
+
+async def test_the_sweep_waits_while_there_is_much_to_follow_but_not_for_ever(tmp_path: Path) -> None:
+    async with search_world(tmp_path) as world:
+        _apply(world, [put("admin/report-1.pdf")])
+        await world.level()
+        rows = world.status().rows
+        _apply(world, [delete("admin/report-1.pdf", purge=True)])
+        world.clock.advance(SWEEP_EVERY_S)
+        for waited_s in range(int(SWEEP_BUSY_S)):
+            assert world.status().rows - waited_s * 30 == rows
+            _apply(world, [put(f"admin/{waited_s}-{number}") for number in range(30)])
+            await world.follower.one_round()
+            world.clock.advance(1.0)
+        await world.follower.one_round()
+        await world.follower.one_round()
+        assert world.status().rows == rows - 1 + int(SWEEP_BUSY_S) * 30
 
 
 async def test_an_undeleted_folder_is_listed_again_with_what_was_never_seen(tmp_path: Path) -> None:

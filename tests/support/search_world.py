@@ -15,9 +15,11 @@ from fluffy.core.metadata import queries_search
 from fluffy.core.metadata.queries_search import FoundEntries
 from fluffy.core.search.plan import SearchPage, SearchStatus
 from fluffy.core.search.query import SearchQuery
+from fluffy.drivers.manifest_files import ManifestFiles
 from fluffy.drivers.search_index import SearchIndexFile
 from fluffy.drivers.search_reader import SearchReader
-from fluffy.services.search import SearchFollower
+from fluffy.services.keeper.manifests import ManifestKeeper
+from fluffy.services.search import BUSY_EVERY_S, SearchFollower
 from tests.support.keeper_world import ManualClock
 from tests.support.local_log import BornCluster, born_cluster
 
@@ -32,6 +34,12 @@ class SearchWorld:
     follower: SearchFollower
     clock: ManualClock
     disk: ThreadPoolExecutor
+    manifests: ManifestFiles
+
+    async def manifest_round(self) -> bool:
+        """The other follower of the feed reads a part of it, for the index too."""
+        keeper = ManifestKeeper(self.cluster.reader, self.manifests, self.clock, self.disk, also=self.follower.take)
+        return await keeper.one_round()
 
     async def level(self) -> None:
         """Run rounds until the index is as new as the state and has nothing left to do."""
@@ -41,6 +49,7 @@ class SearchWorld:
             state, point = self.index.state(), self.cluster.reader.read(queries_search.feed_point)
             if state.seq == point.seq and state.building is None and state.walk is None:
                 return
+            self.clock.advance(BUSY_EVERY_S)  # after many changes it waits for more of them
         raise AssertionError("the index never became level with the state")
 
     async def sweep(self, rounds: int = 3) -> None:
@@ -88,9 +97,11 @@ async def search_world(folder: Path) -> AsyncIterator[SearchWorld]:
     with born_cluster(folder) as cluster, ThreadPoolExecutor(1) as disk:
         index = SearchIndexFile(cluster.node_dir)
         names = SearchReader(cluster.node_dir)
-        world = SearchWorld(cluster, index, names, SearchFollower(cluster.reader, index, clock, disk), clock, disk)
+        world = SearchWorld(cluster, index, names, SearchFollower(cluster.reader, index, clock, disk), clock, disk,
+                            ManifestFiles(cluster.node_dir, fsync=False))
         try:
             yield world
         finally:
             world.index.close()
+            world.manifests.close()
             names.close()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fluffy.base.ids import ChunkId
-from fluffy.base.units import KIB
+from fluffy.base.units import KIB, MIB
 from fluffy.core.metadata.manifest import (
     AnewManifest,
     BucketManifest,
@@ -26,7 +26,16 @@ from fluffy.core.metadata.manifest import (
     UserManifest,
 )
 from fluffy.core.metadata.packing import unpack_manifest, unpack_texts
-from fluffy.core.metadata.queries_search import DEPTH_MAX, KEY_MARKS, feed_places, lookups
+from fluffy.core.metadata.queries_search import (
+    DEPTH_MAX,
+    INDEXED_OF_ENTRY,
+    KEY_MARKS,
+    IndexChanges,
+    Indexed,
+    feed_places,
+    lookups,
+    trashed,
+)
 from fluffy.core.metadata.schema import ROOT_NO
 from fluffy.core.metadata.schema_people import SUBJECT_BUCKET, SUBJECT_USER
 from fluffy.core.metadata.versions import MARKER_ETAG
@@ -38,11 +47,13 @@ _JOINED = f"SELECT {_ENTRY} FROM entries e LEFT JOIN versions v USING (version_n
 # A row of `FilesManifest`, and what else may stand at a place.
 _ROW = ("e.key, e.no, v.version_no, v.generation, v.size, v.blake3, v.etag, v.content_type, v.owner_no, v.modified_ms,"
         " v.meta_version, v.meta, v.tags, v.inline")
-_AT_PLACES = (f"SELECT {_ROW}, v.manifest, e.owner_no, e.modified_ms FROM entries e LEFT JOIN versions v"
+_AT_PLACES = (f"SELECT {_ROW}, v.manifest, {INDEXED_OF_ENTRY}, v.tags FROM entries e LEFT JOIN versions v"
               f" USING (version_no) WHERE e.parent = ? AND e.key IN ({KEY_MARKS})")
-_INLINE_AT = 13
+_INLINE_AT, _MANIFEST_AT, _INDEXED_AT = 13, 14, 15
 # A bad sector costs the files in one record, on this node.
 FILES_BYTES = 64 * KIB
+# In memory at once.
+PART_BYTES_MAX = 16 * MIB
 # A folder that comes back with more than this in it: everything is written anew, piece by piece.
 WALK_ENTRIES_MAX = 5_000
 
@@ -52,21 +63,24 @@ class ManifestChanges:
     """What a part of the feed means. `seq` is the new cursor; `more`: the feed goes on.
 
     `anew`: the feed does not reach back to the cursor, or too much came back at once: write everything anew.
+    `index`: what the same part of the feed means for an index of names, so that its rows are read once for both.
     """
 
     seq: int
     records: tuple[Manifest, ...] = ()
     more: bool = False
     anew: bool = False
+    index: IndexChanges | None = None
 
 
 def manifest_changes(db: sqlite3.Connection, since_seq: int, limit: int) -> ManifestChanges:
-    """The next part of the feed."""
-    feed = feed_places(db, since_seq, limit)
+    """The next part of the feed: at most `limit` changes, fewer when so many small files would be PART_BYTES_MAX."""
+    feed = feed_places(db, since_seq, min(limit, max(1, PART_BYTES_MAX // _inline_max(db))))
     if feed.cut:
         return ManifestChanges(feed.seq, anew=True)
     reader = _Reader(db)
     records: list[Manifest] = []
+    entries: list[Indexed] = []
     missing = dict.fromkeys(feed.places)
     for words in lookups(feed.places):
         parent = words[0]
@@ -75,6 +89,8 @@ def manifest_changes(db: sqlite3.Connection, since_seq: int, limit: int) -> Mani
         for row in rows:
             del missing[parent, row[0]]
         records += reader.in_folder(parent, rows)
+        entries += [Indexed._make(row[_INDEXED_AT:]) for row in rows if row[0]]
+    index = IndexChanges(feed.seq, trashed(db, missing), tuple(entries), feed.walks, feed.more)
     records += [GoneManifest(reader.seq, parent, key) for parent, key in missing]
     for folder_no, at_seq in feed.undeleted:
         found = list(reader.below(folder_no, WALK_ENTRIES_MAX + 1))
@@ -85,7 +101,7 @@ def manifest_changes(db: sqlite3.Connection, since_seq: int, limit: int) -> Mani
         folders = [folder_no, *(record.no for record in found if isinstance(record, FolderManifest))]
         records += [AnewManifest(at_seq, no) for no in folders]
     records += [AnewManifest(at_seq, folder_no) for folder_no, at_seq in feed.made]
-    return ManifestChanges(feed.seq, tuple(records), feed.more)
+    return ManifestChanges(feed.seq, tuple(records), feed.more, index=index)
 
 
 def all_manifests(db: sqlite3.Connection, after: Place, limit: int) -> tuple[tuple[Manifest, ...], Place | None]:
@@ -133,6 +149,11 @@ def people_manifests(db: sqlite3.Connection) -> tuple[Manifest, ...]:
     return tuple(records)
 
 
+def _inline_max(db: sqlite3.Connection) -> int:
+    row = db.execute("SELECT inline_max FROM cluster").fetchone()
+    return 1 if row is None else max(1, row[0])
+
+
 class _Reader:
     """Makes records of rows; for one read transaction. Remembers the paths of folders."""
 
@@ -162,11 +183,13 @@ class _Reader:
                     yield FilesManifest(self.seq, parent, path, tuple(small))
                     small, size = [], 0
                 continue
-            key, no, *version, _, manifest, owner_no, modified_ms = row
-            if version[0] is None:
-                yield FolderManifest(self.seq, parent, key, path + key, no, owner_no, modified_ms)
+            key, no, version_no = row[:3]
+            if version_no is None:
+                entry = Indexed._make(row[_INDEXED_AT:])
+                yield FolderManifest(self.seq, parent, key, path + key, no, entry.owner_no, entry.modified_ms)
             else:
-                yield self._file(parent, key, path + key, no, (*version, manifest, None), is_current=True)
+                version = (*row[2:_INLINE_AT], row[_MANIFEST_AT], None)
+                yield self._file(parent, key, path + key, no, version, is_current=True)
         if small:
             yield FilesManifest(self.seq, parent, path, tuple(small))
 

@@ -30,8 +30,8 @@ from fluffy.core.metadata.queries_files import owner_name
 from fluffy.core.metadata.schema import ROOT_NO
 
 # The fields of `Indexed` in their order.
-_COLUMNS = ("e.no, e.parent, e.key, iif(e.version_no = 0, -1, e.size), e.content_type, e.owner_no, e.modified_ms,"
-            " (SELECT tags FROM versions v WHERE v.version_no = e.version_no)")
+INDEXED_OF_ENTRY = "e.no, e.parent, e.key, iif(e.version_no = 0, -1, e.size), e.content_type, e.owner_no, e.modified_ms"
+_COLUMNS = (f"{INDEXED_OF_ENTRY}, (SELECT tags FROM versions v WHERE v.version_no = e.version_no)")
 _FOUND = ("e.parent, e.key, e.version_no, e.size, e.generation, e.etag, e.content_type, e.owner_no, e.modified_ms,"
           " (SELECT tags FROM versions v WHERE v.version_no = e.version_no)")
 # Paths are at most 1,024 bytes: a folder lies less deep than this.
@@ -114,15 +114,15 @@ def index_changes(db: sqlite3.Connection, since_seq: int, limit: int) -> IndexCh
         entries += map(Indexed._make, db.execute(
             f"SELECT {_COLUMNS} FROM entries e WHERE e.parent = ? AND e.key IN ({KEY_MARKS}) AND e.key != ''",
             folder_and_keys).fetchall())
-    return IndexChanges(feed.seq, _trashed(db, feed.places, entries), tuple(entries), feed.walks, feed.more)
-
-
-def _trashed(db: sqlite3.Connection, places: Iterable[_Place], entries: Iterable[Indexed]) -> tuple[int, ...]:
-    """The numbers of what was deleted at those of the places where nothing stands now."""
-    empty = dict.fromkeys(places)
+    empty = dict.fromkeys(feed.places)
     for entry in entries:
         del empty[entry.parent, entry.key]
-    return tuple(no for folder_and_keys in lookups(empty) for (no,) in db.execute(
+    return IndexChanges(feed.seq, trashed(db, empty), tuple(entries), feed.walks, feed.more)
+
+
+def trashed(db: sqlite3.Connection, places: Iterable[_Place]) -> tuple[int, ...]:
+    """The numbers of what was deleted at places where nothing stands now."""
+    return tuple(no for folder_and_keys in lookups(places) for (no,) in db.execute(
         f"SELECT no FROM tombs WHERE parent = ? AND key IN ({KEY_MARKS})", folder_and_keys))
 
 

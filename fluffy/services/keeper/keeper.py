@@ -137,7 +137,7 @@ async def run_keeper(world: KeeperWorld, rules: KeeperRules) -> None:
     members = MemberKeeper(world.own_no, leadership, world.log, world.voters, world.reader, log_clock)
     lifecycle = LifecycleKeeper(world.own_no, leadership, world.log, world.reader, world.clock)
     search = SearchFollower(world.reader, world.search, world.clock, world.disk)
-    manifests = ManifestKeeper(world.reader, world.manifests, world.clock, world.disk)
+    manifests = ManifestKeeper(world.reader, world.manifests, world.clock, world.disk, also=search.take)
     rounds = partial(run_rounds, tallies=world.tallies)
     async with asyncio.TaskGroup() as group:
         group.create_task(reports.run(), name="replica reports")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import ParamSpec, TypeVar
@@ -18,15 +18,15 @@ from fluffy.base.threads import in_thread
 from fluffy.base.units import MIB
 from fluffy.core.metadata import queries_manifests, queries_search
 from fluffy.core.metadata.manifest import BucketManifest, Manifest, MarkManifest, Place, UserManifest
+from fluffy.core.metadata.queries_search import IndexChanges
 from fluffy.ports import Clock, ManifestLog, ManifestState, MetadataReader
 
 log = logging.getLogger("fluffy.keeper")
 P = ParamSpec("P")
 R = TypeVar("R")
 
-FOLLOW_EVERY_S = 1.0
-# With 16 KiB of inline bytes each: 8 MiB in memory and in one write.
-FEED_CHANGES = 500
+FOLLOW_EVERY_S = 0.5
+FEED_CHANGES = 1_000
 BUILD_ENTRIES = 500
 # After a piece, users have the core and the disk for as long as it took, at most this.
 REST_MAX_S = 0.5
@@ -37,11 +37,18 @@ ANEW_BYTES_MIN = 64 * MIB
 READ_TIMEOUT_S = 30.0
 
 
+Also = Callable[[str, int, IndexChanges], Awaitable[None]]
+
+
 class ManifestKeeper:
-    """Call `one_round` often; True means that there is more to do at once."""
+    """Call `one_round` often; True means that there is more to do at once.
+
+    `also` is given what the same part of the feed means for the search index, and the position before it.
+    """
 
     def __init__(self, reader: MetadataReader, manifests: ManifestLog, clock: Clock, disk: Executor,
-                 anew_bytes_min: int = ANEW_BYTES_MIN) -> None:
+                 anew_bytes_min: int = ANEW_BYTES_MIN, also: Also | None = None) -> None:
+        self._also = also
         self._reader = reader
         self._manifests = manifests
         self._clock = clock
@@ -68,7 +75,7 @@ class ManifestKeeper:
         if mark is None or self._is_mostly_old(state, mark):
             await self._begin_anew(point.seq)
             return True
-        if point.seq > mark.seq and await self._follow(mark):
+        if point.seq > mark.seq and await self._follow(mark, point.cluster_uuid):
             return True
         if mark.building is not None:
             return await self._build(mark.building)
@@ -88,7 +95,7 @@ class ManifestKeeper:
         self._people_seq = -1
         await self._in_disk_thread(self._manifests.begin_series, MarkManifest(seq, self._clock.now_ms(), (0, "")))
 
-    async def _follow(self, mark: MarkManifest) -> bool:
+    async def _follow(self, mark: MarkManifest, cluster_uuid: str) -> bool:
         """One piece of the feed; True: there is more of it, or all has to begin anew."""
         changes = await self._reader.read_in_thread(
             lambda db: queries_manifests.manifest_changes(db, mark.seq, FEED_CHANGES), Deadline.after(READ_TIMEOUT_S))
@@ -97,6 +104,8 @@ class ManifestKeeper:
             return True
         if changes.seq < mark.seq:
             return False  # the state lost its last commits in a power failure, and makes them again
+        if self._also is not None and changes.index is not None:
+            await self._also(cluster_uuid, mark.seq, changes.index)
         await self._append(changes.records, replace(mark, seq=changes.seq, at_ms=self._clock.now_ms()))
         return changes.more
 
