@@ -36,6 +36,7 @@ from tests.support.supernodes import joiner
 
 SUPERNODE_PORT, PROMETHEUS_PORT = 7100, 7190
 SHIPPED = ROOT / "deploy/prometheus"
+RULES_TEST = ROOT / "tests/deploy/rules.test.yml"
 # The shipped rules wait for minutes; the test's copy of them this long.
 ALERT_FOR = "2s"
 SCRAPE_EVERY = "2s"
@@ -242,6 +243,8 @@ def main() -> None:
         sys.exit("this needs Prometheus: apt-get install prometheus")
     promtool("check", "rules", str(SHIPPED / "fluffy.rules.yml"))
     print("promtool check rules: clean")
+    promtool("test", "rules", str(RULES_TEST))
+    print("promtool test rules: as told")
     with tempfile.TemporaryDirectory(prefix="fluffy-prometheus-") as folder:
         watched = Watched(Path(folder) / "cluster")
         with watched.running(), watched.used():
@@ -249,7 +252,9 @@ def main() -> None:
             leader = watched.cluster.leader()
             time.sleep(5.0)
             print(f"promtool check metrics: clean, {check_pages(watched)} series of 3 nodes and a supernode")
-            print(f"firing before: {[alert['alertname'] for alert in watched.firing()]}")
+            early = [alert["alertname"] for alert in watched.firing()]
+            assert "FluffyNoLeader" not in early, "the cluster has a leader all the time"
+            print(f"firing before: {early}")
             killed = next(name for name in watched.cluster.names if name != leader)
             watched.cluster.kill(killed)
             address = watched.cluster.url(killed).removeprefix("http://")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,13 @@ def test_every_metric_is_told_by_some_program() -> None:
     silent = [name for name in FAMILIES if f'"{name}"' not in sources
               and not any(f'"{name.removeprefix(prefix)}"' in sources for prefix in prefixes)]
     assert silent == []
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool (apt-get install prometheus)")
+def test_the_alert_on_a_missing_leader_takes_nothing_else_for_one() -> None:
+    done = subprocess.run(["promtool", "test", "rules", str(ROOT / "tests/deploy/rules.test.yml")], capture_output=True,
+                          text=True, check=False, timeout=30.0)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_pages_tell_every_alert() -> None:
