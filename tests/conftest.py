@@ -9,6 +9,7 @@ import signal
 from collections.abc import Awaitable, Callable
 
 import pytest
+from hypothesis import strategies as st
 
 # Before pytest's own timeout, which ends the whole run: a test that waits for ever fails alone, and tells where.
 PATIENCE = 0.9
@@ -17,8 +18,10 @@ PATIENCE = 0.9
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # In a fresh clone Hypothesis makes tables of Unicode when a text is first drawn: seconds on a busy machine, which
+    # it holds against whichever test that was ("Input generation is slow"). Here they are nobody's; later in a file.
+    st.text().validate()
     for item in items:
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
             mark = item.get_closest_marker("timeout")
