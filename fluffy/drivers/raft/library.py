@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import random as random_module
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pysyncobj.pickle as library_pickle
@@ -25,7 +25,7 @@ from fluffy.base.units import MIB
 from fluffy.core.metadata.commands_members import SetVoters
 from fluffy.drivers.raft.membership import Disks, decode_membership, encode_membership
 from fluffy.drivers.raft.parts import Parts, RaftTimes
-from fluffy.drivers.raft.peers import RaftPeer
+from fluffy.drivers.raft.peers import RaftPeer, peer_of
 from fluffy.drivers.raft.transport import WINDOW_BYTES
 
 log = logging.getLogger(__name__)
@@ -85,6 +85,8 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
     `__x`.
     """
 
+    _SyncObj__leaderCommitIndex: int | None
+
     def __init__(self, me: str, parts: Parts) -> None:
         self.parts = parts
         self.membership = parts.membership
@@ -97,7 +99,7 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
         library.createJournal = lambda _file: parts.journal
         library.createPoller = lambda _kind: parts.poller
         library.Serializer = lambda *_: parts.snapshots
-        super().__init__(RaftPeer(me), [], _configuration(parts.times), transport=parts.transport)
+        super().__init__(peer_of(me), [], _configuration(parts.times), transport=parts.transport)
         self._align_applied()
         for command, index, _term in self.journal.entries(self.last_applied + 1, self.journal.last_index + 1):
             if command[0] == MEMBERSHIP:
@@ -181,11 +183,11 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
 
     def votes(self, name: str) -> bool:
         """Whether a peer's vote counts here."""
-        return RaftPeer(name) in self._SyncObj__otherNodes and self._is_the_one(name)
+        return peer_of(name) in self._SyncObj__otherNodes and self._is_the_one(name)
 
     def follows(self, name: str) -> bool:
         """Whether a peer gets the log from a leader here, and its answers count."""
-        return RaftPeer(name) in self._SyncObj__raftMatchIndex and self._is_the_one(name)
+        return peer_of(name) in self._SyncObj__raftMatchIndex and self._is_the_one(name)
 
     def _is_the_one(self, name: str) -> bool:
         """Not a new disk under an old name, which this node has not heard of yet: it has promised nothing."""
@@ -193,13 +195,31 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
         return not expected or not found or expected == found
 
     def next_index(self, name: str) -> int:
-        return int(self._SyncObj__raftNextIndex.get(RaftPeer(name), 0))
+        return int(self._SyncObj__raftNextIndex.get(peer_of(name), 0))
+
+    def heard_nothing_new(self, leader: RaftPeer, commit_index: int) -> bool:
+        """Do what the library does with a message of this term's leader that ends where this log ends; False: it must.
+
+        Heartbeats are most of what a node hears: the library's general way costs ten times as much.
+        """
+        if (self._SyncObj__raftLeader != leader or self._SyncObj__raftState != library._RAFT_STATE.FOLLOWER
+                or self._SyncObj__transferInProgress):
+            return False
+        self.election_deadline_s = library.monotonicTime() + self.random_election_timeout_s()
+        self._SyncObj__leaderCommitIndex = commit_index
+        self._SyncObj__raftCommitIndex = max(self.commit_index, min(commit_index, self.journal.last_index))
+        self.journal.setRaftCommitIndex(self.commit_index)
+        return True
+
+    def follower_answered(self, follower: RaftPeer) -> None:
+        """What the library does with an acknowledgement that brings nothing new."""
+        self._SyncObj__lastResponseTime[follower] = library.monotonicTime()
 
     def set_next_index(self, name: str, index: int) -> None:
-        self._SyncObj__raftNextIndex[RaftPeer(name)] = index
+        self._SyncObj__raftNextIndex[peer_of(name)] = index
 
     def match_index(self, name: str) -> int:
-        return int(self._SyncObj__raftMatchIndex.get(RaftPeer(name), 0))
+        return int(self._SyncObj__raftMatchIndex.get(peer_of(name), 0))
 
     def step_down(self, term: int) -> None:
         """Follow a newer term without a leader yet."""
@@ -232,6 +252,11 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
         """Send what each peer lacks, or an empty message: their answers confirm this leadership."""
         self._SyncObj__sendAppendEntries()
 
+    def heartbeat_to(self, names: Iterable[str]) -> None:
+        """The same, to these alone; the others' time goes on."""
+        for name in names:
+            self._send_to(peer_of(name))
+
     def submit(self, group: bytes, answer: Answer) -> None:
         """Append a group of commands, here or at the leader; `answer(outcomes, reason)` later, or never (own
         deadlines).
@@ -250,8 +275,8 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
         if self._members_seen != self.parts.applier.members_changed:
             self._members_seen = self.parts.applier.members_changed
             self.membership.state_is(*self.parts.applier.members(), self.last_applied)
-        voters = {RaftPeer(name) for name in self.membership.other_voters}
-        learners = {RaftPeer(name) for name in self.membership.learners}
+        voters = {peer_of(name) for name in self.membership.other_voters}
+        learners = {peer_of(name) for name in self.membership.learners}
         for node in sorted((voters | learners) - set(self._SyncObj__raftMatchIndex), key=str):
             self._SyncObj__raftNextIndex[node] = self.journal.last_index + 1
             self._SyncObj__raftMatchIndex[node] = 0
@@ -292,12 +317,15 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
         self._SyncObj__newAppendEntriesTime = library.monotonicTime() + self.parts.times.heartbeat
         self._announced_commit = self.commit_index
         for node in self._followers:
-            if not self.isNodeConnected(node):
-                self.parts.snapshots.cancelTransmisstion(node)
-            elif min(self.next_index(node.id), self.journal.last_index + 1) > self.journal.first_index:
-                self._send_entries(node)
-            else:
-                self._send_parts(node)
+            self._send_to(node)
+
+    def _send_to(self, node: RaftPeer) -> None:
+        if not self.isNodeConnected(node):
+            self.parts.snapshots.cancelTransmisstion(node)
+        elif min(self.next_index(node.id), self.journal.last_index + 1) > self.journal.first_index:
+            self._send_entries(node)
+        else:
+            self._send_parts(node)
 
     def _send_entries(self, node: RaftPeer) -> None:
         links = self.parts.transport.links
@@ -416,7 +444,7 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
 
     def _SyncObj__changeCluster(self, request: Disks) -> bool:
         """The leader is about to append a membership entry: the last look, and from here on it holds."""
-        connected = [name for name in self.membership.peers if self.isNodeConnected(RaftPeer(name))]
+        connected = [name for name in self.membership.peers if self.isNodeConnected(peer_of(name))]
         refused = not self.leads_with_authority or self.membership.refusal(request, connected) is not None
         self.counters["membership_refused" if refused else "membership_changed"] += 1
         if not refused:

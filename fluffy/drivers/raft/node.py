@@ -89,7 +89,7 @@ class RaftNode:
         self.elections.step()
         self.reads.step()
         backlog = self.raft.last_applied < self.raft.commit_index or self.reads.busy
-        self.raft.doTick(0.0 if backlog else min(timeout_s, POLL_MAX_S))
+        self.raft.doTick(0.0 if backlog else min(timeout_s, POLL_MAX_S, self.reads.patience_s))
         if self.after_turn:
             waiting, self.after_turn = self.after_turn, []
             for look in waiting:

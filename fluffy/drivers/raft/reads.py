@@ -23,6 +23,8 @@ from fluffy.drivers.raft.transport import RaftTransport
 WAITING_MAX = 4096
 # A leader that gets no majority answer in this time may not be one; the asker tries again.
 ROUND_DEADLINE_S = 2.0
+# Those that a round asked first have this long; then the others are asked, too.
+ASK_ALL_AFTER_S = 0.005
 
 Done = Callable[[bool], None]
 IndexKnown = Callable[[int | None], None]
@@ -37,6 +39,7 @@ class _Round:
     after_seq: int
     began_s: float
     waiting: list[IndexKnown]
+    all_asked: bool = False
 
 
 class LinearizableReads:
@@ -51,6 +54,7 @@ class LinearizableReads:
         self._asked: dict[int, tuple[float, list[Done]]] = {}
         self._unasked: list[Done] = []
         self._last_id = 0
+        self._rounds = 0
         self._applying: list[tuple[int, Done]] = []
         transport.extra["read_index"] = self._on_request
         transport.extra["read_index_answer"] = self._on_answer
@@ -68,6 +72,11 @@ class LinearizableReads:
     def busy(self) -> bool:
         """Whether a turn without incoming messages would still move something."""
         return bool(self._unasked)
+
+    @property
+    def patience_s(self) -> float:
+        """How long a turn may wait for messages."""
+        return ROUND_DEADLINE_S if self._round is None or self._round.all_asked else ASK_ALL_AFTER_S
 
     def step(self) -> None:
         self._ask()
@@ -105,6 +114,8 @@ class LinearizableReads:
                 self._applying.append((index, done))
 
     def _release(self) -> None:
+        if not self._applying:
+            return
         applied = self._raft.last_applied
         ready = [done for index, done in self._applying if index <= applied]
         if ready:
@@ -113,6 +124,8 @@ class LinearizableReads:
                 done(True)
 
     def _expire(self) -> None:
+        if not self._asked and self._round is None:
+            return
         oldest = self._clock() - ROUND_DEADLINE_S
         for read_id in [read_id for read_id, (asked_s, _) in self._asked.items() if asked_s < oldest]:
             self._index_known(None, self._asked.pop(read_id)[1])
@@ -142,11 +155,35 @@ class LinearizableReads:
             return
         if self._round is not None:
             self._judge_round(self._round)
+        if self._round is not None and not self._round.all_asked and self._is_late(self._round):
+            self._ask_all(self._round)
         if self._round is None and self._next and raft.leads_with_authority:
             waiting, self._next = self._next, []
             self._round = _Round(raft.term, raft.commit_index, self._transport.sequence(), self._clock(), waiting)
-            raft.heartbeat_now()
+            self._ask_members(self._round)
             self._judge_round(self._round)
+
+    def _ask_members(self, current: _Round) -> None:
+        """Ask as few as make a majority, in turn, of those that owe no answer: half the work when three nodes vote.
+
+        All are asked when too few of them do, and when those that were asked do not answer soon.
+        """
+        wanted = self._raft.majority - 1
+        ready = [name for name in self._raft.membership.other_voters
+                 if self._transport.is_up(name) and not self._transport.owes_an_answer(name)]
+        if len(ready) < wanted:
+            self._ask_all(current)
+            return
+        self._rounds += 1
+        begin = self._rounds % max(1, len(ready))
+        self._raft.heartbeat_to((ready + ready)[begin:begin + wanted])
+
+    def _ask_all(self, current: _Round) -> None:
+        current.all_asked = True
+        self._raft.heartbeat_now()
+
+    def _is_late(self, current: _Round) -> bool:
+        return self._clock() - current.began_s >= ASK_ALL_AFTER_S
 
     def _judge_round(self, current: _Round) -> None:
         if current.term != self._raft.term:

@@ -20,7 +20,7 @@ from fluffy.base.checks import invariant
 from fluffy.base.units import MIB
 from fluffy.drivers.raft.links import Links
 from fluffy.drivers.raft.messages import Message
-from fluffy.drivers.raft.peers import RaftPeer
+from fluffy.drivers.raft.peers import RaftPeer, peer_of
 
 # Entries and snapshot parts on their way to one follower; more waits for its acknowledgements.
 WINDOW_BYTES = 8 * MIB
@@ -42,6 +42,9 @@ class RaftView(Protocol):
     def term_at(self, index: int) -> int | None: ...
     def next_index(self, name: str) -> int: ...
     def set_next_index(self, name: str, index: int) -> None: ...
+    def match_index(self, name: str) -> int: ...
+    def heard_nothing_new(self, leader: RaftPeer, commit_index: int) -> bool: ...
+    def follower_answered(self, follower: RaftPeer) -> None: ...
     def step_down(self, term: int) -> None: ...
     @property
     def is_voter(self) -> bool: ...
@@ -74,6 +77,7 @@ class RaftTransport(Transport):  # type: ignore[misc]
         self._transfer_term = -1
         self._reset_seq: dict[str, int] = {}
         self._voters: set[tuple[int, str]] = set()
+        self._sent_seq: dict[str, int] = {}
         self._acked_seq: dict[str, int] = {}
         self._part_sent: dict[str, tuple[int, int]] = {}
         self._part_acked: dict[str, tuple[int, int]] = {}
@@ -108,7 +112,7 @@ class RaftTransport(Transport):  # type: ignore[misc]
         """Keep links to these and no others."""
         wanted = set(names)
         for name in sorted(wanted - set(self._peers)):
-            self.addNode(RaftPeer(name))
+            self.addNode(peer_of(name))
         for name in sorted(set(self._peers) - wanted):
             self.dropNode(self._peers[name])
 
@@ -159,8 +163,13 @@ class RaftTransport(Transport):  # type: ignore[misc]
         """The newest append_entries of this leadership that `name` has answered."""
         return self._acked_seq.get(name, 0)
 
+    def owes_an_answer(self, name: str) -> bool:
+        """Whether `name` has not answered the newest append_entries that it was sent."""
+        return self._sent_seq.get(name, 0) > self._acked_seq.get(name, 0)
+
     def forget_acks(self) -> None:
         """A new leadership begins: earlier answers do not count."""
+        self._sent_seq.clear()
         self._acked_seq.clear()
         self._reset_seq.clear()
         self._part_sent = {name: (transfer, 0) for name, (transfer, _sent) in self._part_sent.items()}
@@ -186,20 +195,20 @@ class RaftTransport(Transport):  # type: ignore[misc]
         for table in (self._part_sent, self._part_acked, self._part_expected):
             table.pop(name, None)
         self._up.add(name)
-        self._onNodeConnected(RaftPeer(name))
+        self._onNodeConnected(peer_of(name))
         self.on_linked()
 
     def link_down(self, name: str) -> None:
         was_leader = self.view.leader_name == name
         self._up.discard(name)
         self._held = [(peer, message) for peer, message in self._held if peer.id != name]
-        self._onNodeDisconnected(RaftPeer(name))
+        self._onNodeDisconnected(peer_of(name))
         if was_leader and not self.view.is_leader:
             self.on_leader_lost()
 
     def link_message(self, name: str, message: Message) -> None:
         """A message of a peer, or of a guest: one that this node does not know yet, perhaps its leader."""
-        peer = self._peers.get(name) or RaftPeer(name)
+        peer = self._peers.get(name) or peer_of(name)
         kind = message["type"]
         handler = self._HANDLERS.get(kind)
         if handler is not None:
@@ -213,7 +222,7 @@ class RaftTransport(Transport):  # type: ignore[misc]
 
     def _number(self, name: str, message: Message) -> None:
         self._seq += 1
-        message["seq"] = self._seq
+        message["seq"] = self._sent_seq[name] = self._seq
         part = message.get("serialized")
         if part:
             transfer, offset = self._part_sent.get(name, (0, 0))
@@ -257,6 +266,11 @@ class RaftTransport(Transport):  # type: ignore[misc]
         """Strip what is already held with the same term; a message with nothing new must not truncate anything."""
         view = self.view
         previous = message["prevLogIdx"]
+        if (not message["entries"] and message["term"] == view.term
+                and (previous, message["prevLogTerm"]) == view.last_entry()
+                and view.heard_nothing_new(peer, message["commit_index"])):
+            self._hold(peer, {"type": "next_node_idx", "next_node_idx": previous + 1, "reset": False, "success": True})
+            return
         if previous < view.first_index():
             self._skip_compacted(message)
             previous = message["prevLogIdx"]
@@ -333,6 +347,9 @@ class RaftTransport(Transport):  # type: ignore[misc]
                 return
             self._reset_seq[peer.id] = self._seq
             self._onMessageReceived(peer, message)
+            return
+        if message["success"] and message["next_node_idx"] <= view.match_index(peer.id) + 1:
+            view.follower_answered(peer)
             return
         before = view.next_index(peer.id)
         self._onMessageReceived(peer, message)

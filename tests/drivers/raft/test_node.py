@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -168,6 +169,47 @@ def test_a_read_barrier_sees_everything_acknowledged_before_it(lab: Lab) -> None
             node.reads.barrier(seen.append)
             assert lab.turn(lambda seen=seen: bool(seen)) and seen == [True]
             assert node.store.machine.seq >= seq
+
+
+@pytest.fixture
+def calm(tmp_path: Path) -> Iterator[Lab]:
+    """Born, nobody owes the leader an answer, and no heartbeat comes by chance while a test looks."""
+    made = Lab(tmp_path, times=RaftTimes(heartbeat=3.0, election_min=10.0, election_max=20.0, fallback=20.0))
+    born(made)
+    made.settle()
+    heard = made.leader().transport
+    assert made.turn(lambda: not any(map(heard.owes_an_answer, heard.peer_names())))
+    yield made
+    made.close()
+
+
+def confirm(leader: RaftNode, turning: list[RaftNode]) -> int:
+    """One round of confirmation while only these turn; how many messages it took."""
+    answers: list[bool] = []
+    before = leader.transport.sequence()
+    leader.reads.barrier(answers.append)
+    end_s = time.monotonic() + 2
+    while not answers and time.monotonic() < end_s:
+        for node in turning:
+            node.turn(0.0)
+    assert answers == [True]
+    return leader.transport.sequence() - before
+
+
+def test_a_read_asks_no_more_members_than_it_needs(calm: Lab) -> None:
+    heard = calm.leader().transport
+    counts = [confirm(calm.leader(), list(calm.nodes.values())) for _ in range(10)]
+    assert min(counts) == 1 and sum(counts) <= 20, counts  # on a busy machine some ask again
+    one, other = map(heard.acked_sequence, heard.peer_names())
+    assert abs(one - other) <= 2, "they take turns"
+
+
+def test_a_member_that_is_silent_keeps_no_read_waiting(calm: Lab) -> None:
+    leader = calm.leader()
+    silent, other = (node for node in calm.nodes.values() if node is not leader)
+    counts = [confirm(leader, [leader, other]) for _ in range(6)]
+    assert leader.transport.owes_an_answer(silent.name)
+    assert 1 in counts, "who owes an answer is not asked while others do not"
 
 
 def test_a_leader_without_a_majority_confirms_no_read_and_stops_leading(lab: Lab) -> None:
