@@ -9,8 +9,7 @@ The header is msgpack with limits and no extension types: nothing in it can run 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -24,8 +23,7 @@ LOG_PAYLOAD_BYTES_MAX = 2 * MIB
 CHUNK_PAYLOAD_BYTES_MAX = 64 * MIB
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     header: dict[str, Any]
     payload: bytes
 
@@ -43,9 +41,9 @@ def encode_head(header: dict[str, Any], payload_bytes: int) -> bytes:
     return PREFIX.pack(len(packed), payload_bytes) + packed
 
 
-def decode_prefix(data: bytes | bytearray | memoryview, payload_bytes_max: int) -> tuple[int, int]:
-    """(header_bytes, payload_bytes) from 8 bytes. Raises FrameCorrupt beyond the bounds."""
-    header_bytes, payload_bytes = PREFIX.unpack_from(data)
+def decode_prefix(data: bytes | bytearray | memoryview, payload_bytes_max: int, at: int = 0) -> tuple[int, int]:
+    """(header_bytes, payload_bytes) from the 8 bytes at `at`. Raises FrameCorrupt beyond the bounds."""
+    header_bytes, payload_bytes = PREFIX.unpack_from(data, at)
     if not 0 < header_bytes <= HEADER_BYTES_MAX or payload_bytes > payload_bytes_max:
         raise FrameCorrupt("a frame announced more bytes than this connection allows")
     return header_bytes, payload_bytes
@@ -57,8 +55,11 @@ def decode_header(data: bytes | bytearray | memoryview) -> dict[str, Any]:
         header = msgpack.unpackb(data, raw=False, strict_map_key=True, max_ext_len=0)
     except (ValueError, msgpack.UnpackException, RecursionError) as error:
         raise FrameCorrupt("a frame header is not msgpack") from error
-    if not isinstance(header, dict) or not all(isinstance(key, str) for key in header):
-        raise FrameCorrupt("a frame header is not a map with text keys")
+    if not isinstance(header, dict):
+        raise FrameCorrupt("a frame header is not a map")
+    for key in header:
+        if not isinstance(key, str):
+            raise FrameCorrupt("a frame header has a key that is no text")
     return header
 
 
@@ -67,22 +68,27 @@ class FrameReader:
 
     def __init__(self, payload_bytes_max: int = LOG_PAYLOAD_BYTES_MAX) -> None:
         self._payload_bytes_max = payload_bytes_max
-        self._buffer = bytearray()
+        self._rest = bytearray()  # of a frame that has not come whole
+        self._rest_needs = PREFIX.size
 
-    def feed(self, data: bytes | bytearray | memoryview) -> list[Frame]:
+    def feed(self, data: bytes) -> list[Frame]:
         """Whole frames that `data` completed, in order. Raises FrameCorrupt; then the connection must be closed."""
-        self._buffer += data
-        frames = []
-        start = 0
-        while len(self._buffer) - start >= PREFIX.size:
-            header_bytes, payload_bytes = decode_prefix(memoryview(self._buffer)[start:], self._payload_bytes_max)
+        if self._rest:
+            self._rest += data
+            if len(self._rest) < self._rest_needs:
+                return []
+            data, self._rest = bytes(self._rest), bytearray()
+        frames: list[Frame] = []
+        start, end, size = 0, PREFIX.size, len(data)
+        while size >= end:
+            header_bytes, payload_bytes = decode_prefix(data, self._payload_bytes_max, start)
             header_end = start + PREFIX.size + header_bytes
             end = header_end + payload_bytes
-            if len(self._buffer) < end:
+            if size < end:
                 break
-            header = decode_header(bytes(self._buffer[start + PREFIX.size:header_end]))
-            frames.append(Frame(header, bytes(self._buffer[header_end:end])))
-            start = end
-        if start:
-            del self._buffer[:start]
+            frames.append(Frame(decode_header(data[start + PREFIX.size:header_end]), data[header_end:end]))
+            start, end = end, end + PREFIX.size
+        if start < size:
+            self._rest += data[start:]
+            self._rest_needs = end - start
         return frames
