@@ -53,6 +53,7 @@ class _Connection(asyncio.Protocol):
     """One socket to the log process."""
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._waiting: dict[int, tuple[asyncio.Future[Frame], float]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._reader = FrameReader(LOG_PAYLOAD_BYTES_MAX)
@@ -91,14 +92,13 @@ class _Connection(asyncio.Protocol):
 
         The future raises TimeoutError at `until_s` of the loop's clock, or a moment later.
         """
-        loop = asyncio.get_running_loop()
         self._last_id += 1
-        future: asyncio.Future[Frame] = loop.create_future()
+        future: asyncio.Future[Frame] = self._loop.create_future()
         self._waiting[self._last_id] = future, until_s
         if self._sweeper is None:
-            self._sweeper = loop.call_later(SWEEP_EVERY_S, self._sweep)
+            self._sweeper = self._loop.call_later(SWEEP_EVERY_S, self._sweep)
         if not self._unsent:
-            loop.call_soon(self._send)
+            self._loop.call_soon(self._send)
         self._unsent.append(encode_frame({"i": self._last_id, **header}, payload))
         return self._last_id, future
 
@@ -107,21 +107,19 @@ class _Connection(asyncio.Protocol):
         self._waiting.pop(request_id, None)
 
     def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
-        now_s = loop.time()
+        now_s = self._loop.time()
         for future, until_s in self._waiting.values():
             if until_s <= now_s and not future.done():
                 future.set_exception(TimeoutError())
-        self._sweeper = loop.call_later(SWEEP_EVERY_S, self._sweep) if self._waiting else None
+        self._sweeper = self._loop.call_later(SWEEP_EVERY_S, self._sweep) if self._waiting else None
 
     def barrier(self) -> asyncio.Future[Frame]:
         """Take part in the next barrier round: one serves all who asked before it was sent."""
-        loop = asyncio.get_running_loop()
-        reader: asyncio.Future[Frame] = loop.create_future()
+        reader: asyncio.Future[Frame] = self._loop.create_future()
         self._readers.append(reader)
         if not self._round_flying:
             self._round_flying = True
-            loop.call_soon(self._send_round)
+            self._loop.call_soon(self._send_round)
         return reader
 
     def _send_round(self) -> None:

@@ -38,6 +38,7 @@ class ReadGate:
         self._readers: list[asyncio.Future[Point]] = []  # who take a stale point when there is no newest
         self._strict: list[asyncio.Future[Point]] = []
         self._wake = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None  # looking for it takes a system call
         self._blind_until_s = 0.0
         self._fresh_at_s = clock.monotonic_s()
         self._looked_at_s = -LOOK_KEPT_S
@@ -99,7 +100,9 @@ class ReadGate:
         return self._clock.monotonic_s() >= self._blind_until_s and self._majority_seen()
 
     def _ask(self, waiting: list[asyncio.Future[Point]]) -> asyncio.Future[Point]:
-        reader: asyncio.Future[Point] = asyncio.get_running_loop().create_future()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        reader: asyncio.Future[Point] = self._loop.create_future()
         waiting.append(reader)
         self._wake.set()
         return reader
