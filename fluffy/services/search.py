@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
 from fluffy.base.deadline import Deadline
@@ -52,6 +53,7 @@ class SearchFollower:
         self._clock = clock
         self._disk = disk
         self._turn = asyncio.Lock()  # the index takes one call at a time
+        self._seen: IndexState | None = None  # the index when it was looked at last
         self._follow_from_s = 0.0
         self._swept_no = 0
         self._sweep_from_s = clock.monotonic_s() + SWEEP_EVERY_S
@@ -62,14 +64,14 @@ class SearchFollower:
                 return await self._round()
             except IndexCorrupt as error:
                 log.warning("search.damaged", extra={"reason": str(error.__cause__)})
-                await self._in_disk_thread(self._index.begin_anew)
+                await self._begin_anew()
                 return True
 
     async def take(self, cluster_uuid: str, since_seq: int, changes: IndexChanges) -> None:
         """A part of the feed from `since_seq` on that another follower has read. Of use when the cursor is in it."""
         async with self._turn:
             try:
-                state = await self._in_disk_thread(self._index.open)
+                state = self._seen = await self._in_disk_thread(self._index.open)
                 if state.cluster_uuid == cluster_uuid and since_seq <= state.seq < changes.seq:
                     await self._apply(state, changes)
             except IndexCorrupt:
@@ -77,30 +79,43 @@ class SearchFollower:
 
     async def _round(self) -> bool:
         point = self._reader.read(queries_search.feed_point)
-        if point.cluster_uuid is None:
+        if point.cluster_uuid is None or self._may_rest(point):
             return False
-        state = await self._in_disk_thread(self._index.open)
+        state = self._seen = await self._in_disk_thread(self._index.open)
         if state.cluster_uuid != point.cluster_uuid:
             await self._start(state, point, point.cluster_uuid)
             return True
         if point.seq < state.seq:
             await self._in_disk_thread(self._index.rewind, point.seq)
             return True
-        now_s = self._clock.monotonic_s()
-        if point.seq > state.seq and now_s >= self._follow_from_s and await self._follow(state):
+        if point.seq > state.seq and not self._is_busy() and await self._follow(state):
             return True
         if state.building is not None:
             return await self._build(state.building)
         if state.walk is not None:
             return await self._walk(*state.walk)
-        is_busy = now_s < self._follow_from_s
-        if now_s >= self._sweep_from_s + (SWEEP_BUSY_S if is_busy else 0.0):
+        if self._is_sweep_due():
             await self._sweep(state)
         return False
 
+    def _may_rest(self, point: FeedPoint) -> bool:
+        """Whether a look into the index would find nothing to do. The sweep looks: one that was lost is missed soon."""
+        seen = self._seen
+        if (seen is None or seen.cluster_uuid != point.cluster_uuid or seen.building is not None
+                or seen.walk is not None or self._is_sweep_due()):
+            return False
+        return point.seq == seen.seq or (point.seq > seen.seq and self._is_busy())
+
+    def _is_busy(self) -> bool:
+        return self._clock.monotonic_s() < self._follow_from_s
+
+    def _is_sweep_due(self) -> bool:
+        late_s = self._clock.monotonic_s() - self._sweep_from_s
+        return late_s >= (SWEEP_BUSY_S if self._is_busy() else 0.0)
+
     async def _start(self, state: IndexState, point: FeedPoint, cluster_uuid: str) -> None:
         if state.cluster_uuid:
-            await self._in_disk_thread(self._index.begin_anew)
+            await self._begin_anew()
         log.info("search.rebuilding", extra={"seq": point.seq})
         await self._in_disk_thread(self._index.start_build, cluster_uuid, point.seq)
 
@@ -110,7 +125,7 @@ class SearchFollower:
             lambda db: queries_search.index_changes(db, state.seq, FEED_CHANGES), Deadline.after(READ_TIMEOUT_S))
         if changes.cut:
             log.info("search.cut", extra={"seq": state.seq})
-            await self._in_disk_thread(self._index.begin_anew)
+            await self._begin_anew()
             return True
         if changes.seq < state.seq:
             return True  # another meta.db was put in place meanwhile; the next round looks again
@@ -118,9 +133,16 @@ class SearchFollower:
         return changes.more
 
     async def _apply(self, state: IndexState, changes: IndexChanges) -> None:
+        self._seen = None  # it may have found folders to be listed
         await self._in_disk_thread(self._index.apply, changes)
+        if not changes.walks:
+            self._seen = replace(state, seq=changes.seq)
         if changes.seq - state.seq > BUSY_CHANGES and not changes.more:
             self._follow_from_s = self._clock.monotonic_s() + BUSY_EVERY_S
+
+    async def _begin_anew(self) -> None:
+        self._seen = None
+        await self._in_disk_thread(self._index.begin_anew)
 
     async def _build(self, after: tuple[int, str]) -> bool:
         began_s = self._clock.monotonic_s()

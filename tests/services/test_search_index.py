@@ -337,6 +337,20 @@ async def test_a_lost_or_damaged_index_is_built_anew(tmp_path: Path, damage: str
         _agree(world, query, 3)
 
 
+async def test_an_index_lost_while_nothing_happens_is_missed_with_the_next_sweep(tmp_path: Path) -> None:
+    async with search_world(tmp_path) as world:
+        _apply(world, [put("admin/report-1.pdf")])
+        await world.level()
+        await world.follower.one_round()
+        (world.cluster.node_dir / "search.db").unlink()
+        await world.follower.one_round()
+        assert world.status().state == "missing"
+        world.clock.advance(SWEEP_EVERY_S)
+        assert await world.follower.one_round()
+        await world.level()
+        assert world.status().state == "ready" and world.paths(parse_query("report")) == ["admin/report-1.pdf"]
+
+
 async def test_a_feed_that_was_cut_leads_to_a_build(tmp_path: Path) -> None:
     async with search_world(tmp_path) as world:
         _apply(world, [put("admin/report-1.pdf")])

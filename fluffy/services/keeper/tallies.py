@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,8 +15,8 @@ class KeeperTallies:
 
     def __init__(self) -> None:
         self.word: Mapping[str, Any] = {}
-        self._rounds: dict[str, Histogram] = {}
-        self._jobs: dict[str, Histogram] = {}
+        self._rounds: defaultdict[str, Histogram] = defaultdict(_histogram)
+        self._jobs: defaultdict[str, Histogram] = defaultdict(_histogram)
         self._failed: Counter[str] = Counter()
 
     def hearing(self, tell: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
@@ -28,11 +28,11 @@ class KeeperTallies:
         return hear
 
     def round_ended(self, loop: str, seconds: float, *, failed: bool) -> None:
-        self._rounds.setdefault(loop, Histogram(SECONDS)).observe(seconds)
+        self._rounds[loop].observe(seconds)
         self._failed[loop] += failed
 
     def job_ended(self, kind: str, seconds: float) -> None:
-        self._jobs.setdefault(kind, Histogram(SECONDS)).observe(seconds)
+        self._jobs[kind].observe(seconds)
 
     def tell(self, samples: Samples) -> None:
         for loop, times in self._rounds.items():
@@ -43,6 +43,10 @@ class KeeperTallies:
             samples.add("fluffy_job_duration_seconds", times, kind)
         if self.word:
             _tell_word(self.word, samples)
+
+
+def _histogram() -> Histogram:
+    return Histogram(SECONDS)
 
 
 def _tell_word(word: Mapping[str, Any], samples: Samples) -> None:
