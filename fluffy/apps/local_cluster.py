@@ -19,7 +19,15 @@ import click
 
 from fluffy.apps.local_clusters import note_cluster
 from fluffy.apps.local_config import NAMES, Wanted, add_node, prepare_config
-from fluffy.apps.local_nodes import NodeProcess, end_processes, majority_runs, running_pid, start_node, wait_ready
+from fluffy.apps.local_nodes import (
+    NodeProcess,
+    end_processes,
+    majority_runs,
+    running_pid,
+    start_node,
+    wait_ready,
+    why_not_ready,
+)
 from fluffy.apps.local_supernode import start_supernode, supernode_pid
 from fluffy.apps.server import bind_problem, check_ports_free
 from fluffy.apps.settings import CONFIG_ENV, Settings, find_config, load
@@ -61,7 +69,7 @@ def up_command(nodes: int | None, folder: Path | None, base_port: int | None, na
         raise click.ClickException(error.message) from error
     note_cluster(os.environ, settings.path)
     names: list[str] = [node] if node is not None else list(settings.nodes)
-    _start(settings, names, join)
+    _start(settings, names, join, alive_is_enough=node is not None and join is None)
     if node is None:
         settings = _grow(settings, nodes or 0)
         names = list(settings.nodes)
@@ -101,8 +109,11 @@ def _a_running_peer(settings: Settings) -> str:
     raise ConfigIllegal(f"no node of the cluster {settings.cluster.name} runs here; start it first: fluffy up --detach")
 
 
-def _start(settings: Settings, names: Iterable[str], join: str | None = None) -> None:
-    """Start what does not run yet, and wait. A failure ends what was started here and says why."""
+def _start(settings: Settings, names: Iterable[str], join: str | None = None, *, alive_is_enough: bool = False) -> None:
+    """Start what does not run yet, and wait. A failure ends what was started here and says why.
+
+    `alive_is_enough`: a node that is not ready in time stays, for it may wait for machines that nobody knows here.
+    """
     started: list[NodeProcess] = []
     check_ports(settings, names)
     for name in names:
@@ -113,7 +124,8 @@ def _start(settings: Settings, names: Iterable[str], join: str | None = None) ->
             click.echo(f"node {name} runs already", err=True)
     problem: str | None = "interrupted"
     try:
-        problem = wait_ready(settings, [settings.node(name) for name in names], started, READY_WAIT_S)
+        problem = wait_ready(settings, [settings.node(name) for name in names], started, READY_WAIT_S,
+                             lambda text: click.echo(text, err=True), alive_is_enough=alive_is_enough)
     finally:
         if problem is not None:
             _stop([process.process.pid for process in started if process.process.poll() is None])
@@ -216,8 +228,11 @@ def _listen_to_ctrl_c() -> None:
 def _what_is_up(settings: Settings, node: str | None) -> str:
     if node is None:
         return f"the cluster {settings.cluster.name} is up"
-    if majority_runs(settings):
+    why_not = why_not_ready(settings.node(node))
+    if why_not is None:
         return f"node {node} is up"
+    if majority_runs(settings):
+        return f"node {node} runs, but is not ready: {why_not}"
     return f"node {node} runs, but is not ready: it waits until more than half of the nodes run"
 
 

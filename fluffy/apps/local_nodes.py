@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import select
 import signal
@@ -10,7 +11,8 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,8 @@ TAIL_BYTES = 16 * 1024
 PROBE_TIMEOUT_S = 1.0
 PROBE_BODY_BYTES_MAX = 2000
 POLL_S = 0.1
+# A cold start takes about 3 s: whoever waits longer wants to know for what.
+TELL_AFTER_S = 5.0
 # A supervisor gives its stages 15 + 5 + 10 s to drain (apps/server.py); then it kills them itself.
 DRAIN_WAIT_S = 40.0
 KILL_WAIT_S = 10.0
@@ -75,28 +79,63 @@ def start_program(settings: Settings, log_path: Path, module: str, *words: str) 
                               "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))})
 
 
-def wait_ready(settings: Settings, nodes: Sequence[NodeSettings], started: Sequence[NodeProcess],
-               timeout_s: float) -> str | None:
+def wait_ready(settings: Settings, nodes: Sequence[NodeSettings], started: Sequence[NodeProcess], timeout_s: float,
+               tell: Callable[[str], None], *, alive_is_enough: bool = False) -> str | None:
     """Until each of `nodes` is ready. None: they are; else what a person should know, with the end of the log.
 
-    A node that cannot become ready because less than a majority of the cluster runs counts as started once it is alive.
+    A node that cannot become ready because less than a majority of the cluster runs counts as started once it is alive;
+    with `alive_is_enough` also one that is not ready in time. `tell`: gets what is waited for, from TELL_AFTER_S on,
+    when that has changed.
     """
-    end_s = time.monotonic() + timeout_s
-    waiting = list(nodes)
-    answers: dict[str, str] = {}
-    while waiting:
+    begin_s = asked_s = time.monotonic()
+    told: set[str] = set()
+    silent: list[str] = []
+    while True:
         for process in started:
             if process.process.poll() is not None:
                 return _problem(process.node, f"ended with status {process.process.returncode}")
-        waiting = [node for node in waiting if not _is_ready(node, answers)]
-        if waiting and not majority_runs(settings) and all(_probe(node, "/healthz")[0] == 200 for node in waiting):
+        waiting = [node for node in nodes if why_not_ready(node) is not None]
+        if not waiting:
             return None
-        if waiting and time.monotonic() >= end_s:
-            node = waiting[0]
-            return _problem(node, f"is not ready after {timeout_s:.0f} s (/readyz: {answers.get(node.name, 'silent')})")
-        if waiting:
-            time.sleep(POLL_S)
-    return None
+        if time.monotonic() - asked_s >= TELL_AFTER_S:
+            asked_s, silent = time.monotonic(), _silent_nodes(settings, nodes)
+            for line in sorted({_waits_for(node, silent) for node in waiting} - told):
+                told.add(line)
+                tell(line)
+        lacks_majority = not majority_runs(settings) or 2 * len(silent) >= len(settings.nodes)
+        is_over = time.monotonic() - begin_s >= timeout_s
+        if (lacks_majority or (is_over and alive_is_enough)) and all(_is_alive(node) for node in waiting):
+            return None
+        if is_over:
+            return _problem(waiting[0], f"is not ready after {timeout_s:.0f} s: {why_not_ready(waiting[0])}")
+        time.sleep(POLL_S)
+
+
+def why_not_ready(node: NodeSettings) -> str | None:
+    """A node's own sentence; None: it is ready."""
+    status, body = _probe(node, "/readyz")
+    if status == 200:
+        return None
+    try:
+        return str(json.loads(body)["error"]["message"])
+    except (ValueError, TypeError, KeyError):
+        return f"/readyz: {status} {body.strip()}" if status else "it does not answer yet"
+
+
+def _silent_nodes(settings: Settings, besides: Sequence[NodeSettings]) -> list[str]:
+    """The other nodes of the configuration, also those of other machines, that do not answer."""
+    others = [node for node in settings.nodes.values() if node not in besides]
+    with ThreadPoolExecutor(max(1, len(others))) as threads:
+        return [node.name for node, alive in zip(others, threads.map(_is_alive, others), strict=True) if not alive]
+
+
+def _waits_for(node: NodeSettings, silent: Sequence[str]) -> str:
+    missing = f" ({', '.join(silent)} {'does' if len(silent) == 1 else 'do'} not answer)" if silent else ""
+    return f"still waiting for node {node.name}: {why_not_ready(node) or 'it is ready now'}{missing}"
+
+
+def _is_alive(node: NodeSettings) -> bool:
+    return _probe(node, "/healthz")[0] == 200
 
 
 def end_processes(pids: Sequence[int]) -> list[int]:
@@ -151,12 +190,6 @@ def probe(host: str, port: int, scheme: str, path: str) -> tuple[int, str]:
         return 0, f"no answer ({error})"
     finally:
         connection.close()
-
-
-def _is_ready(node: NodeSettings, answers: dict[str, str]) -> bool:
-    status, body = _probe(node, "/readyz")
-    answers[node.name] = f"{status} {body.strip()}" if status else body
-    return status == 200
 
 
 def _probe(node: NodeSettings, path: str) -> tuple[int, str]:
