@@ -52,6 +52,7 @@ class ManifestFiles:
         self._segment: SegmentName | None = None
         self._fd = -1
         self._size = 0
+        self._ended_bytes = 0  # of the series, before the present segment
         self._mark: MarkManifest | None = None
         self._built_of = (0, 0)  # a series, and how much of it the walk wrote
 
@@ -63,18 +64,21 @@ class ManifestFiles:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._find_end()
         series = 0 if self._segment is None else self._segment.series
-        return ManifestState(series, self._mark, self._series_bytes(series), self._built_bytes(series))
+        return ManifestState(series, self._mark, self._ended_bytes + self._size, self._built_bytes(series))
 
     def begin_series(self, mark: MarkManifest) -> None:
         """The next series, empty."""
         series = self._segment.series + 1 if self._segment is not None else 1
         self._mark = mark
         self._begin_segment(SegmentName(series, 1))
+        self._ended_bytes = 0
 
     def append(self, records: Iterable[Manifest], mark: MarkManifest) -> None:
         """Add records, then the mark; all durable when it returns. Killed in between, the old mark holds."""
         if self._size >= self._segment_bytes and self._segment is not None:
+            size = self._size
             self._begin_segment(SegmentName(self._segment.series, self._segment.number + 1))
+            self._ended_bytes += size
         pieces = [*map(encode_manifest, records), encode_manifest(mark)]
         at = self._size
         try:
@@ -98,17 +102,14 @@ class ManifestFiles:
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
-        self._fd, self._folder, self._segment, self._mark, self._size = -1, None, None, None, 0
-
-    def _series_bytes(self, series: int) -> int:
-        assert self._folder is not None
-        return sum((self._folder / str(name)).stat().st_size for name in _segments(self._folder)
-                   if name.series == series)
+        self._fd, self._folder, self._segment, self._mark, self._size, self._ended_bytes = -1, None, None, None, 0, 0
 
     def _built_bytes(self, series: int) -> int:
         """The segments that were begun while the walk was under way."""
         assert self._folder is not None
-        if series != self._built_of[0] or self._mark is None or self._mark.building is not None:
+        if self._mark is not None and self._mark.building is not None:
+            return self._ended_bytes + self._size
+        if series != self._built_of[0]:
             built = 0
             for name in _segments(self._folder):
                 path = self._folder / str(name)
@@ -133,6 +134,8 @@ class ManifestFiles:
             elif isinstance(record, MarkManifest):
                 end, mark = at, record
         self._segment = name
+        self._ended_bytes = sum((self._folder / str(other)).stat().st_size for other in names[:-1]
+                                if other.series == name.series)
         if mark is None:  # not even its head is whole: the series cannot go on
             os.close(fd)
             return

@@ -94,3 +94,35 @@ async def test_it_is_written_anew_when_most_of_it_is_old(cluster: BornCluster, t
         state = world.files.open(cluster.genesis.cluster_uuid)
         assert state.bytes < 40_000, "bounded by what is there"
         assert world.restored(tmp_path / "r").tree == cluster.reader.read(tree_digest).tree
+
+
+async def test_it_is_not_written_anew_when_files_came_and_is_when_they_went(cluster: BornCluster,
+                                                                            tmp_path: Path) -> None:
+    with closing(World(cluster, segment_bytes=4_000, anew_bytes_min=10_000)) as world:
+        for number in range(60):
+            cluster.log.apply(put(f"admin/{number}", b"%d" % number * 500))
+            if number % 10 == 9:
+                await world.catch_up()
+        assert world.files.open(cluster.genesis.cluster_uuid).bytes > 50_000
+        assert world.series == {"00000001"}, "all of it stands still"
+        for number in range(55):
+            cluster.log.apply(delete(f"admin/{number}"))
+        for update in range(100):
+            cluster.log.apply(put("admin/same", b"%d" % (update % 10) * 1_000))
+            await world.catch_up()
+        assert world.series != {"00000001"} and len(world.series) == 1
+        assert world.files.open(cluster.genesis.cluster_uuid).bytes < 40_000
+        assert world.restored(tmp_path / "r").tree == cluster.reader.read(tree_digest).tree
+
+
+async def test_its_size_is_known_without_a_look_at_the_disk(cluster: BornCluster) -> None:
+    with closing(World(cluster, segment_bytes=2_000)) as world:
+        for number in range(20):
+            cluster.log.apply(put(f"admin/{number}", b"x" * 500))
+            await world.catch_up()
+        uuid = cluster.genesis.cluster_uuid
+        [stock] = ManifestShelf(cluster.node_dir).stocks()
+        assert len(stock.segments) > 3
+        assert world.files.open(uuid).bytes == stock.bytes
+        with closing(World(cluster)) as again:
+            assert again.files.open(uuid).bytes == stock.bytes

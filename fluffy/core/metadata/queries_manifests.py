@@ -52,6 +52,8 @@ _AT_PLACES = (f"SELECT {_ROW}, v.manifest, {INDEXED_OF_ENTRY}, v.tags FROM entri
 _INLINE_AT, _MANIFEST_AT, _INDEXED_AT = 13, 14, 15
 # A bad sector costs the files in one record, on this node.
 FILES_BYTES = 64 * KIB
+# Of a record without key and bytes.
+RECORD_BYTES = 150
 # In memory at once.
 PART_BYTES_MAX = 16 * MIB
 # A folder that comes back with more than this in it: everything is written anew, piece by piece.
@@ -147,6 +149,13 @@ def people_manifests(db: sqlite3.Connection) -> tuple[Manifest, ...]:
         records.append(BucketManifest(seq, no, owner_no, trash_days, versions_max, replication,
                                       *limits.get((SUBJECT_BUCKET, no), (None, None)), tuple(grants.get(no, ()))))
     return tuple(records)
+
+
+def living_bytes(db: sqlite3.Connection) -> int:
+    """About how many bytes manifests of what stands now are. A scan of all entries."""
+    (living,) = db.execute("SELECT sum(? + length(key) + iif(size <= ?, size, 0)) FROM entries",
+                           (RECORD_BYTES, _inline_max(db))).fetchone()
+    return living or 0
 
 
 def _inline_max(db: sqlite3.Connection) -> int:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
 from fluffy.base.deadline import Deadline
+from fluffy.base.errors import DeadlineExceeded
 from fluffy.base.threads import in_thread
 from fluffy.base.units import MIB
 from fluffy.core.metadata import queries_manifests, queries_search
@@ -32,7 +33,7 @@ BUILD_ENTRIES = 500
 REST_MAX_S = 0.5
 # A read of all users and buckets; only when something changed.
 PEOPLE_EVERY_S = 5.0
-# A series is written anew when it has grown to twice what it was when it was whole, and by more than this.
+# A series is written anew when it is more than twice what stands in the state, and by more than this.
 ANEW_BYTES_MIN = 64 * MIB
 READ_TIMEOUT_S = 30.0
 
@@ -72,7 +73,7 @@ class ManifestKeeper:
             return False
         state = await self._in_disk_thread(self._manifests.open, point.cluster_uuid)
         mark = state.mark
-        if mark is None or self._is_mostly_old(state, mark):
+        if mark is None or await self._is_mostly_old(state, mark):
             await self._begin_anew(point.seq)
             return True
         if point.seq > mark.seq and await self._follow(mark, point.cluster_uuid):
@@ -82,12 +83,22 @@ class ManifestKeeper:
         await self._tell_people(point.seq)
         return False
 
-    def _is_mostly_old(self, state: ManifestState, mark: MarkManifest) -> bool:
+    async def _is_mostly_old(self, state: ManifestState, mark: MarkManifest) -> bool:
+        """When it has doubled, a scan tells whether files were added or changed."""
         if mark.building is not None:
             return False
         if self._whole_bytes is None:  # after a restart
             self._whole_bytes = state.built_bytes
-        return state.bytes > 2 * self._whole_bytes + self._anew_bytes_min
+        if state.bytes <= 2 * self._whole_bytes + self._anew_bytes_min:
+            return False
+        try:
+            living = await self._reader.read_in_thread(queries_manifests.living_bytes, Deadline.after(READ_TIMEOUT_S))
+        except DeadlineExceeded:
+            return True  # a walk goes by pieces, and ends
+        if state.bytes > 2 * living + self._anew_bytes_min:
+            return True
+        self._whole_bytes = living
+        return False
 
     async def _begin_anew(self, seq: int) -> None:
         log.info("manifests.begun", extra={"seq": seq})
