@@ -49,6 +49,12 @@ def checksum(meta: dict[str, str]) -> tuple[str, str, str] | None:
     return None
 
 
+def packed_checksum(packed: bytes | None) -> tuple[str, str] | None:
+    """(algorithm, FULL_OBJECT or COMPOSITE) of metadata as it is stored; None: no checksum is kept."""
+    kept = None if packed is None or SUM.encode() not in packed else checksum(unpack_texts(packed))
+    return None if kept is None else (kept[0], kept[2])
+
+
 def of_bytes(meta: dict[str, str]) -> dict[str, str]:
     """What is true of the bytes, whatever is said of them."""
     return {name: text for name, text in meta.items() if name.startswith(SUM) or name in (PARTS, PART_SUMS)}

@@ -15,6 +15,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import Any
 
+from fluffy.core.metadata import own_meta
 from fluffy.core.metadata.model import User
 from fluffy.core.metadata.names import is_bucket_name
 from fluffy.core.metadata.schema import ROOT_NO
@@ -31,6 +32,8 @@ _SUMS_AFTER = f"{_SUMS} WHERE parent = ? AND key > ? ORDER BY key LIMIT ?"
 # A walk that goes from group to group reads few rows where one begins, and twice as many each time after.
 GROUP_STEP_ROWS = 4
 STEP_ROWS_MAX = 1_024
+# Fewer than the least number of parameters that any SQLite takes (999).
+PAGE_STEP_ROWS = 500
 _SURROGATES = range(0xD800, 0xE000)
 _LAST_CHARACTER = 0x10FFFF
 
@@ -72,8 +75,8 @@ class BucketFacts:
 class ObjectPage:
     """A page of a bucket in key order.
 
-    `rows`: (key, size, etag, modified_ms, owner_no) of objects, (prefix,) of groups, in order. `next`: the key or
-    prefix after which the next page begins; None: this is the last one.
+    `rows`: (key, size, etag, modified_ms, owner_no, version_no) of objects, (prefix,) of groups, in order. `next`: the
+    key or prefix after which the next page begins; None: this is the last one.
     """
 
     rows: list[Row]
@@ -154,6 +157,20 @@ def list_objects(db: sqlite3.Connection, bucket_no: int, *, prefix: str, delimit
     return _page_of_groups(db, place, start, prefix, delimiter, limit)
 
 
+def page_checksums(db: sqlite3.Connection, page: ObjectPage) -> dict[int, tuple[str, str]]:
+    """(algorithm, kind) of the checksums that are kept of the page's objects, by version number."""
+    numbers = [row[5] for row in page.rows if len(row) > 1]
+    found: dict[int, tuple[str, str]] = {}
+    for at in range(0, len(numbers), PAGE_STEP_ROWS):
+        some = numbers[at:at + PAGE_STEP_ROWS]
+        query = f"SELECT version_no, meta FROM versions WHERE version_no IN ({','.join('?' * len(some))})"
+        for version_no, meta in db.execute(query, some):
+            kept = own_meta.packed_checksum(meta)
+            if kept is not None:
+                found[version_no] = kept
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     """The deepest folder that a prefix names, and what is left of the prefix in it."""
@@ -211,7 +228,7 @@ def _page_of_folder(db: sqlite3.Connection, place: _Place, start: _Start, limit:
             if not key.startswith(prefix):
                 return _page(rows, limit)
             if version_no:
-                rows.append((base + key, size, etag, modified_ms, owner_no))
+                rows.append((base + key, size, etag, modified_ms, owner_no, version_no))
             elif files:
                 rows.append((base + key,))
         if len(found) < step:
@@ -281,7 +298,7 @@ def _walk(db: sqlite3.Connection, place: _Place, levels: list[_Level]) -> Iterat
         if len(levels) == 1 and not key.startswith(place.name_prefix):
             return
         if version_no:
-            yield level.base + key, size, etag, modified_ms, owner_no
+            yield level.base + key, size, etag, modified_ms, owner_no, version_no
         else:
             child = _Level(no, level.base + key, step)
             child.read(db, "", _FROM)

@@ -43,12 +43,12 @@ class _Asked:
 async def list_objects_v1(door: S3Door, call: S3Call) -> Answer:
     marker = call.query.get("marker", "")
     asked = _asked(call, marker, has_owners=True)
-    page, owners = await _read(door, call, asked)
+    page, shown = await _read(door, call, asked)
     head = [("Name", call.bucket), *_said(call, asked), ("Marker", asked.encode(marker)), ("MaxKeys", asked.limit),
             ("IsTruncated", page.next is not None)]
     if page.next is not None and asked.delimiter:
         head.append(("NextMarker", asked.encode(page.next)))
-    return _answer(head, page, asked, owners)
+    return _answer(head, page, asked, shown)
 
 
 async def list_objects_v2(door: S3Door, call: S3Call) -> Answer:
@@ -59,7 +59,7 @@ async def list_objects_v2(door: S3Door, call: S3Call) -> Answer:
     # An empty token is none, as clients send it that fill in what they have.
     asked = _asked(call, decode_cursor(token) if token else start,
                    has_owners=call.query.get("fetch-owner", "").lower() == "true")
-    page, owners = await _read(door, call, asked)
+    page, shown = await _read(door, call, asked)
     head: list[Node] = [("Name", call.bucket), *_said(call, asked), ("MaxKeys", asked.limit),
                         ("KeyCount", len(page.rows)), ("IsTruncated", page.next is not None)]
     if start:
@@ -68,7 +68,7 @@ async def list_objects_v2(door: S3Door, call: S3Call) -> Answer:
         head.append(("ContinuationToken", token))
     if page.next is not None:
         head.append(("NextContinuationToken", encode_cursor(page.next)))
-    return _answer(head, page, asked, owners)
+    return _answer(head, page, asked, shown)
 
 
 def _asked(call: S3Call, after: str, *, has_owners: bool) -> _Asked:
@@ -109,35 +109,57 @@ def _said(call: S3Call, asked: _Asked) -> list[Node]:
     return nodes
 
 
-async def _read(door: S3Door, call: S3Call, asked: _Asked) -> tuple[ObjectPage, dict[int, str]]:
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What a page shows of its objects besides what stands in the page.
+
+    `owners`: by number. `checksums`: by version number (algorithm, kind).
+    """
+
+    owners: dict[int, str]
+    checksums: dict[int, tuple[str, str]]
+
+
+async def _read(door: S3Door, call: S3Call, asked: _Asked) -> tuple[ObjectPage, _Shown]:
     facts = door.allow_public(call)
     # Names are those that people log in with: not for whoever only sees the bucket because it is public.
     has_names = not call.is_anonymous and door.desk.sees(call.user, call.bucket)
 
-    def look(db: sqlite3.Connection) -> tuple[ObjectPage, dict[int, str]]:
+    def look(db: sqlite3.Connection) -> tuple[ObjectPage, _Shown]:
         page = queries_objects.list_objects(
             db, facts.bucket_no, prefix=asked.prefix, delimiter=asked.delimiter, after=asked.after, limit=asked.limit)
         numbers = {row[4] for row in page.rows if len(row) > 1} if asked.has_owners else set()
-        return page, {no: owner_name(db, no) if has_names else "" for no in sorted(numbers)}
+        return page, _Shown({no: owner_name(db, no) if has_names else "" for no in sorted(numbers)},
+                            queries_objects.page_checksums(db, page))
 
     return await door.desk.reader.read_in_thread(look, call.deadline)
 
 
-def _answer(head: Sequence[Node], page: ObjectPage, asked: _Asked, owners: dict[int, str]) -> Answer:
+def checksum_nodes(kept: tuple[str, str] | None) -> list[Node]:
+    """What listings say of an object's checksum: which one there is, not the sum."""
+    if kept is None:
+        return []
+    algorithm, kind = kept
+    return [("ChecksumAlgorithm", algorithm.upper()), *([("ChecksumType", kind)] if kind else [])]
+
+
+def _answer(head: Sequence[Node], page: ObjectPage, asked: _Asked, shown: _Shown) -> Answer:
     """A thousand lines are written by hand: a general writer takes four times as long."""
     encode = quote_key if asked.encode is quote_key else escape
-    shown = {no: f"<Owner>{render_part(owner_nodes(no, name))}</Owner>" for no, name in owners.items()}
+    owners = {no: f"<Owner>{render_part(owner_nodes(no, name))}</Owner>" for no, name in shown.owners.items()}
+    sums = {kept: render_part(checksum_nodes(kept)) for kept in sorted(set(shown.checksums.values()))}
     lines: list[str] = []
     groups: list[str] = []
     for row in page.rows:
         if len(row) == 1:
             groups.append(f"<CommonPrefixes><Prefix>{encode(row[0])}</Prefix></CommonPrefixes>")
             continue
-        key, size, etag, modified_ms, owner_no = row
-        owner = shown[owner_no] if shown else ""
+        key, size, etag, modified_ms, owner_no, version_no = row
+        owner = owners[owner_no] if owners else ""
+        kept = shown.checksums.get(version_no)
         lines.append(f"<Contents><Key>{encode(key)}</Key><LastModified>{iso_ms(modified_ms)}</LastModified>"
-                     f"<ETag>&quot;{escape(s3_etag(etag))}&quot;</ETag><Size>{size}</Size>{owner}"
-                     "<StorageClass>STANDARD</StorageClass></Contents>")
+                     f"<ETag>&quot;{escape(s3_etag(etag))}&quot;</ETag>{sums[kept] if kept else ''}"
+                     f"<Size>{size}</Size>{owner}<StorageClass>STANDARD</StorageClass></Contents>")
     body = "".join((DECLARATION, f'<ListBucketResult xmlns="{NAMESPACE}">', render_part(head), *lines, *groups,
                     "</ListBucketResult>"))
     return Answer(200, [("Content-Type", XML_TYPE)], body.encode())

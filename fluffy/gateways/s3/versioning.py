@@ -13,6 +13,7 @@ from fluffy.core.metadata import queries_object_versions
 from fluffy.core.metadata.apply_cluster import TRASH_DAYS_MAX, VERSIONS_MAX
 from fluffy.core.metadata.commands_s3 import SetBucketDocument
 from fluffy.core.metadata.commands_tree import SetBucketRules
+from fluffy.core.metadata.own_meta import packed_checksum
 from fluffy.core.metadata.packing import s3_etag
 from fluffy.core.metadata.queries_files import owner_name
 from fluffy.core.metadata.queries_object_versions import VersionRow
@@ -24,7 +25,7 @@ from fluffy.gateways.s3.answers import empty_answer, iso_ms, owner_nodes, xml_an
 from fluffy.gateways.s3.buckets import number
 from fluffy.gateways.s3.call import S3Call
 from fluffy.gateways.s3.door import S3Door
-from fluffy.gateways.s3.listing import PAGE_MAX, TEXT_BYTES_MAX, Encode, encoding_of, quote_key
+from fluffy.gateways.s3.listing import PAGE_MAX, TEXT_BYTES_MAX, Encode, checksum_nodes, encoding_of, quote_key
 from fluffy.gateways.s3.versions import parse_version_id, shown_id
 from fluffy.wire.s3_documents import SMALL_BYTES_MAX, parse_versioning
 from fluffy.wire.s3_errors import S3Error
@@ -101,8 +102,8 @@ def _node(row: VersionRow, encode: Encode, owners: dict[int, str]) -> Node:
                         ("LastModified", iso_ms(row.modified_ms))]
     if row.is_marker:
         return "DeleteMarker", [*head, owner]
-    return "Version", [*head, ("ETag", f'"{s3_etag(row.etag)}"'), ("Size", row.size), ("StorageClass", "STANDARD"),
-                       owner]
+    return "Version", [*head, ("ETag", f'"{s3_etag(row.etag)}"'), *checksum_nodes(packed_checksum(row.meta)),
+                       ("Size", row.size), ("StorageClass", "STANDARD"), owner]
 
 
 def _lines(db: sqlite3.Connection, facts: BucketFacts, bucket: str, prefix: str, delimiter: str, key_marker: str,

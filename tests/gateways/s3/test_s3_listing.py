@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.metadata_commands import put
 from tests.support.s3_door import S3, failure, running_s3
 
 KEYS = ["a", "a/", "a/b", "a/b/c", "a-b", "b c", "b+c", "d&<e>", "ü/x", "z/y"]
@@ -132,4 +133,39 @@ async def test_people_s_empty_folders_are_no_groups_and_their_files_are_objects(
         answer = client.list_objects_v2(Bucket="admin", Delimiter="/")
         assert groups_of(answer) == ["full/"] and keys_of(answer) == []
         assert keys_of(client.list_objects_v2(Bucket="admin")) == ["full/a"]
+    await with_client(s3, work)
+
+
+async def test_listings_say_which_checksum_is_kept_of_an_object(s3: S3) -> None:
+    def work(client: Any) -> None:
+        client.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
+        client.put_object(Bucket="bucket", Key="a", Body=b"again", ChecksumAlgorithm="SHA256")
+        upload = client.create_multipart_upload(Bucket="bucket", Key="b", ChecksumAlgorithm="SHA1",
+                                                ChecksumType="COMPOSITE")["UploadId"]
+        part = client.upload_part(Bucket="bucket", Key="b", UploadId=upload, PartNumber=1, Body=b"part",
+                                  ChecksumAlgorithm="SHA1")
+        client.complete_multipart_upload(Bucket="bucket", Key="b", UploadId=upload, MultipartUpload={
+            "Parts": [{"PartNumber": 1, "ETag": part["ETag"], "ChecksumSHA1": part["ChecksumSHA1"]}]})
+        client.delete_object(Bucket="bucket", Key="a-b")
+        wanted = {"a": (["SHA256"], "FULL_OBJECT"), "b": (["SHA1"], "COMPOSITE"), "a/b": (["CRC32"], "FULL_OBJECT")}
+        for listing in (client.list_objects_v2, client.list_objects):
+            assert sums_of(listing(Bucket="bucket")["Contents"]).items() >= wanted.items()
+            assert sums_of(listing(Bucket="bucket", Delimiter="/")["Contents"])["a"] == wanted["a"]
+        versions = client.list_object_versions(Bucket="bucket")
+        assert sums_of(line for line in versions["Versions"] if line["IsLatest"]).items() >= wanted.items()
+        assert [sums_of([line])["a"][0] for line in versions["Versions"] if line["Key"] == "a"] == [
+            ["SHA256"], ["CRC32"]]
+        assert "ChecksumAlgorithm" not in versions["DeleteMarkers"][0]
+    await with_client(s3, work)
+
+
+def sums_of(lines: Iterable[Any]) -> dict[str, tuple[list[str], str]]:
+    return {line["Key"]: (line["ChecksumAlgorithm"], line["ChecksumType"]) for line in lines}
+
+
+async def test_an_object_without_a_checksum_is_listed_without_one(s3: S3) -> None:
+    def work(client: Any) -> None:
+        lines = {line["Key"]: line for line in client.list_objects_v2(Bucket="admin")["Contents"]}
+        assert "ChecksumAlgorithm" not in lines["native.txt"] and "ChecksumType" not in lines["native.txt"]
+    await s3.native.desk.propose(put("admin/native.txt"))
     await with_client(s3, work)
