@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pysyncobj.config import FAIL_REASON
 
@@ -35,8 +35,7 @@ _CERTAINLY_NOT = {FAIL_REASON.QUEUE_FULL: Overloaded, FAIL_REASON.MISSING_LEADER
                   FAIL_REASON.NOT_LEADER: NoLeader}
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """`outcome` (encoded) when the command was applied; else the code of an error class."""
 
     outcome: bytes | None

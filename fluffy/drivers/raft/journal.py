@@ -79,7 +79,9 @@ class SegmentedJournal(Journal):  # type: ignore[misc]  # the library is untyped
         self._base = state.base
         self._batch = state.batch
         self._synced = self._written = self._index.last
-        self._buffer = bytearray()
+        self._buffer: list[bytes] = []
+        self._buffer_bytes = 0
+        self._last_entry: Entry | None = None
         self._first_entry: Entry | None = None
         self._arriving: list[Entry] | None = None
         self.stats = JournalStats(torn_bytes_cut=state.torn_bytes)
@@ -105,7 +107,7 @@ class SegmentedJournal(Journal):  # type: ignore[misc]  # the library is untyped
     @property
     def log_bytes(self) -> int:
         """Bytes of all segments, and of what waits to be written."""
-        return sum(segment.size for segment in self._segments) + len(self._buffer)
+        return sum(segment.size for segment in self._segments) + self._buffer_bytes
 
     @property
     def bytes_since_base(self) -> int:
@@ -135,15 +137,15 @@ class SegmentedJournal(Journal):  # type: ignore[misc]  # the library is untyped
             return
         commit = min(self._commit, self._index.last)
         if commit != self._commit_logged:
-            self._buffer += fmt.encode_record(fmt.COMMIT, commit)
+            self._add(fmt.encode_record(fmt.COMMIT, commit))
             self._commit_logged = commit
         segment = self._segments[-1]
-        segment.file.append(self._buffer)
+        segment.file.append(b"".join(self._buffer))
         segment.file.fdatasync()
-        segment.size += len(self._buffer)
+        segment.size += self._buffer_bytes
         self.stats.syncs += 1
-        self.stats.bytes_written += len(self._buffer)
-        self._buffer = bytearray()
+        self.stats.bytes_written += self._buffer_bytes
+        self._drop_buffer()
         self._synced = self._written = self._index.last
         self._bodies.shrink(self._written)
         if segment.size >= self._segment_bytes:
@@ -181,10 +183,10 @@ class SegmentedJournal(Journal):  # type: ignore[misc]  # the library is untyped
         A crash leaves the old log or the new one: both entries lie in the head of a new segment, which is named last.
         """
         invariant(entry1[1] == entry0[1] + 1, "a snapshot ends with two neighbours")
-        self._buffer = bytearray()  # records of a log that is about to be void
+        self._drop_buffer()  # records of a log that is about to be void
         self._commit = entry1[1]  # a snapshot holds only what is committed
         self._base = entry0[1]
-        self._first_entry = None
+        self._first_entry = self._last_entry = None
         old = len(self._segments)
         self._index.cut_from(0)
         self._bodies.cut_from(0)
@@ -208,12 +210,14 @@ class SegmentedJournal(Journal):  # type: ignore[misc]  # the library is untyped
         invariant(len(command) <= fmt.ENTRY_BYTES_MAX, "groups of commands are cut before they reach the log")
         segment = self._segments[-1]
         self._begin_batch()
-        index.append(idx, term, segment.number, segment.size + len(self._buffer), len(command))
-        self._buffer += fmt.encode_record(fmt.ENTRY, idx, term, command)
+        index.append(idx, term, segment.number, segment.size + self._buffer_bytes, len(command))
+        self._add(fmt.record_head(fmt.ENTRY, idx, term, command))
+        self._add(command)
         self._bodies.append(idx, command)
         if idx > segment.index_max:
             segment.index_max = idx
-        if len(self._buffer) >= BUFFER_BYTES_MAX:
+        self._last_entry = command, idx, term
+        if self._buffer_bytes >= BUFFER_BYTES_MAX:
             self.sync()
         else:
             self._bodies.shrink(self._written)
@@ -228,6 +232,7 @@ class SegmentedJournal(Journal):  # type: ignore[misc]  # the library is untyped
         if entryFrom >= len(self._index):
             return
         first_gone = self._index.first + entryFrom
+        self._last_entry = None
         self._index.cut_from(first_gone)
         self._bodies.cut_from(first_gone)
         self._synced = min(self._synced, first_gone - 1)
@@ -246,6 +251,8 @@ class SegmentedJournal(Journal):  # type: ignore[misc]  # the library is untyped
     def __getitem__(self, item: slice) -> list[Entry]: ...
 
     def __getitem__(self, item: int | slice) -> Entry | list[Entry]:
+        if item == -1 and self._last_entry is not None:
+            return self._last_entry  # the library asks for it all the time, to learn its index or its term
         index = self._index
         if isinstance(item, slice):
             start, stop, step = item.indices(len(index))
@@ -293,11 +300,19 @@ class SegmentedJournal(Journal):  # type: ignore[misc]  # the library is untyped
     def _begin_batch(self) -> None:
         if not self._buffer:
             self._batch += 1
-            self._buffer += fmt.encode_batch(self._batch, self._segments[-1].salt)
+            self._add(fmt.encode_batch(self._batch, self._segments[-1].salt))
 
     def _add_record(self, record: bytes) -> None:
         self._begin_batch()
-        self._buffer += record
+        self._add(record)
+
+    def _add(self, piece: bytes) -> None:
+        self._buffer.append(piece)
+        self._buffer_bytes += len(piece)
+
+    def _drop_buffer(self) -> None:
+        self._buffer = []
+        self._buffer_bytes = 0
 
     def _arrive(self, entry: Entry) -> None:
         invariant(self._arriving is not None, "entries of a snapshot come after clear")

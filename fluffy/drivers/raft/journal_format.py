@@ -66,8 +66,13 @@ class Head(NamedTuple):
 
 
 def encode_record(kind: int, a: int, b: int = 0, body: bytes = b"") -> bytes:
+    return record_head(kind, a, b, body) + body
+
+
+def record_head(kind: int, a: int, b: int, body: bytes) -> bytes:
+    """What a record has before its body, which is long in an entry and need not be copied."""
     after_crc = _AFTER_CRC.pack(len(body), kind, a, b)
-    return zlib.crc32(body, zlib.crc32(after_crc)).to_bytes(_CRC_BYTES, "little") + after_crc + body
+    return zlib.crc32(body, zlib.crc32(after_crc)).to_bytes(_CRC_BYTES, "little") + after_crc
 
 
 def encode_batch(number: int, salt: bytes) -> bytes:

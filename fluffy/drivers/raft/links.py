@@ -22,6 +22,7 @@ import struct
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 from blake3 import blake3
@@ -51,6 +52,7 @@ BACKLOG_BYTES_MAX = 32 * 1024 * 1024
 UNPROVEN_CONNECTIONS_MAX = 64
 RECEIVE_BYTES = 1024 * 1024
 READS_PER_EVENT_MAX = 8
+BUFFERS_PER_SEND_MAX = 64
 # The same complaint about the same peer is logged once a minute, not at every attempt.
 COMPLAINT_EVERY_S = 60.0
 
@@ -111,7 +113,8 @@ class _Stream:
         self.connecting = dialed is not None
         self.out: deque[bytes] = deque()
         self.out_bytes = 0
-        self._in = bytearray()
+        self._in = bytearray()  # the beginning of a frame whose end has not come
+        self._needed = 0  # bytes of it before there is more to see
         self._sent = self._received = 0
         self._send_key = self._receive_key = b""
 
@@ -133,8 +136,7 @@ class _Stream:
             return
         try:
             while self.out:
-                sent = self.sock.sendmsg([self.out[at] for at in range(min(len(self.out), 64))])
-                self._consumed(sent)
+                self._consumed(self.sock.sendmsg(islice(self.out, BUFFERS_PER_SEND_MAX)))
         except (BlockingIOError, InterruptedError):
             pass
         except OSError as error:
@@ -167,24 +169,25 @@ class _Stream:
     def _receive(self) -> None:
         for _ in range(READS_PER_EVENT_MAX):
             try:
-                data = self.sock.recv(RECEIVE_BYTES)
+                count = self.sock.recv_into(self.owner.received)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
                 self.owner.lose(self, f"receive failed: {error.strerror}")
                 return
-            if not data:
+            if not count:
                 self.owner.lose(self, "closed by the other side")
                 return
             self.heard_s = self.now()
             try:
-                self._take(data)
+                self._take(self.owner.received[:count])
             except FrameCorrupt as error:
                 self.owner.lose(self, error.message, suspicious=True)
-            if self.closed or len(data) < RECEIVE_BYTES // 4:
+            if self.closed or count < RECEIVE_BYTES // 4:
                 return
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: memoryview) -> None:
+        """`data` is overwritten by what comes next: what is needed longer is copied, or decoded."""
         if not self.handshake.done:
             answer = self.handshake.receive(data)
             if answer:
@@ -193,33 +196,41 @@ class _Stream:
             if self.closed or not self.handshake.done:
                 return
             self._send_key, self._receive_key = self.handshake.send_key, self.handshake.receive_key
-            data = self.handshake.leftover
+            data = memoryview(self.handshake.leftover)
             self.owner.proven(self)
+        if not self._in:
+            self._in += data[self._cut_frames(data):]
+            return
         self._in += data
-        self._cut_frames()
+        if len(self._in) >= self._needed:
+            with memoryview(self._in) as view:
+                end = self._cut_frames(view)
+            del self._in[:end]
 
-    def _cut_frames(self) -> None:
-        start = 0
-        while not self.closed and len(self._in) - start >= FRAME_HEAD.size:
-            length, mac = FRAME_HEAD.unpack_from(self._in, start)
+    def _cut_frames(self, data: memoryview) -> int:
+        """Deliver the whole frames of `data`; where the last of them ends."""
+        start, size = 0, len(data)
+        self._needed = FRAME_HEAD.size
+        while not self.closed and size - start >= FRAME_HEAD.size:
+            length, mac = FRAME_HEAD.unpack_from(data, start)
             if length > MESSAGE_BYTES_MAX:
                 raise FrameCorrupt("a raft frame is too long")
             end = start + FRAME_HEAD.size + length
-            if len(self._in) < end:
+            if size < end:
+                self._needed = end - start
                 break
-            with memoryview(self._in) as view:
-                body = bytes(view[start + FRAME_HEAD.size:end])
+            body = data[start + FRAME_HEAD.size:end]
             start = end
             number = self._received
             self._received += 1
             if not hmac.compare_digest(_mac(self._receive_key, number, body), mac):
                 raise FrameCorrupt("a raft frame does not match its mac")
-            if body:
+            if length:
                 self.owner.deliver(self, decode_message(body))
-        del self._in[:start]
+        return start
 
 
-def _mac(key: bytes, number: int, body: bytes) -> bytes:
+def _mac(key: bytes, number: int, body: bytes | memoryview) -> bytes:
     return blake3(number.to_bytes(8, "little"), key=key).update(body).digest(MAC_BYTES)
 
 
@@ -249,6 +260,7 @@ class TcpLinks:
         self._complained_s: dict[str, float] = {}
         self._next_look_s = 0.0
         self._names = settings.names or HostNames(settings.clock)
+        self.received = memoryview(bytearray(RECEIVE_BYTES))  # of the stream that is being read
         self._listener = _listen(settings.bind)
         self._listener.setblocking(False)
         poller.subscribe(self._listener.fileno(), self._on_accept, READ)

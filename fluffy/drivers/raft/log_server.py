@@ -39,11 +39,12 @@ from fluffy.base.errors import (
     TooLarge,
     Unavailable,
 )
-from fluffy.base.tracing import from_wire, start_span
+from fluffy.base.tracing import Trace, are_spans_made, from_wire, start_span
 from fluffy.base.units import MIB
+from fluffy.core.metadata.commands import FEATURE_LEVEL
 from fluffy.core.metadata.commands_members import SetVoters
 from fluffy.drivers.raft.group_commit import Answered
-from fluffy.drivers.raft.late_proposals import LateProposals
+from fluffy.drivers.raft.late_proposals import LATE_S, LateProposals
 from fluffy.drivers.raft.node import RaftNode
 from fluffy.drivers.raft.poller import ERROR, READ, WRITE, EpollPoller
 from fluffy.drivers.unix_sockets import listen_unix
@@ -202,20 +203,24 @@ class LogServer:
         except FeatureTooNew as error:
             raise QuerySyntax("a command of a newer version") from error
         # Nor what another member's program could not: it would have to stop (see services/keeper/lift.py).
-        if 0 < self.node.store.machine.feature_level < level_of(command):
+        level = self.node.store.machine.feature_level
+        if 0 < level < FEATURE_LEVEL and level < level_of(command):
             raise Unavailable("the cluster is being upgraded: this works once every node runs this version of Fluffy",
-                              level=self.node.store.machine.feature_level)
+                              level=level)
         if isinstance(command, SetVoters):
             raise QuerySyntax("who votes is changed by change_voters")
         if not self.node.majority_connected():
             raise QuorumLost()
         began_s = self.node.clock()
-        trace = from_wire(frame.header.get("q"), frame.header.get("p"))
-        span = start_span("propose", trace, "server")
+        asked = frame.header
+        span = start_span("propose", _trace_of(asked), "server") if are_spans_made() else None
 
         def done(answered: Answered) -> None:
-            span.end(answered.error or "")
-            self.late.note(trace, answered.error, self.node.clock() - began_s)
+            if span is not None:
+                span.end(answered.error or "")
+            took_s = self.node.clock() - began_s
+            if answered.error is not None or took_s >= LATE_S:
+                self.late.note(_trace_of(asked), answered.error, took_s)
             _answer_proposal(reply, answered)
 
         self.node.proposals.offer(frame.payload, done)
@@ -315,6 +320,10 @@ class _Reply:
 
     def refuse_code(self, code: str) -> None:
         self._client.answer({"i": self._request_id, "ok": False, "code": code})
+
+
+def _trace_of(header: dict[str, Any]) -> Trace:
+    return from_wire(header.get("q"), header.get("p"))
 
 
 def _answer_proposal(reply: _Reply, answered: Answered) -> None:

@@ -77,10 +77,12 @@ class RaftNode:
         self.proposals = GroupCommit(self.raft, parts.clock)
         self.raft.before_commands = self.proposals.flush
         self.after_turn: list[Callable[[], None]] = []
+        self._majority_connected: bool | None = None
         self._handing_over: tuple[float, Callable[[bool], None]] | None = None  # until when; who is told
 
     def turn(self, timeout_s: float = POLL_MAX_S) -> None:
         """One turn of the loop; sleeps at most `timeout_s` for messages."""
+        self._majority_connected = None
         self.journal.sync()
         self.transport.release_acks()
         self.transport.links.tick()
@@ -110,8 +112,10 @@ class RaftNode:
 
     def majority_connected(self) -> bool:
         """Whether links to a majority, this node included, are up: then a leader is there or will be soon."""
-        up = sum(self.transport.is_up(name) for name in self.membership.other_voters) + self.membership.is_voter
-        return 2 * up > len(self.membership.voters)
+        if self._majority_connected is None:  # asked for each proposal, and worked out once a turn
+            up = sum(self.transport.is_up(name) for name in self.membership.other_voters) + self.membership.is_voter
+            self._majority_connected = 2 * up > len(self.membership.voters)
+        return self._majority_connected
 
     def change_voters(self, term: int, *, add: str | None = None, remove: str | None = None,
                       done: Callable[[str | None], None]) -> None:

@@ -240,3 +240,19 @@ def test_a_frame_that_is_not_ours_cuts_the_link_before_anything_is_decoded(pair:
         sock.send(frame)
         assert pair.run(lambda: closed(sock))
     assert pair.seen["one"].events == [("up", "two"), ("down", "two")]
+
+
+@pytest.mark.parametrize("piece", [1, 19, 21, 700])
+def test_frames_arrive_whole_in_whatever_pieces_they_come(pair: Pair, piece: int) -> None:
+    pair.add("one")
+    sock, handshake = proven_stranger(pair)
+    messages = [{"type": "apply_command", "command": bytes([size % 251]) * size} for size in (1, 300, 2, 3)]
+    bodies = [links_module.encode_message(message) for message in messages]
+    stream = b"".join(FRAME_HEAD.pack(len(body), links_module._mac(handshake.send_key, number, body)) + body
+                      for number, body in enumerate(bodies))
+    with sock:
+        for at in range(0, len(stream), piece):
+            sock.send(stream[at:at + piece])
+            pair.poller.poll(0.001)
+        assert pair.run(lambda: len(pair.seen["one"].events) == 1 + len(messages))
+    assert pair.seen["one"].events[1:] == [("two", message) for message in messages]
