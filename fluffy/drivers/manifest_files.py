@@ -23,6 +23,8 @@ from fluffy.wire.manifest_records import MAGIC, Damage, encode_manifest, read_se
 FOLDER_NAME = "manifests"
 # Read whole by who follows up after a restart, and by a restore.
 SEGMENT_BYTES = 16 * MIB
+# What was just made is still in the processor's cache.
+WRITE_BYTES = 256 * KIB
 # Linux takes 1,024 at a time.
 PIECES_PER_WRITE = 512
 # Of a head; its longest part is the key of a place.
@@ -79,11 +81,16 @@ class ManifestFiles:
             size = self._size
             self._begin_segment(SegmentName(self._segment.series, self._segment.number + 1))
             self._ended_bytes += size
-        pieces = [*map(encode_manifest, records), encode_manifest(mark)]
         at = self._size
+        pieces: list[bytes] = []
+        size = 0
         try:
-            for start in range(0, len(pieces), PIECES_PER_WRITE):
-                at = _write(self._fd, pieces[start:start + PIECES_PER_WRITE], at)
+            for record in (*records, mark):
+                pieces.append(encode_manifest(record))
+                size += len(pieces[-1])
+                if size >= WRITE_BYTES or record is mark or len(pieces) == PIECES_PER_WRITE:
+                    at = _write(self._fd, pieces, at)
+                    pieces, size = [], 0
             if self._fsync:
                 os.fdatasync(self._fd)
         except OSError as error:
