@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import DeadlineExceeded, NotReady, Overloaded
+from fluffy.base.sqlite_values import bind_as_they_are
 from fluffy.core.metadata.migrations import format_of
 from fluffy.core.metadata.schema import FORMAT_VERSION
 
@@ -166,6 +167,7 @@ def _open(path: Path) -> sqlite3.Connection:
     Raises NotReady before the log process has made, or migrated, the tables.
     """
     # as_uri quotes what would end the name: '?', '#', '%'.
+    bind_as_they_are()
     db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None,
                          cached_statements=CACHED_STATEMENTS, check_same_thread=False, timeout=BUSY_S)
     try:

@@ -12,6 +12,7 @@ import sqlite3
 import unicodedata
 from pathlib import Path
 
+from fluffy.base.sqlite_values import bind_as_they_are
 from fluffy.base.units import MIB
 
 LINK_NAME = "search.db"
@@ -86,6 +87,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:
+    bind_as_they_are()
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     db.execute("PRAGMA journal_mode = WAL")
     # A power loss may take the last commits, rows and cursor together.

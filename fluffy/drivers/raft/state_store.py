@@ -13,6 +13,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+from fluffy.base.sqlite_values import bind_as_they_are
 from fluffy.base.units import KIB
 from fluffy.core.metadata import queries
 from fluffy.core.metadata.commands import Command
@@ -49,6 +50,7 @@ def fsync_file(path: Path) -> None:
 
 def connect_writer(path: Path) -> sqlite3.Connection:
     """The one writing connection. No automatic WAL checkpoints: they would fsync inside a turn (see jobs.py)."""
+    bind_as_they_are()
     db = sqlite3.connect(path, isolation_level=None, cached_statements=512, check_same_thread=False)
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=NORMAL")
