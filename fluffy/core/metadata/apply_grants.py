@@ -137,7 +137,7 @@ def set_quota(work: Working, command: SetQuota) -> Outcome:
     if isinstance(account, Rejected):
         return account
     account.files_max, account.bytes_max = command.files_max, command.bytes_max
-    account.changed = True
+    work.accounts.touch(account)
     work.seq += 1
     files = "any" if command.files_max is None else f"{command.files_max}"
     size = "any" if command.bytes_max is None else f"{command.bytes_max}"

@@ -74,7 +74,8 @@ class FolderCache:
         """
         while folder.no != ROOT_NO:  # every folder that is not in the trash lies below it; `state` has its sums
             if files or size or top > folder.top or reach > folder.reach:
-                self.touch(folder)
+                if not folder.changed:
+                    self.touch(folder)
                 folder.files += files
                 folder.bytes += size
                 if top > folder.top:
@@ -114,16 +115,17 @@ class FolderCache:
 
     def flush(self) -> None:
         """Write the changed folders; then, if there are too many, start afresh."""
-        for folder in self._changed.values():
-            self._db.execute(
+        if self._changed:
+            self._db.executemany(
                 "UPDATE folders SET parent = ?, key = ?, owner_no = ?, created_ms = ?, entries = ?, tombs = ?,"
                 " floor = ?, removed = ?, files = ?, bytes = ?, top = ?, reach = ?, listed = ?"
-                " WHERE folder_no = ?",
-                (folder.parent, folder.key, folder.owner_no, folder.created_ms, folder.entries, folder.tombs,
-                 folder.floor, folder.removed, folder.files, folder.bytes, folder.top,
-                 folder.reach, folder.listed, folder.no))
-            folder.changed = False
-        self._changed.clear()
+                " WHERE folder_no = ?", [
+                    (folder.parent, folder.key, folder.owner_no, folder.created_ms, folder.entries, folder.tombs,
+                     folder.floor, folder.removed, folder.files, folder.bytes, folder.top,
+                     folder.reach, folder.listed, folder.no) for folder in self._changed.values()])
+            for folder in self._changed.values():
+                folder.changed = False
+            self._changed.clear()
         if len(self._by_no) > FOLDERS_CACHED_MAX or len(self._by_path) > FOLDERS_CACHED_MAX:
             self._by_no.clear()
             self._by_path.clear()

@@ -24,7 +24,7 @@ def refuse_locked(work: Working, user_no: UserNo, lock: bytes, *paths: str, belo
     The token must cover at least one of the paths.
     """
     table = work.locks
-    if not lock and not len(table):
+    if not lock and not table:
         return None
     own = living(work, table.get(lock)) if lock else None
     if own is not None and own.user_no != user_no:

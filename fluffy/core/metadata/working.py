@@ -101,7 +101,8 @@ class Working:
 
     def advance_clock(self, at_ms: int) -> None:
         """Log time is the newest stamp seen; a proposer's wrong clock cannot turn it back, nor out of range."""
-        self.clock_ms = max(self.clock_ms, min(at_ms, CLOCK_MS_MAX))
+        if at_ms > self.clock_ms:
+            self.clock_ms = min(at_ms, CLOCK_MS_MAX)
 
     def user(self, user_no: UserNo) -> User | None:
         """The user with that number, or None."""
