@@ -16,6 +16,7 @@ Decoders check lengths, depth, kinds and types, and raise FrameCorrupt or Featur
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from operator import attrgetter
@@ -74,9 +75,8 @@ def encode_command(command: Command) -> bytes:
         if values[-1] != default:
             break
         values = values[:-1]
-    packed: bytes = VERSION + msgpack.packb(
-        (command.KIND, header.request_id, header.at_ms, header.proposer, header.user_no, *values),
-        default=_pack_record)
+    packed = VERSION + _packers.pack(
+        (command.KIND, header.request_id, header.at_ms, header.proposer, header.user_no, *values))
     if len(packed) > COMMAND_BYTES_MAX:
         raise TooLarge(f"a change of {len(packed)} bytes does not fit into the log; the file has too many chunks")
     return packed
@@ -390,6 +390,15 @@ def _pack_record(value: Any) -> Any:
         return _result_values(value)
     raise TypeError(f"{type(value).__name__} is not part of any command")
 
+
+class _Packers(threading.local):
+    """One for each thread: making it costs more than packing a small file."""
+
+    def __init__(self) -> None:
+        self.pack: Callable[[object], bytes] = msgpack.Packer(default=_pack_record).pack
+
+
+_packers = _Packers()
 
 # Kind -> the feature levels of its fields that came after the kind was first written; kinds not here got none.
 _LATER_FIELDS: dict[int, tuple[int, ...]] = {
