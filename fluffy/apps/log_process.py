@@ -32,6 +32,7 @@ from fluffy.base.checks import EXIT_DISK_FAILED
 from fluffy.base.errors import StartRefused
 from fluffy.base.ids import ClusterUuid
 from fluffy.core.metadata import queries
+from fluffy.drivers.clock import SystemClock
 from fluffy.drivers.meta_reader import DAMAGED_MARK
 from fluffy.drivers.process_facts import ProcessFacts
 from fluffy.drivers.raft import library
@@ -209,6 +210,7 @@ class LogProcess:
         return RaftNode(NodeParts(
             me=self.node.name, disk=self.identity.disk_uuid, members=members, links=self.links, poller=self._poller,
             journal=journal, store=self.store, checkpoints=checkpoints, clock=boottime_s, rng=self._rng,
+            wall_ms=SystemClock().now_ms,
             times=RaftTimes(heartbeat=min(0.05, election_s / 5), election_min=election_s, election_max=2 * election_s,
                             fallback=1.5 * election_s)))
 

@@ -119,6 +119,11 @@ class StateMachine:
         return self._work.seq
 
     @property
+    def clock_ms(self) -> int:
+        """Log time: the newest stamp that was applied."""
+        return self._work.clock_ms
+
+    @property
     def feature_level(self) -> int:
         """Commands up to this level may be proposed; 0 before genesis."""
         return self._work.feature_level

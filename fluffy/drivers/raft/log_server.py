@@ -223,7 +223,7 @@ class LogServer:
                 self.late.note(_trace_of(asked), answered.error, took_s)
             _answer_proposal(reply, answered)
 
-        self.node.proposals.offer(frame.payload, done)
+        self.node.proposals.offer(self.node.clocks.stamped(command, frame.payload), done)
 
     def _barrier(self, _frame: Frame, reply: _Reply) -> None:
         if not self.node.majority_connected():

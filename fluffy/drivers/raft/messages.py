@@ -78,6 +78,7 @@ _REQUIRED: dict[str, _Fields] = {
     "read_index": {"read_id": _number},
     "read_index_answer": {"read_id": _number, "index": _number},
     "refused": {"reason": _text},
+    "clock": {"wall_ms": _number},
 }
 _OPTIONAL: dict[str, _Fields] = {
     "append_entries": {"entries": _entries, "prevLogIdx": _number, "prevLogTerm": _number, "serialized": _part,

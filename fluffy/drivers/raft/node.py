@@ -23,6 +23,7 @@ from fluffy.base.ids import NodeNo, RequestId, UserNo
 from fluffy.core.metadata.commands import Header
 from fluffy.core.metadata.commands_members import SetVoters
 from fluffy.drivers.raft.checkpoints import Checkpoints
+from fluffy.drivers.raft.clocks import VoterClocks
 from fluffy.drivers.raft.elections import Elections
 from fluffy.drivers.raft.group_commit import GroupCommit
 from fluffy.drivers.raft.journal import SegmentedJournal
@@ -55,6 +56,7 @@ class NodeParts:
     rng: Random
     times: RaftTimes = field(default_factory=RaftTimes)
     disk: str = ""  # this node's disk UUID
+    wall_ms: Callable[[], int] | None = None  # what others are told of it, and its commands compared with (clocks.py)
 
 
 class RaftNode:
@@ -74,6 +76,7 @@ class RaftNode:
             poller=parts.poller, times=parts.times, membership=self.membership))
         self.elections = Elections(self.raft, self.transport, parts.clock, parts.rng)
         self.reads = LinearizableReads(self.raft, self.transport, parts.clock)
+        self.clocks = VoterClocks(self.transport, self.membership, parts.store, parts.clock, parts.wall_ms)
         self.proposals = GroupCommit(self.raft, parts.clock)
         self.raft.before_commands = self.proposals.flush
         self.after_turn: list[Callable[[], None]] = []
@@ -90,6 +93,7 @@ class RaftNode:
             self._go_on_handing_over(*self._handing_over)
         self.elections.step()
         self.reads.step()
+        self.clocks.step()
         backlog = self.raft.last_applied < self.raft.commit_index or self.reads.busy
         self.raft.doTick(0.0 if backlog else min(timeout_s, POLL_MAX_S, self.reads.patience_s))
         if self.after_turn:

@@ -63,6 +63,7 @@ class RaftTransport(Transport):  # type: ignore[misc]
         self.is_handing_over = False  # commands of others are sent back: a log that grows cannot be handed over
         self.on_leader_lost: Callable[[], None] = lambda: None
         self.on_linked: Callable[[], None] = lambda: None
+        self.greet: Callable[[str], None] = lambda _name: None  # says the first word on a new link
         self._clock = clock
         self._sticky_s = sticky_s
         self._view: RaftView | None = None
@@ -195,6 +196,7 @@ class RaftTransport(Transport):  # type: ignore[misc]
         for table in (self._part_sent, self._part_acked, self._part_expected):
             table.pop(name, None)
         self._up.add(name)
+        self.greet(name)
         self._onNodeConnected(peer_of(name))
         self.on_linked()
 

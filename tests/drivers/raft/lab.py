@@ -44,8 +44,9 @@ class InlineJob:
 
 class Lab:
     def __init__(self, folder: Path, retain_entries: int = 0, policy: CheckpointPolicy | None = None,
-                 times: RaftTimes = TIMES) -> None:
+                 times: RaftTimes = TIMES, wall_of: Callable[[str], Callable[[], int]] | None = None) -> None:
         self.folder = folder
+        self.wall_of = wall_of
         self.times = times
         self.retain_entries = retain_entries
         self.policy = policy
@@ -81,7 +82,8 @@ class Lab:
 
         parts = NodeParts(me=name, members=self._first(seeds), disk=f"disk-{name}", links=links, poller=poller,
                           journal=journal, store=store,
-                          checkpoints=checkpoints, clock=time.monotonic, rng=random.Random(name), times=self.times)
+                          checkpoints=checkpoints, clock=time.monotonic, rng=random.Random(name), times=self.times,
+                          wall_ms=None if self.wall_of is None else self.wall_of(name))
         try:
             self.nodes[name] = RaftNode(parts)
         except StartRefused:

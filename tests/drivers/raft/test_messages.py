@@ -33,6 +33,7 @@ VALID: list[dict[str, Any]] = [
     {"type": "read_index", "read_id": 1},
     {"type": "read_index_answer", "read_id": 1, "index": 7},
     {"type": "refused", "reason": "because"},
+    {"type": "clock", "wall_ms": 1_700_000_000_000},
 ]
 
 
@@ -45,7 +46,7 @@ def test_every_kind_comes_back_as_it_was(message: dict[str, Any]) -> None:
 def test_a_missing_or_foreign_field_is_refused(message: dict[str, Any]) -> None:
     with pytest.raises(FrameCorrupt):
         decode_message(encode_message({**message, "extra": 1}))
-    for name in ("term", "seq", "request_id", "read_id", "reason", "command", "commit_index"):
+    for name in ("term", "seq", "request_id", "read_id", "reason", "command", "commit_index", "wall_ms"):
         if name in message and not (name == "request_id" and message["type"] == "apply_command"):
             with pytest.raises(FrameCorrupt):
                 decode_message(encode_message({key: value for key, value in message.items() if key != name}))
