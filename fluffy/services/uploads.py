@@ -25,6 +25,7 @@ from blake3 import blake3
 from fluffy.base.boottime import boottime_s
 from fluffy.base.deadline import Deadline
 from fluffy.base.errors import BodyIncomplete, DigestMismatch, QuotaExceeded, TooLarge, UploadExpired
+from fluffy.base.frozen import quickly_made
 from fluffy.base.hashing import etag_of
 from fluffy.base.units import KIB
 from fluffy.core.metadata.commands import Header, PutFile
@@ -89,6 +90,7 @@ class Sealed:
     meta: dict[str, str]
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class PutOrder:
     """What the client wants, apart from the bytes. `md5`, `blake3`: what it promises about them; None: nothing.
@@ -111,6 +113,7 @@ class PutOrder:
     watch: BodyWatch | None = None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class StoredFile:
     """The answer to a put. `outcome` has the log's facts; a repeated request gets those of its first time."""
