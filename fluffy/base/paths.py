@@ -87,6 +87,8 @@ def parse_file_path(text: str) -> RemotePath:
 
 def check_segment(segment: str) -> None:
     """Check one name of a path whose text is known to be valid UTF-8 within PATH_BYTES_MAX. Raises NameIllegal."""
+    if 2 < len(segment) <= SEGMENT_BYTES_MAX and segment.isascii() and segment.isprintable():
+        return  # most names: looked at without a pattern
     if segment == "":
         raise NameIllegal("the path has an empty segment (two slashes in a row)")
     if segment in (".", ".."):

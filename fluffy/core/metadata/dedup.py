@@ -113,9 +113,9 @@ def fingerprint_of(command: Command) -> bytes:
 
 
 def _target(command: Command) -> bytes:
+    if isinstance(command, PutFile):  # before the others: `match` takes its time, and most commands are puts
+        return command.blake3 + _bytes(command.path)
     match command:
-        case PutFile(path=path, blake3=blake3):
-            return blake3 + _bytes(path)
         case DeleteFile(path=path, purge=purge):
             return b"%d" % purge + _bytes(path)
         case MakeFolder(path=path) | RemoveFolder(path=path):

@@ -46,6 +46,8 @@ def refuse_gift(work: Working, heir_no: UserNo, *, files: int, size: int) -> Rej
 
 
 def _refuse(account: Account, subject: str, name: str, files: int, size: int, held: int = 0) -> Rejected | None:
+    if account.bytes_max is None and account.files_max is None:
+        return None
     used = account.bytes + held
     if size > 0 and account.bytes_max is not None and used + size > account.bytes_max:
         return _exceeded(subject, name, "bytes", used, account.bytes_max, size)

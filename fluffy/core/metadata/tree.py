@@ -54,7 +54,7 @@ def locate_file(work: Working, text: str) -> Place | Rejected:
     known = work.folders.at(parent_text)
     try:
         if known is not None:
-            if len(text) > PATH_BYTES_MAX or len(text.encode()) > PATH_BYTES_MAX:
+            if len(text) > PATH_BYTES_MAX or (not text.isascii() and len(text.encode()) > PATH_BYTES_MAX):
                 raise NameIllegal(f"the path is longer than {PATH_BYTES_MAX} bytes")
             if name:
                 check_segment(name)
