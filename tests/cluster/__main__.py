@@ -14,7 +14,7 @@ DRILLS: dict[str, tuple[str, ...]] = {
     "linearizable": ("--rounds", "30"), "big_moves": (), "whole_files": (), "bad_chunks": (),
     "killed_client": (), "lagging_follower": ("--files", "200000"), "bad_input": (), "disk_full": (),
     "paused_node": (), "bit_rot": (), "returning_node": (), "slow_node": (),
-    "lost_metadata": (), "backup_restore": (), "forced_cluster": (), "lost_log": ()}
+    "wrong_clock": (), "lost_metadata": (), "backup_restore": (), "forced_cluster": (), "lost_log": ()}
 
 
 def main() -> None:
