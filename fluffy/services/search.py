@@ -78,8 +78,10 @@ class SearchFollower:
                 return  # seen again and mended in the next round
 
     async def _round(self) -> bool:
+        if self._is_in_order() and self._is_busy():
+            return False
         point = self._reader.read(queries_search.feed_point)
-        if point.cluster_uuid is None or self._may_rest(point):
+        if point.cluster_uuid is None or self._is_level(point):
             return False
         state = self._seen = await self._in_disk_thread(self._index.open)
         if state.cluster_uuid != point.cluster_uuid:
@@ -98,13 +100,15 @@ class SearchFollower:
             await self._sweep(state)
         return False
 
-    def _may_rest(self, point: FeedPoint) -> bool:
-        """Whether a look into the index would find nothing to do. The sweep looks: one that was lost is missed soon."""
+    def _is_in_order(self) -> bool:
+        """Nothing is left to do but to follow. The sweep looks again: an index that was lost is missed soon."""
         seen = self._seen
-        if (seen is None or seen.cluster_uuid != point.cluster_uuid or seen.building is not None
-                or seen.walk is not None or self._is_sweep_due()):
-            return False
-        return point.seq == seen.seq or (point.seq > seen.seq and self._is_busy())
+        return seen is not None and seen.building is None and seen.walk is None and not self._is_sweep_due()
+
+    def _is_level(self, point: FeedPoint) -> bool:
+        seen = self._seen
+        return (seen is not None and self._is_in_order() and seen.cluster_uuid == point.cluster_uuid
+                and seen.seq == point.seq)
 
     def _is_busy(self) -> bool:
         return self._clock.monotonic_s() < self._follow_from_s
