@@ -163,7 +163,8 @@ def feed_places(db: sqlite3.Connection, since_seq: int, limit: int) -> FeedPlace
         later = [move for move in moves if move[0] > at] if moves else []
         is_file = kind in FILE_KINDS
         for text in (path, source) if source else (path,):
-            folder_no, _, name = folders.parent_of(_now_at(text, later, is_file=is_file))
+            parent, _, name = (_now_at(text, later, is_file=is_file) if later else text).rpartition("/")
+            folder_no = folders.number(parent)
             if folder_no is not None:
                 places[folder_no, name if is_file else name + "/"] = None
         if kind in (FOLDER_MADE, BUCKET_MADE, FOLDER_UNDELETED):
@@ -283,12 +284,10 @@ class _Folders:
         self._db = db
         self._known: dict[str, int | None] = {"": ROOT_NO}
 
-    def parent_of(self, path: str) -> tuple[int | None, str, str]:
-        parent, _, name = path.rpartition("/")
-        return self.number(parent), parent, name
-
     def number(self, path: str) -> int | None:
         """None: there is no such folder now."""
+        if path in self._known:
+            return self._known[path]
         missing: list[str] = []
         while path not in self._known:
             missing.append(path)
