@@ -23,6 +23,7 @@ RARE_PATHS = (
     "log_resets",
     # clients
     "groups_NoLeader", "groups_ProposalLost", "retried_writes", "dedup_hits", "barrier_reads", "barriers_refused",
+    "reads_confirmed_by_asking",
 )
 
 # The same, of a cluster whose members come and go.

@@ -84,6 +84,7 @@ _OPTIONAL: dict[str, _Fields] = {
     "append_entries": {"entries": _entries, "prevLogIdx": _number, "prevLogTerm": _number, "serialized": _part,
                        "snap": _pair},
     "next_node_idx": {"snap": _pair},
+    "read_index": {"term": _number},
     "apply_command": {"request_id": _number},
     "refused": {"gone": _flag},
     "apply_command_response": {"error": _number, "log_idx": _number, "log_term": _number},

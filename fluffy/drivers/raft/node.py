@@ -75,7 +75,8 @@ class RaftNode:
             journal=parts.journal, transport=self.transport, applier=parts.store, snapshots=self.checkpoints,
             poller=parts.poller, times=parts.times, membership=self.membership))
         self.elections = Elections(self.raft, self.transport, parts.clock, parts.rng)
-        self.reads = LinearizableReads(self.raft, self.transport, parts.clock)
+        self.reads = LinearizableReads(self.raft, self.transport, parts.clock,
+                                       lambda: self.store.machine.feature_level)
         self.clocks = VoterClocks(self.transport, self.membership, parts.store, parts.clock, parts.wall_ms)
         self.proposals = GroupCommit(self.raft, parts.clock)
         self.raft.before_commands = self.proposals.flush

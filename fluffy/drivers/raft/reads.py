@@ -4,9 +4,9 @@ The leader notes its commit index, sends one round of heartbeats and waits until
 sent at or
 after that moment: then nobody else was leader when the read began, so everything committed before it is at or below
 that index.
-A follower asks the leader for such an index. Whoever asked may read once its own state has applied it. Requests that
-arrive while
-a round is under way share the next one.
+A follower asks the leader for such an index. Its question says in which term it is, and so is an answer already: it was
+sent after the read began. Where two are a majority, the leader needs no round for it. Whoever asked may read once its
+own state has applied the index. Requests that arrive while a round is under way share the next one.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ WAITING_MAX = 4096
 ROUND_DEADLINE_S = 2.0
 # Those that a round asked first have this long; then the others are asked, too.
 ASK_ALL_AFTER_S = 0.005
+
+# The feature level from which every member's program knows questions with a term.
+TERMS_LEVEL = 3
 
 Done = Callable[[bool], None]
 IndexKnown = Callable[[int | None], None]
@@ -45,13 +48,16 @@ class _Round:
 class LinearizableReads:
     """Call `barrier` for each read and `step` once a turn, after the library's tick has received messages."""
 
-    def __init__(self, raft: HardenedSyncObj, transport: RaftTransport, clock: Callable[[], float]) -> None:
+    def __init__(self, raft: HardenedSyncObj, transport: RaftTransport, clock: Callable[[], float],
+                 level: Callable[[], int]) -> None:
+        """`level`: the feature level of the state."""
         self._raft = raft
         self._transport = transport
         self._clock = clock
+        self._level = level
         self._round: _Round | None = None
         self._next: list[IndexKnown] = []
-        self._asked: dict[int, tuple[float, list[Done]]] = {}
+        self._asked: dict[int, tuple[float, str, list[Done]]] = {}
         self._unasked: list[Done] = []
         self._last_id = 0
         self._rounds = 0
@@ -95,16 +101,20 @@ class LinearizableReads:
             self._next.append(lambda index: self._index_known(index, waiting))
             return
         self._last_id += 1
-        if leader is None or not self._transport.send_to(leader, {"type": "read_index", "read_id": self._last_id}):
+        question = {"type": "read_index", "read_id": self._last_id}
+        if self._level() >= TERMS_LEVEL:
+            question["term"] = self._raft.term
+        if leader is None or not self._transport.send_to(leader, question):
             self._index_known(None, waiting)
             return
-        self._asked[self._last_id] = (self._clock(), waiting)
+        self._asked[self._last_id] = (self._clock(), leader, waiting)
 
-    def _on_answer(self, _name: str, message: Message) -> None:
-        asked = self._asked.pop(message["read_id"], None)
-        if asked is not None:
+    def _on_answer(self, name: str, message: Message) -> None:
+        asked = self._asked.get(message["read_id"])
+        if asked is not None and asked[1] == name:
+            del self._asked[message["read_id"]]
             # Index 0 never exists in the log: the leader could not confirm that it leads.
-            self._index_known(message["index"] or None, asked[1])
+            self._index_known(message["index"] or None, asked[2])
 
     def _index_known(self, index: int | None, waiting: list[Done]) -> None:
         for done in waiting:
@@ -127,8 +137,8 @@ class LinearizableReads:
         if not self._asked and self._round is None:
             return
         oldest = self._clock() - ROUND_DEADLINE_S
-        for read_id in [read_id for read_id, (asked_s, _) in self._asked.items() if asked_s < oldest]:
-            self._index_known(None, self._asked.pop(read_id)[1])
+        for read_id in [read_id for read_id, (asked_s, _, _) in self._asked.items() if asked_s < oldest]:
+            self._index_known(None, self._asked.pop(read_id)[2])
         if self._round is not None and self._round.began_s < oldest:
             self._finish_round(None)
 
@@ -142,8 +152,21 @@ class LinearizableReads:
 
         if len(self._next) >= WAITING_MAX or not self._raft.is_leader:
             answer(None)
+        elif self._confirms(name, message):
+            self._transport.counters["reads_confirmed_by_asking"] += 1
+            answer(self._raft.commit_index)
         else:
             self._next.append(answer)
+
+    def _confirms(self, name: str, message: Message) -> bool:
+        """Whether the question itself confirms that this node led after the read began.
+
+        Its sender was in this term then, and this node is: when both are a majority, none has elected another leader
+        before.
+        """
+        raft = self._raft
+        return (message.get("term") == raft.term and raft.majority <= 2 and raft.votes(name)
+                and raft.leads_with_authority)
 
     def _lead_round(self) -> None:
         raft = self._raft

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from fluffy.drivers.raft.checkpoints import CheckpointPolicy
 from fluffy.drivers.raft.group_commit import GROUPS_IN_FLIGHT_MAX, WAITING_COMMANDS_MAX, Answered
 from fluffy.drivers.raft.node import RaftNode
 from fluffy.drivers.raft.parts import RaftTimes
+from fluffy.drivers.raft.reads import TERMS_LEVEL
 from fluffy.wire.log_entries import encode_command
 from tests.drivers.raft.lab import Lab, folder, genesis
 
@@ -171,11 +173,15 @@ def test_a_read_barrier_sees_everything_acknowledged_before_it(lab: Lab) -> None
             assert node.store.machine.seq >= seq
 
 
+def born_with_terms(lab: Lab) -> None:
+    assert isinstance(lab.propose(lab.leader(), replace(genesis(), feature_level=TERMS_LEVEL))[0], Accepted)
+
+
 @pytest.fixture
 def calm(tmp_path: Path) -> Iterator[Lab]:
     """Born, nobody owes the leader an answer, and no heartbeat comes by chance while a test looks."""
     made = Lab(tmp_path, times=RaftTimes(heartbeat=3.0, election_min=10.0, election_max=20.0, fallback=20.0))
-    born(made)
+    born_with_terms(made)
     made.settle()
     heard = made.leader().transport
     assert made.turn(lambda: not any(map(heard.owes_an_answer, heard.peer_names())))
@@ -183,11 +189,11 @@ def calm(tmp_path: Path) -> Iterator[Lab]:
     made.close()
 
 
-def confirm(leader: RaftNode, turning: list[RaftNode]) -> int:
-    """One round of confirmation while only these turn; how many messages it took."""
+def confirm(leader: RaftNode, turning: list[RaftNode], reader: RaftNode | None = None) -> int:
+    """One read confirmed while only these turn; how many messages of the leader's it took."""
     answers: list[bool] = []
     before = leader.transport.sequence()
-    leader.reads.barrier(answers.append)
+    (reader or leader).reads.barrier(answers.append)
     end_s = time.monotonic() + 2
     while not answers and time.monotonic() < end_s:
         for node in turning:
@@ -210,6 +216,34 @@ def test_a_member_that_is_silent_keeps_no_read_waiting(calm: Lab) -> None:
     counts = [confirm(leader, [leader, other]) for _ in range(6)]
     assert leader.transport.owes_an_answer(silent.name)
     assert 1 in counts, "who owes an answer is not asked while others do not"
+
+
+def follower_of(lab: Lab) -> RaftNode:
+    return next(node for node in lab.nodes.values() if not node.raft.is_leader)
+
+
+def test_a_followers_question_confirms_by_itself(calm: Lab) -> None:
+    leader, reader = calm.leader(), follower_of(calm)
+    assert [confirm(leader, [leader, reader], reader) for _ in range(3)] == [0, 0, 0]
+    assert leader.counters["reads_confirmed_by_asking"] == 3
+
+
+def test_before_all_know_it_a_question_has_no_term(lab: Lab) -> None:
+    born(lab)
+    lab.settle()
+    confirm(lab.leader(), list(lab.nodes.values()), follower_of(lab))
+    assert lab.leader().counters["reads_confirmed_by_asking"] == 0
+
+
+def test_a_question_of_another_term_or_of_a_stranger_confirms_nothing(calm: Lab) -> None:
+    leader, reader = calm.leader(), follower_of(calm)
+    term = leader.raft.term
+    asked = leader.transport.extra["read_index"]
+    for name, at in ((reader.name, term - 1), (reader.name, term + 1), ("stranger", term)):
+        asked(name, {"type": "read_index", "read_id": 1, "term": at})
+    assert leader.counters["reads_confirmed_by_asking"] == 0
+    asked(reader.name, {"type": "read_index", "read_id": 1, "term": term})
+    assert leader.counters["reads_confirmed_by_asking"] == 1
 
 
 def test_a_leader_without_a_majority_confirms_no_read_and_stops_leading(lab: Lab) -> None:
