@@ -21,10 +21,13 @@ from hypothesis import strategies as st
 from fluffy.base.errors import FluffyError, NotReady, QuerySyntax
 from fluffy.core.metadata.commands import MakeFolder, PutFile, RemoveFolder
 from fluffy.core.metadata.commands_tree import Copy, DeleteFolder, Move, SetMeta, SetTags, Undelete
+from fluffy.core.metadata.manifest import FileManifest
 from fluffy.core.search.query import SearchQuery, parse_query
+from fluffy.drivers.manifest_files import ManifestShelf
 from fluffy.drivers.search_files import FORMAT_VERSION, target_of
 from fluffy.services.keeper.manifests import ManifestKeeper
 from fluffy.services.search import BUSY_EVERY_S, SWEEP_BUSY_S, SWEEP_EVERY_S
+from fluffy.wire.manifest_records import Damage, read_segment
 from tests.support.local_log import header
 from tests.support.metadata_commands import delete, expire, put
 from tests.support.search_world import SearchWorld, search_world
@@ -129,19 +132,32 @@ async def test_a_piece_cut_at_any_statement_is_as_if_it_never_began(tmp_path: Pa
         _agree(world, parse_query(tag="n"), 5)
 
 
-async def test_an_indexer_killed_at_random_points_goes_on(tmp_path: Path) -> None:
+async def test_followers_killed_at_random_points_go_on(tmp_path: Path) -> None:
+    """The index, fed by itself and by the manifests' passes, and the manifests."""
     rng = random.Random(3)
     async with search_world(tmp_path) as world:
         for kill in range(6):
             world.cluster.log.apply_all([
                 put(f"admin/d{rng.randrange(9)}/file {kill} {number}.txt") for number in range(300)])
             world.index.close()
+            world.manifests.close()
             _index_until_killed(world.cluster.node_dir, rng.random() * 0.1)
             world.restart()
             world.index.open()
         await world.level()
         assert len(world.paths(parse_query("file"))) == 1800
         _agree(world, parse_query("file 3 1"), 50)
+        while await world.manifest_round():
+            continue
+        assert len(_files_in_manifests(world.cluster.node_dir)) == 1800
+
+
+def _files_in_manifests(node_dir: Path) -> set[tuple[int, str]]:
+    shelf = ManifestShelf(node_dir)
+    [stock] = shelf.stocks()
+    return {(record.parent, record.key) for name in stock.segments
+            for _, record in read_segment(shelf.segment(stock.cluster_uuid, name), Damage())
+            if isinstance(record, FileManifest)}
 
 
 def _index_until_killed(node_dir: Path, after_s: float) -> None:
@@ -157,16 +173,22 @@ import asyncio, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from fluffy.drivers.clock import SystemClock
+from fluffy.drivers.manifest_files import ManifestFiles
 from fluffy.drivers.meta_reader import MetaReader
 from fluffy.drivers.search_index import SearchIndexFile
 from fluffy.services import search
-search.BUILD_ENTRIES = search.FEED_CHANGES = 7
+from fluffy.services.keeper import manifests
+search.BUILD_ENTRIES = search.FEED_CHANGES = manifests.BUILD_ENTRIES = manifests.FEED_CHANGES = 7
+manifests.REST_MAX_S = 0.0
 folder = Path(sys.argv[1])
 with ThreadPoolExecutor(1) as disk:
-    follower = search.SearchFollower(MetaReader(folder), SearchIndexFile(folder), SystemClock(), disk)
+    reader, clock = MetaReader(folder), SystemClock()
+    follower = search.SearchFollower(reader, SearchIndexFile(folder), clock, disk)
+    keeper = manifests.ManifestKeeper(reader, ManifestFiles(folder, fsync=False), clock, disk, also=follower.take)
     async def main():
         print("begins", flush=True)
         while True:
+            await keeper.one_round()
             await follower.one_round()
     asyncio.run(main())
 """
