@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Awaitable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -54,9 +55,9 @@ _CONDITIONAL = frozenset({"if-match", "if-none-match", "if-modified-since", "if-
 _SPECIAL = _CONDITIONAL | {"range"}
 
 
-async def put_file(desk: Desk, call: Call) -> Answer:
+def put_file(desk: Desk, call: Call) -> Awaitable[Answer]:
     """PUT /v1/files/{path}"""
-    return await store_file(desk, call)
+    return store_file(desk, call)
 
 
 async def store_file(desk: Desk, call: Call, **more: object) -> Answer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Protocol
 
 from fluffy.base.tracing import Span, Trace, are_spans_made, set_trace, start_span, traceparent_of
@@ -37,3 +37,14 @@ def end_serving(span: Span | None, call: Served, answer: Answer | None) -> None:
     error = "" if 0 < status < 500 else str(status or "Cancelled")
     span.end(error, name=f"{call.method} {call.pattern}", facts={
         "http.request.method": call.method, "http.route": call.pattern, "http.response.status_code": status})
+
+
+async def serve(call: Served, request_id: str, answering: Awaitable[Answer]) -> Answer:
+    """The same around the whole of it."""
+    span = begin_serving(call, request_id)
+    answer: Answer | None = None
+    try:
+        answer = await answering
+    finally:
+        end_serving(span, call, answer)
+    return answer

@@ -23,7 +23,7 @@ from fluffy.core.metadata.queries_objects import BucketFacts
 from fluffy.gateways.http.exchange import Answer
 from fluffy.gateways.native.desk import LOOK_AGAIN_EVERY_S, REQUEST_TIMEOUT_S, Desk
 from fluffy.gateways.native.exchange import NOBODY, Point, split_target
-from fluffy.gateways.native.serving import begin_serving, end_serving
+from fluffy.gateways.native.serving import serve
 from fluffy.gateways.s3.addressing import LOCAL_DOMAINS, bucket_of_host, parse_address, parse_query
 from fluffy.gateways.s3.answers import REGION, canonical_id
 from fluffy.gateways.s3.body import Watch, unframed
@@ -79,12 +79,7 @@ class S3Door:
         """The answer to a request; failures are answers too. Raises only CancelledError and InvariantBroken."""
         call.request_id = _new_id()
         call.deadline = Deadline.after(REQUEST_TIMEOUT_S)
-        span = begin_serving(call, call.request_id)
-        answer: Answer | None = None
-        try:
-            answer = await self._answer_or_error(call)
-        finally:
-            end_serving(span, call, answer)
+        answer = await serve(call, call.request_id, self._answer_or_error(call))
         for headers_for in self.more_headers:
             answer.headers.extend(headers_for(self, call))
         answer.stamp = f"x-amz-request-id: {call.request_id}\r\nx-amz-id-2: {call.request_id}\r\n"

@@ -28,7 +28,7 @@ from fluffy.gateways.native.errors import answer_of, answer_of_bug
 from fluffy.gateways.native.exchange import Call, parse_query, shown_path, split_target
 from fluffy.gateways.native.limits import Slots
 from fluffy.gateways.native.metrics import Metrics
-from fluffy.gateways.native.serving import begin_serving, end_serving
+from fluffy.gateways.native.serving import serve
 from fluffy.gateways.native.table import Match, Table
 from fluffy.gateways.supernode.joined import JoinedClusters
 from fluffy.gateways.supernode.joining import Joining
@@ -91,12 +91,7 @@ class SupernodeDesk:
         """Failures are answers too. Raises only CancelledError and InvariantBroken."""
         call.request_id = request_text(call.headers.get("fluffy-request-id"))
         call.deadline = Deadline.after(REQUEST_TIMEOUT_S)
-        span = begin_serving(call, call.request_id)
-        answer: Answer | None = None
-        try:
-            answer = await self._answer_or_error(call)
-        finally:
-            end_serving(span, call, answer)
+        answer = await serve(call, call.request_id, self._answer_or_error(call))
         answer.headers.append(("Fluffy-Request-Id", call.request_id))
         return answer
 
