@@ -44,7 +44,7 @@ from fluffy.drivers.raft.journal import SegmentedJournal
 from fluffy.drivers.raft.links import LinkSettings, TcpLinks
 from fluffy.drivers.raft.log_server import LogServer
 from fluffy.drivers.raft.membership import FirstMembers, voters_of_genesis
-from fluffy.drivers.raft.node import NodeParts, RaftNode
+from fluffy.drivers.raft.node import POLL_BUSY_S, POLL_MAX_S, NodeParts, RaftNode
 from fluffy.drivers.raft.parts import RaftTimes
 from fluffy.drivers.raft.poller import EpollPoller
 from fluffy.drivers.raft.state_store import StateStore, is_damage, state_digest
@@ -123,10 +123,10 @@ class LogProcess:
             record_removal(self.node.dir, reason)
             raise StartRefused(reason)
 
-    def _turn(self) -> None:
+    def _turn(self, timeout_s: float = POLL_MAX_S) -> None:
         began = boottime_s()
         try:
-            self.raft.turn()
+            self.raft.turn(timeout_s)
             self._wal.shorten(self.store.db)
             if began >= self._look_for_damage_s:
                 self._look_for_damage_s = began + LOOK_FOR_DAMAGE_EVERY_S
@@ -161,9 +161,9 @@ class LogProcess:
         asked = False
         while boottime_s() < until and self.raft.raft.is_leader and self.raft.membership.other_voters:
             asked = asked or self.raft.transfer_leadership()
-            self._turn()
+            self._turn(POLL_BUSY_S)
         for _ in range(5):
-            self._turn()
+            self._turn(POLL_BUSY_S)
 
     def _on_signal(self, _number: int, _frame: Any) -> None:
         if self.stopping:

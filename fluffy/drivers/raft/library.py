@@ -237,6 +237,11 @@ class HardenedSyncObj(SyncObj):  # type: ignore[misc]
     def election_deadline_s(self, at_s: float) -> None:
         self._SyncObj__raftElectionDeadline = at_s
 
+    @property
+    def due_s(self) -> float:
+        """When this node has to do something by itself: the leader's next heartbeat, or another node's election."""
+        return float(self._SyncObj__newAppendEntriesTime) if self.is_leader else self.election_deadline_s
+
     def random_election_timeout_s(self) -> float:
         return float(self._SyncObj__generateRaftTimeout())
 

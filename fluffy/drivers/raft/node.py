@@ -35,8 +35,10 @@ from fluffy.drivers.raft.reads import LinearizableReads
 from fluffy.drivers.raft.state_store import StateStore
 from fluffy.drivers.raft.transport import RaftTransport
 
-# The longest sleep of the loop: half a heartbeat, so that heartbeats and deadlines keep their time.
-POLL_MAX_S = 0.02
+# The longest sleep of the loop. Heartbeats and elections keep their time by `HardenedSyncObj.due_s`; all else can wait.
+POLL_MAX_S = 0.1
+# While something is looked at again in every turn, or too few others are there.
+POLL_BUSY_S = 0.02
 # A follower that cannot catch up in this time does not get the lead; meanwhile proposals wait.
 HAND_OVER_S = 1.0
 
@@ -82,6 +84,7 @@ class RaftNode:
         self.raft.before_commands = self.proposals.flush
         self.after_turn: list[Callable[[], None]] = []
         self._majority_connected: bool | None = None
+        self._links_seen = 0
         self._handing_over: tuple[float, Callable[[bool], None]] | None = None  # until when; who is told
 
     def turn(self, timeout_s: float = POLL_MAX_S) -> None:
@@ -95,12 +98,25 @@ class RaftNode:
         self.elections.step()
         self.reads.step()
         self.clocks.step()
-        backlog = self.raft.last_applied < self.raft.commit_index or self.reads.busy
-        self.raft.doTick(0.0 if backlog else min(timeout_s, POLL_MAX_S, self.reads.patience_s))
+        self.raft.doTick(self._sleep_s(timeout_s))
         if self.after_turn:
             waiting, self.after_turn = self.after_turn, []
             for look in waiting:
                 look()
+
+    def _sleep_s(self, timeout_s: float) -> float:
+        """How long this turn may wait for messages. What is due already is done in this turn, before it waits."""
+        if self.raft.last_applied < self.raft.commit_index or self.reads.busy or self._commits_alone():
+            return 0.0
+        looks = bool(self.after_turn or self.checkpoints.busy or self._handing_over or not self.majority_connected())
+        left_s = self.raft.due_s - self.clock()
+        return min(timeout_s, self.reads.patience_s, POLL_BUSY_S if looks else POLL_MAX_S,
+                   left_s if left_s > 0 else POLL_MAX_S)
+
+    def _commits_alone(self) -> bool:
+        """Whether the next turn commits what this one writes: no message of others will come and wake it."""
+        return (self.raft.majority == 1 and self.raft.is_leader
+                and (self.proposals.waiting > 0 or self.journal.last_index > self.raft.commit_index))
 
     @property
     def caught_up(self) -> bool:
@@ -117,7 +133,9 @@ class RaftNode:
 
     def majority_connected(self) -> bool:
         """Whether links to a majority, this node included, are up: then a leader is there or will be soon."""
-        if self._majority_connected is None:  # asked for each proposal, and worked out once a turn
+        changes = self.transport.link_changes
+        if self._majority_connected is None or self._links_seen != changes:  # asked often, and worked out once a turn
+            self._links_seen = changes
             up = sum(self.transport.is_up(name) for name in self.membership.other_voters) + self.membership.is_voter
             self._majority_connected = 2 * up > len(self.membership.voters)
         return self._majority_connected

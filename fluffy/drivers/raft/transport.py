@@ -69,6 +69,7 @@ class RaftTransport(Transport):  # type: ignore[misc]
         self._view: RaftView | None = None
         self._peers: dict[str, RaftPeer] = {}
         self._up: set[str] = set()
+        self.link_changes = 0  # how often a link came up or went down
         self._heard_leader_s = -1e9
         self._seq = 0
         self._answering_seq = 0
@@ -196,6 +197,7 @@ class RaftTransport(Transport):  # type: ignore[misc]
         for table in (self._part_sent, self._part_acked, self._part_expected):
             table.pop(name, None)
         self._up.add(name)
+        self.link_changes += 1
         self.greet(name)
         self._onNodeConnected(peer_of(name))
         self.on_linked()
@@ -203,6 +205,7 @@ class RaftTransport(Transport):  # type: ignore[misc]
     def link_down(self, name: str) -> None:
         was_leader = self.view.leader_name == name
         self._up.discard(name)
+        self.link_changes += 1
         self._held = [(peer, message) for peer, message in self._held if peer.id != name]
         self._onNodeDisconnected(peer_of(name))
         if was_leader and not self.view.is_leader:

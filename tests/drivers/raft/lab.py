@@ -44,17 +44,19 @@ class InlineJob:
 
 class Lab:
     def __init__(self, folder: Path, retain_entries: int = 0, policy: CheckpointPolicy | None = None,
-                 times: RaftTimes = TIMES, wall_of: Callable[[str], Callable[[], int]] | None = None) -> None:
+                 times: RaftTimes = TIMES, wall_of: Callable[[str], Callable[[], int]] | None = None,
+                 names: tuple[str, ...] = NAMES) -> None:
         self.folder = folder
+        self.names = names
         self.wall_of = wall_of
         self.times = times
         self.retain_entries = retain_entries
         self.policy = policy
-        self.ports = {name: _free_port() for name in NAMES}
+        self.ports = {name: _free_port() for name in names}
         self.nodes: dict[str, RaftNode] = {}
         self.open: dict[str, list[RealDisk | EpollPoller]] = {}
         library.install(time.monotonic, random.Random(1))
-        for name in NAMES:
+        for name in names:
             self.start(name)
 
     def new_port(self, name: str) -> int:
@@ -96,9 +98,8 @@ class Lab:
     def _address_of(self, name: str) -> tuple[str, int] | None:
         return ("127.0.0.1", self.ports[name]) if name in self.ports else None
 
-    @staticmethod
-    def _first(seeds: tuple[str, ...]) -> FirstMembers:
-        return FirstMembers({name: f"disk-{name}" for name in seeds} or dict.fromkeys(NAMES, ""), seeds)
+    def _first(self, seeds: tuple[str, ...]) -> FirstMembers:
+        return FirstMembers({name: f"disk-{name}" for name in seeds} or dict.fromkeys(self.names, ""), seeds)
 
     def stop(self, name: str) -> None:
         self.nodes.pop(name).close()

@@ -16,9 +16,9 @@ from fluffy.core.metadata import queries
 from fluffy.core.metadata.outcomes import Accepted, Outcome, Rejected
 from fluffy.drivers.raft.checkpoints import CheckpointPolicy
 from fluffy.drivers.raft.group_commit import GROUPS_IN_FLIGHT_MAX, WAITING_COMMANDS_MAX, Answered
-from fluffy.drivers.raft.node import RaftNode
+from fluffy.drivers.raft.node import POLL_BUSY_S, POLL_MAX_S, RaftNode
 from fluffy.drivers.raft.parts import RaftTimes
-from fluffy.drivers.raft.reads import TERMS_LEVEL
+from fluffy.drivers.raft.reads import ASK_ALL_AFTER_S, TERMS_LEVEL
 from fluffy.wire.log_entries import encode_command
 from tests.drivers.raft.lab import Lab, folder, genesis
 
@@ -216,6 +216,45 @@ def test_a_member_that_is_silent_keeps_no_read_waiting(calm: Lab) -> None:
     counts = [confirm(leader, [leader, other]) for _ in range(6)]
     assert leader.transport.owes_an_answer(silent.name)
     assert 1 in counts, "who owes an answer is not asked while others do not"
+
+
+def test_a_turn_sleeps_until_something_is_due(calm: Lab) -> None:
+    leader, other = calm.leader(), follower_of(calm)
+    assert leader._sleep_s(1.0) == other._sleep_s(1.0) == POLL_MAX_S and other._sleep_s(0.001) == 0.001
+    other.raft.election_deadline_s = other.clock() + 0.03
+    assert 0.0 < other._sleep_s(1.0) <= 0.03
+    other.raft.election_deadline_s = other.clock() - 1
+    assert other._sleep_s(1.0) == POLL_MAX_S, "it is held in this turn"
+    leader.after_turn.append(lambda: None)
+    assert leader._sleep_s(1.0) == POLL_BUSY_S
+    leader.turn(0.0)
+    assert leader._sleep_s(1.0) == POLL_MAX_S
+    leader.reads.barrier(lambda _confirmed: None)
+    assert leader._sleep_s(1.0) == 0.0
+    leader.turn(0.0)
+    assert leader._sleep_s(1.0) <= ASK_ALL_AFTER_S, "those that are not asked yet are asked soon"
+    for name in [name for name in calm.nodes if name != leader.name]:
+        calm.stop(name)
+    assert calm.turn(lambda: leader._sleep_s(1.0) <= POLL_BUSY_S), "whom it misses it dials soon"
+
+
+def test_a_node_alone_commits_without_sleeping(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, names=("one",))
+    try:
+        node = lab.leader()
+        lab.propose(node, genesis(("one",)))
+        took_s = []
+        for number in range(5):
+            answers: list[Answered] = []
+            node.proposals.offer(encode_command(folder(f"f{number}")), answers.append)
+            began_s = time.monotonic()
+            while not answers:
+                node.turn()
+            took_s.append(time.monotonic() - began_s)
+        assert min(took_s) < 0.01, "nobody's message wakes it"
+        assert node._sleep_s(1.0) > 0
+    finally:
+        lab.close()
 
 
 def follower_of(lab: Lab) -> RaftNode:
