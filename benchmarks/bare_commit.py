@@ -121,7 +121,8 @@ class _Leader:
         batch, waiting = self._flying
         self._store.insert(batch)
         for transport, count in waiting:
-            transport.write(b"k" * count)
+            if not transport.is_closing():  # its time is over, and it did not wait for this
+                transport.write(b"k" * count)
         self._flying = None
         if self._records:
             self._flying = (b"", [])
