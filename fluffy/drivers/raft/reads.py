@@ -1,9 +1,9 @@
 """Linearizable reads without writing: ReadIndex (Raft dissertation, section 6.4).
 
 The leader notes its commit index, sends one round of heartbeats and waits until a majority has answered something
-sent at or
-after that moment: then nobody else was leader when the read began, so everything committed before it is at or below
-that index.
+sent at or after that moment: then nobody else was leader when the read began, so everything committed before it is at
+or below that index.
+
 A follower asks the leader for such an index. Its question says in which term it is, and so is an answer already: it was
 sent after the read began. Where two are a majority, the leader needs no round for it. Whoever asked may read once its
 own state has applied the index. Requests that arrive while a round is under way share the next one.
