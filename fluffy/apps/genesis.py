@@ -1,7 +1,8 @@
 """The birth of a cluster: once, when every initial member is there, by the first leader.
 
 All must be there because the log must know each member's disk: a disk that voted before it was known and was then
-exchanged could vote twice. The admin's token is made here and kept in a file that only its owner can read; the log keeps its hash.
+exchanged could vote twice. The admin's token is made here and kept in a file that only its owner can read; the log
+keeps its hash.
 """
 
 from __future__ import annotations
