@@ -9,18 +9,24 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import figures_http, figures_log, figures_s3
-from benchmarks.quiet import QuietRounds
+from benchmarks.quiet import ATTEMPTS_FACTOR, QuietRounds
 from benchmarks.report import Figure, compare, table, write_baseline
 from tests.support.cluster import Cluster
 
 BASELINE = Path(__file__).parent / "baseline.json"
 GROUPS = ("log", "small", "large", "s3")
+# Three copies of what a round puts: purged bytes stay on the disks for an hour. Of S3: eight objects through two doors.
+S3_ROUND_BYTES = 3 * 2 * 8 * figures_s3.OBJECT_BYTES
+# What a node keeps free of a disk, with the small files and the reference's.
+FREE_SHARE, OTHER_BYTES = 0.06, 8 << 30
 
 
 def say(text: str) -> None:
@@ -46,6 +52,13 @@ def measure(arguments: argparse.Namespace, folder: Path, rounds: QuietRounds) ->
     return figures
 
 
+def missing_bytes(folder: Path, groups: Sequence[str], rounds: int, large_bytes: int) -> int:
+    """How much more room a run may need there than there is, when every round must be repeated."""
+    each = ("large" in groups) * 3 * large_bytes + ("s3" in groups) * S3_ROUND_BYTES
+    disk = shutil.disk_usage(folder)
+    return int(ATTEMPTS_FACTOR * rounds * each + OTHER_BYTES + FREE_SHARE * disk.total) - disk.free
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="each figure is the median of so many")
@@ -59,6 +72,11 @@ def main() -> None:
     parser.add_argument("--write-baseline", action="store_true")
     parser.add_argument("--dir", type=Path, help="where to work (default: a temporary folder)")
     arguments = parser.parse_args()
+    missing = missing_bytes(arguments.dir or Path(tempfile.gettempdir()), arguments.only or GROUPS, arguments.rounds,
+                            arguments.mib << 20)
+    if missing > 0:
+        say(f"if many rounds must be repeated, there will be {missing / (1 << 30):.0f} GiB too little room: choose another "
+            "disk with --dir, a smaller --mib, or fewer --rounds")
     started_s = time.monotonic()
     rounds = QuietRounds(arguments.rounds, arguments.patience, say)
     with tempfile.TemporaryDirectory(prefix="fluffy-bench-", dir=arguments.dir) as folder:
