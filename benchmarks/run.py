@@ -75,8 +75,8 @@ def main() -> None:
     missing = missing_bytes(arguments.dir or Path(tempfile.gettempdir()), arguments.only or GROUPS, arguments.rounds,
                             arguments.mib << 20)
     if missing > 0:
-        say(f"if many rounds must be repeated, there will be {missing / (1 << 30):.0f} GiB too little room: choose another "
-            "disk with --dir, a smaller --mib, or fewer --rounds")
+        say(f"if many rounds are repeated, {missing / (1 << 30):.0f} GiB of room will lack: choose another disk with "
+            "--dir, a smaller --mib, or fewer --rounds")
     started_s = time.monotonic()
     rounds = QuietRounds(arguments.rounds, arguments.patience, say)
     with tempfile.TemporaryDirectory(prefix="fluffy-bench-", dir=arguments.dir) as folder:
