@@ -49,8 +49,8 @@ _ROW = ("e.key, e.no, v.version_no, v.generation, v.size, v.blake3, v.etag, v.co
         " v.meta_version, v.meta, v.tags, v.inline")
 _AT_PLACES = (f"SELECT {_ROW}, v.manifest, {INDEXED_OF_ENTRY}, v.tags FROM entries e LEFT JOIN versions v"
               f" USING (version_no) WHERE e.parent = ? AND e.key IN ({KEY_MARKS})")
-_INLINE_AT, _MANIFEST_AT, _INDEXED_AT = 13, 14, 15
-# A bad sector costs the files in one record, on this node.
+_META_AT, _TAGS_AT, _INLINE_AT, _MANIFEST_AT, _INDEXED_AT = 11, 12, 13, 14, 15
+# Of bytes and texts of its files. A bad sector costs the files in one record, on this node.
 FILES_BYTES = 64 * KIB
 # Of a record without key and bytes.
 RECORD_BYTES = 150
@@ -187,7 +187,7 @@ class _Reader:
         for row in rows:
             if row[_INLINE_AT] is not None:
                 small.append(row[:_INLINE_AT + 1])
-                size += len(row[_INLINE_AT])
+                size += len(row[_INLINE_AT]) + len(row[_META_AT] or b"") + len(row[_TAGS_AT] or b"")
                 if size >= FILES_BYTES:
                     yield FilesManifest(self.seq, parent, path, tuple(small))
                     small, size = [], 0
