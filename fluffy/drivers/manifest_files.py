@@ -126,7 +126,11 @@ class ManifestFiles:
         return self._built_of[1]
 
     def _find_end(self) -> None:
-        """Go on after the last mark of the newest segment that has one; without any, a new series is to be begun."""
+        """Go on after the last mark of the newest segment that has one; without any, a new series is to be begun.
+
+        A mark behind damage is none: a power failure may keep the end of a piece and lose its beginning. What is cut is
+        written again.
+        """
         assert self._folder is not None
         names = _segments(self._folder)
         if not names:
@@ -136,6 +140,8 @@ class ManifestFiles:
         data = os.pread(fd, os.fstat(fd).st_size, 0)
         damage, end, mark = Damage(), 0, None
         for at, record in read_segment(data, damage):
+            if damage.places:
+                break
             if isinstance(record, HeadManifest):
                 end, mark = at, record.mark
             elif isinstance(record, MarkManifest):

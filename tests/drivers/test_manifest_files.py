@@ -136,6 +136,21 @@ def test_it_goes_on_after_its_last_mark_and_cuts_a_torn_end(tmp_path: Path) -> N
     assert ManifestFiles(tmp_path).open(UUID).mark == MarkManifest(6, 0)
 
 
+def test_a_mark_behind_a_hole_counts_for_nothing(tmp_path: Path) -> None:
+    """A power failure may keep the end of a piece and lose its beginning: it is written again."""
+    files = ManifestFiles(tmp_path)
+    files.open(UUID)
+    files.begin_series(MarkManifest(1, 0))
+    files.append([FILE], MarkManifest(5, 0))
+    files.close()
+    [file] = segment_files(tmp_path)
+    whole = file.read_bytes()
+    lost = encode_manifest(GoneManifest(9, 1, "a" * 5_000))
+    file.write_bytes(whole + bytes(len(lost)) + encode_manifest(FILE) + encode_manifest(MarkManifest(9, 0)))
+    assert ManifestFiles(tmp_path).open(UUID).mark == MarkManifest(5, 0)
+    assert file.read_bytes() == whole
+
+
 def test_segments_are_bounded_and_the_next_one_says_how_far_it_was(tmp_path: Path) -> None:
     files = ManifestFiles(tmp_path, segment_bytes=400)
     files.open(UUID)
