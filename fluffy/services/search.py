@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
 from fluffy.base.deadline import Deadline
-from fluffy.base.errors import IndexCorrupt
+from fluffy.base.errors import FluffyError, IndexCorrupt
 from fluffy.base.threads import in_thread
 from fluffy.core.metadata import queries_search
 from fluffy.core.metadata.queries_search import FeedPoint, IndexChanges
@@ -74,8 +75,8 @@ class SearchFollower:
                 state = self._seen = await self._in_disk_thread(self._index.open)
                 if state.cluster_uuid == cluster_uuid and since_seq <= state.seq < changes.seq:
                     await self._apply(state, changes)
-            except IndexCorrupt:
-                return  # seen again and mended in the next round
+            except (FluffyError, OSError, sqlite3.OperationalError):
+                return  # seen again in the next round, and mended or told there: the other follower goes on
 
     async def _round(self) -> bool:
         if self._is_in_order() and self._is_busy():

@@ -273,6 +273,24 @@ async def test_what_begins_behind_the_cursor_of_the_index_is_not_taken(tmp_path:
         _agree(world, parse_query("report"), 10)
 
 
+async def test_an_index_that_cannot_be_written_holds_up_no_manifests(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_changes: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async with search_world(tmp_path) as world:
+        await world.level()
+        while await world.manifest_round():
+            continue
+        _apply(world, [put("admin/report-1.pdf")])
+        with monkeypatch.context() as patch:
+            patch.setattr(world.index, "apply", full)
+            await world.manifest_round()
+        assert "report-1.pdf" in {key for _, key in _files_in_manifests(world.cluster.node_dir)}
+        await world.level()
+        _agree(world, parse_query("report"), 10)
+
+
 async def test_the_sweep_waits_while_there_is_much_to_follow_but_not_for_ever(tmp_path: Path) -> None:
     async with search_world(tmp_path) as world:
         _apply(world, [put("admin/report-1.pdf")])
