@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -105,6 +106,28 @@ async def test_without_a_leader_reads_are_stale_and_say_for_how_long() -> None:
         again = group.create_task(strong(gate))
         await settle()
         log.rounds[2].set_result(8)
+        assert await again == Point(8)
+
+
+async def test_a_state_that_cannot_be_read_fails_the_readers_and_not_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(_reader: Reader, _query: object) -> State:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    log, clock = Log(), Clock()
+    async with gate_over(log, clock) as gate:
+        with monkeypatch.context() as patch:
+            patch.setattr(Reader, "read", unreadable)
+            first, second = asyncio.ensure_future(gate.point("strong", None, NEVER)), gate.newest()
+            await settle()
+            log.rounds[0].set_exception(NoLeader())
+            with pytest.raises(sqlite3.OperationalError):
+                await first
+            with pytest.raises(NoLeader):
+                await second
+        clock.at_s += 1
+        again = asyncio.ensure_future(gate.point("strong", None, NEVER))
+        await settle()
+        log.rounds[1].set_result(8)
         assert await again == Point(8)
 
 

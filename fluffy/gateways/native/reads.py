@@ -9,6 +9,7 @@ Without a majority there is no newest state to be had: reads then go on from thi
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
 
 from fluffy.base.deadline import Deadline
@@ -110,7 +111,7 @@ class ReadGate:
     def _answer_stale(self, readers: list[asyncio.Future[Point]]) -> None:
         try:
             point = self._stale()
-        except NotReady as error:
+        except (FluffyError, OSError, sqlite3.Error) as error:  # each of them tells what it is; the gate goes on
             _fail(readers, error)
         else:
             _give(readers, point)
@@ -165,7 +166,7 @@ def _give(readers: list[asyncio.Future[Point]], point: Point) -> None:
             reader.set_result(point)
 
 
-def _fail(readers: list[asyncio.Future[Point]], error: FluffyError) -> None:
+def _fail(readers: list[asyncio.Future[Point]], error: Exception) -> None:
     for reader in readers:
         if not reader.done():
             reader.set_exception(error)
