@@ -216,7 +216,9 @@ def _problem(node: NodeSettings, what: str) -> str:
 
 
 def problem(what: str, log_path: Path) -> str:
-    """What went wrong, with the end of the log."""
+    """What went wrong, with the end of the log; who was started by hand has none here."""
+    if not log_path.exists():
+        return what
     with log_path.open("rb") as file:
         file.seek(max(0, log_path.stat().st_size - TAIL_BYTES))
         lines = file.read().decode("utf-8", "replace").splitlines()[-TAIL_LINES:]

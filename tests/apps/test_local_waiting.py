@@ -86,6 +86,16 @@ def test_a_node_that_waits_for_something_else_is_told_about_once_and_left_runnin
         assert problem.endswith("its last line")
 
 
+def test_a_node_without_a_log_of_ours_is_told_about_like_others(
+        settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody started it by hand."""
+    monkeypatch.setattr(local_nodes, "running_pid", lambda folder: 1)
+    node = settings.node("two")
+    with alive(settings, "one", "two", "three"):
+        assert local_nodes.wait_ready(settings, [node], [], 0.1, lambda text: None) == (
+            "node two is not ready after 0 s: there is no leader yet")
+
+
 def test_ctrl_c_ends_what_was_started_and_nothing_else(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     class Process:
         pid = 12345
