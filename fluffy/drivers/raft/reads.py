@@ -137,10 +137,15 @@ class LinearizableReads:
         if not self._asked and self._round is None:
             return
         oldest = self._clock() - ROUND_DEADLINE_S
-        for read_id in [read_id for read_id, (asked_s, _, _) in self._asked.items() if asked_s < oldest]:
+        for read_id in [read_id for read_id, (asked_s, leader, _) in self._asked.items()
+                        if asked_s < oldest or self._is_gone(leader)]:
             self._index_known(None, self._asked.pop(read_id)[2])
         if self._round is not None and self._round.began_s < oldest:
             self._finish_round(None)
+
+    def _is_gone(self, leader: str) -> bool:
+        """Whether no answer is to be waited for: the link to it broke, or it leads no more. The next one is asked."""
+        return leader != self._raft.leader_name or not self._transport.is_up(leader)
 
     # -- the leading side
 

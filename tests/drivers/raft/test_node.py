@@ -18,7 +18,7 @@ from fluffy.drivers.raft.checkpoints import CheckpointPolicy
 from fluffy.drivers.raft.group_commit import GROUPS_IN_FLIGHT_MAX, WAITING_COMMANDS_MAX, Answered
 from fluffy.drivers.raft.node import POLL_BUSY_S, POLL_MAX_S, RaftNode
 from fluffy.drivers.raft.parts import RaftTimes
-from fluffy.drivers.raft.reads import ASK_ALL_AFTER_S, TERMS_LEVEL
+from fluffy.drivers.raft.reads import ASK_ALL_AFTER_S, ROUND_DEADLINE_S, TERMS_LEVEL
 from fluffy.wire.log_entries import encode_command
 from tests.drivers.raft.lab import Lab, folder, genesis
 
@@ -263,6 +263,35 @@ def test_a_followers_question_confirms_by_itself(calm: Lab) -> None:
     leader, reader = calm.leader(), follower_of(calm)
     assert [confirm(leader, [leader, reader], reader) for _ in range(3)] == [0, 0, 0]
     assert leader.counters["reads_confirmed_by_asking"] == 3
+
+
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_a_question_to_a_leader_that_is_gone_is_given_up_at_once(lab: Lab, is_silent: bool) -> None:
+    """Whoever reads asks the next leader then, and is not told after two seconds that there is none."""
+    born(lab)
+    lab.settle()
+    leader, reader = lab.leader(), follower_of(lab)
+    answers: list[bool] = []
+    reader.reads.barrier(answers.append)
+    reader.turn(0.0)
+    asked_s = reader.clock()
+    if is_silent:
+        del lab.nodes[leader.name]  # its links stay
+    else:
+        lab.stop(leader.name)
+
+    def is_read() -> bool:
+        if answers and not answers[-1]:
+            answers.clear()
+            reader.reads.barrier(answers.append)
+        return bool(answers)
+
+    try:
+        assert lab.turn(is_read)
+        assert reader.clock() - asked_s < ROUND_DEADLINE_S
+    finally:
+        if is_silent:
+            lab.nodes[leader.name] = leader
 
 
 def test_before_all_know_it_a_question_has_no_term(lab: Lab) -> None:
