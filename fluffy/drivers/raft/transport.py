@@ -199,6 +199,8 @@ class RaftTransport(Transport):  # type: ignore[misc]
         self._up.add(name)
         self.link_changes += 1
         self.greet(name)
+        if name not in self._up:
+            return  # its first word could not be sent: the link is down again, and everybody was told
         self._onNodeConnected(peer_of(name))
         self.on_linked()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,6 +14,8 @@ from fluffy.core.health.stamps import AHEAD_MAX_MS
 from fluffy.core.metadata.commands import Command, Header, SetFeatureLevel
 from fluffy.drivers.raft.group_commit import Answered
 from fluffy.drivers.raft.node import RaftNode
+from fluffy.drivers.raft.peers import peer_of
+from fluffy.wire.handshake import Handshake, PeerIdentity, derive_key
 from fluffy.wire.log_entries import decode_command, encode_command
 from tests.drivers.raft.lab import NAMES, Lab, folder, genesis, header
 
@@ -87,6 +90,22 @@ def test_a_clock_that_is_years_ahead_takes_log_time_nowhere(lab: Lab, clocks: Cl
 def far() -> Command:
     command = folder("far")
     return replace(command, header=replace(command.header, at_ms=true_ms() + YEARS_MS))
+
+
+def test_a_link_that_breaks_at_its_first_word_is_down(tmp_path: Path, clocks: Clocks) -> None:
+    """The other side was killed behind its proof: the first word, the clock, finds nobody."""
+    lab = Lab(tmp_path, wall_of=clocks.of, names=("one",))
+    try:
+        node = lab.leader()
+        lab.propose(node, replace(genesis(("one",)), feature_level=3))
+        handshake = Handshake("dial", derive_key(b"s" * 32, "raft"), PeerIdentity("two", "disk-two", ""))
+        with socket.create_connection(("127.0.0.1", lab.ports["one"])) as sock:
+            lab.turn(lambda: False, 0.05)
+            sock.sendall(handshake.receive(sock.recv(1_000)))
+        assert lab.turn(lambda: node.transport.link_changes == 2), "it came up, and went down"
+        assert not node.transport.is_up("two") and not node.raft.isNodeConnected(peer_of("two"))
+    finally:
+        lab.close()
 
 
 def test_clocks_are_told_only_where_all_programs_know_the_message(tmp_path: Path, clocks: Clocks) -> None:
