@@ -85,6 +85,18 @@ def test_who_has_heard_one_other_only_believes_the_earlier_clock(off_ms: int, is
     assert world.stamp(world.nodes[0])[1] <= START_MS + AHEAD_MAX_MS
 
 
+@given(st.sampled_from([4, 5, 7]), st.data())
+def test_wrong_clocks_are_no_majority_where_good_ones_are_not_heard(count: int, data: st.DataObject) -> None:
+    """They are down since this node was started; as many as can commit are there, and one of them is good."""
+    world = World([30 * YEAR_MS] * ((count - 1) // 2) + [0] * (count // 2 + 1))
+    for other in [*world.nodes[1:(count - 1) // 2], world.nodes[-1]]:
+        world.tell(other, world.nodes[0])
+    for other in data.draw(st.lists(st.sampled_from(world.nodes[1:]))):
+        world.tell(other, world.nodes[0])
+    world.stamp(world.nodes[0])
+    assert world.log_ms <= START_MS + AHEAD_MAX_MS
+
+
 def test_a_clock_that_jumps_is_held_back_at_once_and_many_commands_do_not_add_up() -> None:
     world = World([0, 0, 0])
     world.tell_all()

@@ -5,7 +5,8 @@ lease and trash at once. Each node therefore knows the clocks of the voters and 
 where its own clock is far ahead of most. A stamp is changed before its entry is made: what is applied stays a matter of
 the log alone.
 
-Of the known clocks the middle one counts (of an even number the lower): fewer than half of them may be wrong. Log time
+Of the voters' clocks the middle one counts (of an even number the lower): fewer than half of them may be wrong. One
+that was not heard yet counts as earlier than all others: else two wrong ones of five would be most of three. Log time
 as it goes on by itself is always allowed, so where most clocks are wrong and behind, it does not stand still.
 """
 
@@ -35,9 +36,12 @@ class StampRule:
                  log_ms: int) -> int | None:
         """The latest stamp; None: nobody is known to compare with. `own_ms` None: this node has no vote."""
         going_on_ms = self._time.now_ms(log_ms=log_ms, wall_ms=0, monotonic_ms=monotonic_ms)
-        told = [self._heard[name] for name in other_voters if name in self._heard]
+        others = list(other_voters)
+        told = [self._heard[name] for name in others if name in self._heard]
         clocks = sorted([wall_ms + monotonic_ms - then_ms for wall_ms, then_ms in told]
                         + ([] if own_ms is None else [own_ms]))
         if len(clocks) < 2:
             return None
-        return max(clocks[(len(clocks) - 1) // 2] + AHEAD_MAX_MS, going_on_ms)
+        voters = len(others) + (own_ms is not None)
+        middle = (voters - 1) // 2 - (voters - len(clocks))
+        return max(clocks[max(0, middle)] + AHEAD_MAX_MS, going_on_ms)
