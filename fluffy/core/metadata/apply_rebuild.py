@@ -79,6 +79,7 @@ def _refuse_inhabited(work: Working) -> Rejected | None:
 def _empty(work: Working) -> None:
     """No row in any table of the backup, but those that the cluster needs to stay alive."""
     db = work.db
+    work.folders.flush()  # the root stays: what earlier commands of the same transaction changed in it, too
     for table in REBUILT:
         kept = KEPT_ROWS.get(table)
         db.execute(f"DELETE FROM {table}" + (f" WHERE NOT ({kept})" if kept else ""))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fluffy.base.errors import BackupDamaged
 from fluffy.base.ids import UserNo
 from fluffy.core.metadata.backup import check_backup, label_backup
-from fluffy.core.metadata.commands import Command, MakeFolder
+from fluffy.core.metadata.commands import Command, MakeFolder, RemoveFolder
 from fluffy.core.metadata.commands_people import AddUser, SetGrant
 from fluffy.core.metadata.commands_rebuild import AbandonRebuild, BeginRebuild, EndRebuild, RebuildRows
 from fluffy.core.metadata.commands_tree import DeleteFolder, Move, SetBucketRules, SetTags
@@ -97,6 +97,20 @@ def test_everything_comes_back_and_the_state_is_sound(old: MemoryState, new: Mem
     new.accept(delete("admin/big"))
     assert new.db.execute("SELECT generation FROM entries WHERE key = 'a'").fetchone() == (3,)
     check_state(new.reopened().db)
+
+
+def test_it_is_the_same_wherever_a_transaction_ends() -> None:
+    """A node that catches up applies in one transaction what others applied in several."""
+    commands = [genesis_command(at_ms=0), MakeFolder(header(), "soon-gone"), RemoveFolder(header(), "soon-gone"),
+                BeginRebuild(header(), REBUILD, "digest"), AbandonRebuild(header(), REBUILD),
+                BeginRebuild(header(), REBUILD, "digest")]
+    digests = set()
+    for cuts in ([], *([(cut, True)] for cut in range(1, len(commands)))):
+        state = MemoryState(born=False)
+        with closing(state.db):
+            assert all(isinstance(outcome, Accepted) for outcome in state.run_in_batches(commands, cuts))
+            digests.add(state.machine.digest())
+    assert len(digests) == 1
 
 
 def test_the_digest_sees_every_kind_of_difference(old: MemoryState) -> None:
