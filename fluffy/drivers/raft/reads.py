@@ -61,7 +61,7 @@ class LinearizableReads:
         self._unasked: list[Done] = []
         self._last_id = 0
         self._rounds = 0
-        self._applying: list[tuple[int, Done]] = []
+        self._applying: list[tuple[float, int, Done]] = []
         transport.extra["read_index"] = self._on_request
         transport.extra["read_index_answer"] = self._on_answer
 
@@ -121,25 +121,30 @@ class LinearizableReads:
             if index is None:
                 done(False)
             else:
-                self._applying.append((index, done))
+                self._applying.append((self._clock(), index, done))
 
     def _release(self) -> None:
         if not self._applying:
             return
         applied = self._raft.last_applied
-        ready = [done for index, done in self._applying if index <= applied]
+        ready = [done for _, index, done in self._applying if index <= applied]
         if ready:
-            self._applying = [(index, done) for index, done in self._applying if index > applied]
+            self._applying = [known for known in self._applying if known[1] > applied]
             for done in ready:
                 done(True)
 
     def _expire(self) -> None:
-        if not self._asked and self._round is None:
+        if not self._asked and self._round is None and not self._applying:
             return
         oldest = self._clock() - ROUND_DEADLINE_S
         for read_id in [read_id for read_id, (asked_s, leader, _) in self._asked.items()
                         if asked_s < oldest or self._is_gone(leader)]:
             self._index_known(None, self._asked.pop(read_id)[2])
+        if self._applying and self._applying[0][0] < oldest:  # what this node lacks does not come: all others are gone
+            late = [done for known_s, _, done in self._applying if known_s < oldest]
+            self._applying = [known for known in self._applying if known[0] >= oldest]
+            for done in late:
+                done(False)
         if self._round is not None and self._round.began_s < oldest:
             self._finish_round(None)
 

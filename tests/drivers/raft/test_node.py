@@ -294,6 +294,20 @@ def test_a_question_to_a_leader_that_is_gone_is_given_up_at_once(lab: Lab, is_si
             lab.nodes[leader.name] = leader
 
 
+def test_a_reader_does_not_wait_for_ever_for_what_does_not_come(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All readers of a gateway wait behind it, and are to hear that the majority is gone."""
+    born(lab)
+    lab.settle()
+    leader, reader = lab.leader(), follower_of(lab)
+    monkeypatch.setattr("fluffy.drivers.raft.reads.ROUND_DEADLINE_S", 0.2)
+    answers: list[bool] = []
+    reader.reads.barrier(answers.append)
+    reader.turn(0.0)
+    reader.transport.extra["read_index_answer"](
+        leader.name, {"read_id": 1, "index": leader.raft.commit_index + 1})  # an entry that it is not to get
+    assert lab.turn(lambda: bool(answers), 2.0) and answers == [False]
+
+
 def test_before_all_know_it_a_question_has_no_term(lab: Lab) -> None:
     born(lab)
     lab.settle()
