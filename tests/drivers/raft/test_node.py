@@ -326,6 +326,28 @@ def test_a_question_of_another_term_or_of_a_stranger_confirms_nothing(calm: Lab)
     assert leader.counters["reads_confirmed_by_asking"] == 1
 
 
+def test_a_link_that_breaks_at_its_first_word_begins_no_transfer(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody receives its parts, and the next link would go on in their middle: the follower would never catch up."""
+    monkeypatch.setattr("fluffy.drivers.raft.checkpoints.PART_BYTES", 1_000)
+    monkeypatch.setattr("fluffy.drivers.raft.library.WINDOW_BYTES", 8_000)
+    born(lab)
+    lab.settle()
+    leader, gone = lab.leader(), follower_of(lab).name
+    lab.stop(gone)
+    for number in range(3):
+        lab.propose(leader, folder(f"f{number}"))
+    made: list[int | None] = []
+    leader.checkpoints.request(made.append)
+    assert lab.turn(lambda: bool(made))
+    with monkeypatch.context() as broken:
+        broken.setattr(leader.transport, "greet", leader.transport.link_down)
+        leader.transport.link_up(gone)
+    lab.turn(lambda: False, 0.2)
+    lab.start(gone)
+    lab.settle()
+    assert lab.nodes[gone].counters["snapshot_installed"] == 1
+
+
 def test_a_leader_without_a_majority_confirms_no_read_and_stops_leading(lab: Lab) -> None:
     born(lab)
     leader = lab.leader()
