@@ -92,12 +92,18 @@ class Said:
 
 @dataclass(slots=True)
 class _Series:
-    """What the segments of one series of one node add up to."""
+    """What the segments of one series of one node add up to. `heads`, `ends`: the first and last mark of each."""
 
-    numbers: set[int] = field(default_factory=set)
+    heads: dict[int, MarkManifest] = field(default_factory=dict)
+    ends: dict[int, MarkManifest] = field(default_factory=dict)
     last: MarkManifest | None = None
     last_number: int = 0
     damaged: bool = False
+
+    def is_joined(self) -> bool:
+        """Whether all segments are there, each to its end: the next one says how far it was."""
+        return len(self.heads) == self.last_number and all(
+            self.ends.get(number - 1) == self.heads.get(number) for number in range(2, self.last_number + 1))
 
 
 class Pile:
@@ -126,12 +132,14 @@ class Pile:
             if isinstance(record, HeadManifest):
                 series = self._series.setdefault((node, record.series), _Series())
                 number, mark = record.number, record.mark
-                series.numbers.add(number)
+                series.heads[number] = series.ends[number] = mark
                 if number >= series.last_number:
                     series.last, series.last_number = mark, number
             elif isinstance(record, MarkManifest):
-                if series is not None and number == series.last_number:
-                    series.last = record
+                if series is not None:
+                    series.ends[number] = record
+                    if number == series.last_number:
+                        series.last = record
                 top_seq, top_ms = max(top_seq, record.seq), max(top_ms, record.at_ms)
             else:
                 top_no = max(top_no, self._take(1 << node, record))
@@ -144,14 +152,12 @@ class Pile:
         self.db.execute("COMMIT")
         stock.segments += 1
         stock.damaged_bytes += damage.bytes
-        if damage.places > seen_damage and series is not None and number < series.last_number:
-            series.damaged = True
 
     def finish(self, node: int, stock: NodeStock) -> None:
         """All segments of the node were added: what does it know for sure?"""
         for (whose, _), series in self._series.items():
             whole = (series.last is not None and series.last.building is None and not series.damaged
-                     and series.numbers == set(range(1, series.last_number + 1)))
+                     and series.is_joined())
             if whose == node and whole and series.last is not None:
                 stock.whole_seq = max(stock.whole_seq or 0, series.last.seq)
 

@@ -12,11 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fluffy.client.rebuild.pile import NodeStock, Pile
+from fluffy.client.rebuild.salvage import Salvage
 from fluffy.core.metadata.commands import Command, MakeFolder, RemoveFolder
 from fluffy.core.metadata.commands_people import AddUser, SetGrant
 from fluffy.core.metadata.commands_tree import DeleteFolder, Move, SetBucketRules, SetTags, Undelete
+from fluffy.core.metadata.manifest import HeadManifest
 from fluffy.core.metadata.soundness import unsound
 from fluffy.core.metadata.tree_digest import tree_digest
+from fluffy.wire.manifest_records import MAGIC, encode_manifest
 from tests.support.local_log import genesis_command, header
 from tests.support.manifest_world import Writer, salvage, tree_of
 from tests.support.memory_state import MemoryState
@@ -194,3 +198,28 @@ def test_small_files_that_say_much_of_themselves_come_back_like_others(tmp_path:
     writer.catch_up()
     with closing(restored(tmp_path, writer)) as db:
         assert tree_digest(db).tree == tree_digest(state.db).tree
+
+
+def test_a_node_that_lost_the_end_of_a_segment_takes_nothing_from_what_others_say(tmp_path: Path) -> None:
+    """It cannot say that it saw go what it says nothing of. The next segment tells how far this one was."""
+    state = born()
+    writer = Writer(state.db)
+    state.accept(put("admin/x", b"x"))
+    writer.catch_up()
+    cut = writer.segment()
+    state.accept(put("admin/y", b"y"))
+    writer.catch_up()
+    following = MAGIC + encode_manifest(HeadManifest("u", writer.series, 2, writer.mark))
+    torn, whole, other = NodeStock("torn"), NodeStock("whole"), NodeStock("other")
+    with closing(Pile(tmp_path / "pile")) as pile:
+        for bit, (stock, segments) in enumerate((
+                (torn, (cut, following)), (whole, (writer.segment(), following)), (other, (writer.segment(),)))):
+            for data in segments:
+                pile.add(bit, stock, data)
+            pile.finish(bit, stock)
+        assert (torn.whole_seq, whole.whole_seq) == (None, writer.mark.seq)
+        found = Salvage(pile, [torn, whole, other])
+        found.note_needed()
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+            found.build(db, replication=3)
+            assert tree_digest(db).tree == tree_digest(state.db).tree
