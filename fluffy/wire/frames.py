@@ -9,14 +9,13 @@ The header is msgpack with limits and no extension types: nothing in it can run 
 from __future__ import annotations
 
 import struct
-import threading
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgpack
 
 from fluffy.base.errors import FrameCorrupt
 from fluffy.base.units import MIB
+from fluffy.wire.packer import KeptPacker
 
 PREFIX = struct.Struct("<II")
 HEADER_BYTES_MAX = 64 * 1024
@@ -25,14 +24,7 @@ LOG_PAYLOAD_BYTES_MAX = 2 * MIB
 CHUNK_PAYLOAD_BYTES_MAX = 64 * MIB
 
 
-class _Packers(threading.local):
-    """One for each thread: making it costs several times what a header costs."""
-
-    def __init__(self) -> None:
-        self.pack: Callable[[object], bytes] = msgpack.Packer(use_bin_type=True).pack
-
-
-_packers = _Packers()
+_packer = KeptPacker()
 
 
 class Frame(NamedTuple):
@@ -47,7 +39,7 @@ def encode_frame(header: dict[str, Any], payload: bytes | bytearray | memoryview
 
 def encode_head(header: dict[str, Any], payload_bytes: int) -> bytes:
     """Prefix and header of a frame whose payload of `payload_bytes` the caller sends next."""
-    packed = _packers.pack(header)
+    packed = _packer.pack(header)
     if len(packed) > HEADER_BYTES_MAX:
         raise ValueError(f"frame header of {len(packed)} bytes exceeds {HEADER_BYTES_MAX}")
     return PREFIX.pack(len(packed), payload_bytes) + packed

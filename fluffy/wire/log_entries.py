@@ -16,7 +16,6 @@ Decoders check lengths, depth, kinds and types, and raise FrameCorrupt or Featur
 from __future__ import annotations
 
 import struct
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from operator import attrgetter
@@ -43,6 +42,7 @@ from fluffy.core.metadata.commands_jobs import JobOrder, JobResult
 from fluffy.core.metadata.commands_people import Refusal
 from fluffy.core.metadata.outcome_codec import OUTCOME_BYTES_MAX
 from fluffy.core.metadata.outcomes import Outcome
+from fluffy.wire.packer import KeptPacker
 
 VERSION = b"\x01"
 # One Raft entry; above it the library's own large-entry path would cost elections.
@@ -75,7 +75,7 @@ def encode_command(command: Command) -> bytes:
         if values[-1] != default:
             break
         values = values[:-1]
-    packed = VERSION + _packers.pack(
+    packed = VERSION + _packer.pack(
         (command.KIND, header.request_id, header.at_ms, header.proposer, header.user_no, *values))
     if len(packed) > COMMAND_BYTES_MAX:
         raise TooLarge(f"a change of {len(packed)} bytes does not fit into the log; the file has too many chunks")
@@ -391,14 +391,7 @@ def _pack_record(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not part of any command")
 
 
-class _Packers(threading.local):
-    """One for each thread: making it costs more than packing a small file."""
-
-    def __init__(self) -> None:
-        self.pack: Callable[[object], bytes] = msgpack.Packer(default=_pack_record).pack
-
-
-_packers = _Packers()
+_packer = KeptPacker(_pack_record)
 
 # Kind -> the feature levels of its fields that came after the kind was first written; kinds not here got none.
 _LATER_FIELDS: dict[int, tuple[int, ...]] = {
